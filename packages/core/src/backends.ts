@@ -1,0 +1,47 @@
+import type { Backend, Device } from "./device.ts";
+import { BackendError } from "./errors.ts";
+
+let chosen: Backend | null = null;
+let chosenDevice: Device | null = null;
+
+/** Makes `backend` the one on which eager operations and `jit` run; `null` takes it away. Returns the backend. */
+export function setDefaultBackend<B extends Backend | null>(backend: B): B {
+  chosen = backend;
+  chosenDevice = null;
+  return backend;
+}
+
+/** @throws {BackendError} when no backend was chosen */
+export function defaultBackend(): Backend {
+  if (chosen === null) {
+    throw new BackendError("defaultBackend", {
+      message: "no backend was chosen, so there is nothing to run on",
+      fix: 'import { cpu } from "@traceform/backend-cpu" and call setDefaultBackend(cpu()), or import "traceform"',
+    });
+  }
+  return chosen;
+}
+
+export function hasDefaultBackend(): boolean {
+  return chosen !== null;
+}
+
+/** The device on which new arrays are made. */
+export function defaultDevice(): Device {
+  return chosenDevice ?? defaultBackend().devices[0];
+}
+
+/** Makes `device` the default within its backend, which becomes the default backend. */
+export function setDefaultDevice(device: Device): void {
+  chosen = device.backend;
+  chosenDevice = device;
+}
+
+/** The devices of the default backend. */
+export function devices(): readonly Device[] {
+  return defaultBackend().devices;
+}
+
+export function deviceCount(): number {
+  return devices().length;
+}

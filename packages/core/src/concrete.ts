@@ -1,0 +1,183 @@
+import { type Aval, makeAval } from "./avals.ts";
+import { defaultDevice } from "./backends.ts";
+import { type Buffer, type Device, type HostArray, physical } from "./device.ts";
+import { isComplex } from "./dtypes.ts";
+import { BackendError, DisposedError, type TraceformError } from "./errors.ts";
+import { hostFull, nest, toTyped, type TypedArray } from "./host.ts";
+import { pressureToken, unwatch, watch } from "./memory.ts";
+import { type ConcreteValue, NDArray } from "./ndarray.ts";
+import { type ArrayScope, currentScope } from "./scope.ts";
+
+export type ScalarValue = number | bigint | boolean;
+
+/**
+ * A handle on values: a buffer of a device, or host data that moves to a device when an operation first needs it
+ * there. Constants of a program stay scalars, so that staging can write them into the jaxpr.
+ */
+export class ConcreteArray extends NDArray implements ConcreteValue {
+  readonly aval: Aval;
+  /** The value of a scalar constant, as long as it is one. */
+  readonly scalarValue: ScalarValue | undefined;
+  #host: HostArray | null;
+  #buffer: Buffer | null = null;
+  #token: ArrayBuffer | null = null;
+  #ended: string | null = null;
+
+  private constructor(aval: Aval, host: HostArray | null, scalarValue?: ScalarValue) {
+    super();
+    this.aval = aval;
+    this.#host = host;
+    this.scalarValue = scalarValue;
+  }
+
+  /** Takes over one reference of `buffer`. */
+  static fromBuffer(buffer: Buffer, aval: Aval): ConcreteArray {
+    const x = new ConcreteArray(aval, null);
+    x.#own(buffer);
+    return x;
+  }
+  /** Values on the host; `host` must not change afterwards. */
+  static fromHost(host: HostArray, aval: Aval = makeAval(host.shape, host.dtype)): ConcreteArray {
+    return new ConcreteArray(aval, host);
+  }
+  /** A constant of rank 0. */
+  static scalar(value: ScalarValue, aval: Aval): ConcreteArray {
+    return new ConcreteArray(aval, null, value);
+  }
+
+  #own(buffer: Buffer): void {
+    this.#buffer = buffer;
+    this.#token = pressureToken(buffer.byteLength);
+    watch(this, buffer.device, buffer.id);
+    currentScope()?.add(this);
+  }
+
+  /** Where the values are; `null` while they are on the host only. */
+  get device(): Device | null {
+    return this.#buffer?.device ?? null;
+  }
+  get isDisposed(): boolean {
+    return this.#ended !== null;
+  }
+  /** Bytes that the handle keeps on a device. */
+  get deviceBytes(): number {
+    return this.#token === null ? 0 : (this.#buffer?.byteLength ?? 0);
+  }
+
+  /** The buffer on `device`, copied there first when the values are elsewhere. The handle keeps its reference. */
+  bufferOn(device: Device): Buffer {
+    const buffer = this.#buffer;
+    if (buffer !== null) {
+      if (buffer.device === device) return buffer;
+      return this.#moveTo(device, buffer);
+    }
+    this.#check("use");
+    this.#own(device.backend.put(this.#hostArray(), device));
+    this.#host = null;
+    return this.#buffer!;
+  }
+
+  #moveTo(device: Device, buffer: Buffer): Buffer {
+    const { backend } = buffer.device;
+    if (backend.readSync === undefined) {
+      throw new BackendError("devicePut", {
+        message: `an array on ${buffer.device} cannot move to ${device} without awaiting`,
+        fix: "await devicePut(x, device) first",
+      });
+    }
+    const moved = device.backend.put(backend.readSync(buffer), device);
+    unwatch(this);
+    buffer.release();
+    this.#own(moved);
+    return moved;
+  }
+
+  #hostArray(): HostArray {
+    if (this.#host !== null) return this.#host;
+    const { shape, dtype } = physical(this.aval);
+    return hostFull(shape, this.scalarValue!, dtype);
+  }
+
+  #check(fn: string): void {
+    if (this.#ended !== null) throw this.#endedError(fn);
+  }
+  #endedError(fn: string): TraceformError {
+    return new DisposedError(fn, {
+      message: `this ${this.aval} ${this.#ended}`,
+      fix: "keep a result instead, or do not dispose of (or donate) an array that is still needed",
+    });
+  }
+
+  concrete(fn: string): ConcreteValue {
+    this.#check(fn);
+    return this;
+  }
+  async read(): Promise<TypedArray> {
+    if (this.#buffer === null) return toTyped(this.#hostArray());
+    return toTyped(await this.#buffer.device.backend.read(this.#buffer));
+  }
+  readSync(): TypedArray {
+    this.#check("readSync");
+    if (this.#buffer === null) return toTyped(this.#hostArray());
+    const { backend } = this.#buffer.device;
+    if (backend.readSync === undefined) {
+      throw new BackendError("dataSync", {
+        message: `the ${backend.name} backend cannot read without awaiting`,
+        fix: "use await x.data(), await x.js() or await x.item()",
+      });
+    }
+    return toTyped(backend.readSync(this.#buffer));
+  }
+  async ready(): Promise<void> {
+    // A one-element read would do, but only a real read shows a pending failure on every backend.
+    if (this.#buffer !== null) await this.#buffer.device.backend.read(this.#buffer);
+  }
+
+  dispose(): void {
+    this.end("was disposed of");
+  }
+  /** Ends the handle's life: `how` completes "this float32[3] …" in the error of a later use. */
+  end(how: string): void {
+    if (this.#ended !== null) return;
+    this.#ended = `${how}${placeOfCall()}`;
+    this.#host = null;
+    this.#token = null;
+    if (this.#buffer !== null) {
+      unwatch(this);
+      this.#buffer.release();
+      this.#buffer = null;
+    }
+  }
+
+  toString(): string {
+    if (this.#ended !== null) return `Array<${this.aval}> (${this.#ended})`;
+    const small = this.size <= 64 && typeof this.aval.dtype === "string" && !isComplex(this.aval.dtype);
+    const readable = this.#buffer === null || this.#buffer.device.backend.readSync !== undefined;
+    if (!small || !readable) return `Array<${this.aval}>`;
+    return `Array<${this.aval}> ${formatNested(nest(this.readSync(), this.shape, this.dtype))}`;
+  }
+}
+
+function formatNested(x: unknown): string {
+  if (Array.isArray(x)) return `[${x.map(formatNested).join(", ")}]`;
+  if (typeof x === "number" && !Number.isInteger(x)) return String(Number(x.toPrecision(7)));
+  return String(x);
+}
+
+function placeOfCall(): string {
+  const limit = (Error as { stackTraceLimit?: number }).stackTraceLimit;
+  if (limit === undefined) return "";
+  const line = new Error().stack?.split("\n").find((l, i) => i > 2 && !/[\\/]core[\\/](?:src|dist)[\\/](?!.*\.test\.)/.test(l));
+  const place = line?.match(/([^\s()/\\]+:\d+:\d+)\)?$/)?.[1];
+  return place === undefined ? "" : ` at ${place}`;
+}
+
+/** Places on the default device unless the array is already on one. */
+export function deviceOf(args: readonly NDArray[]): Device {
+  for (const x of args) {
+    if (x instanceof ConcreteArray && x.device !== null) return x.device;
+  }
+  return defaultDevice();
+}
+
+export type { ArrayScope };

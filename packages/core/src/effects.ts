@@ -1,0 +1,18 @@
+/**
+ * Something an equation does beside computing its results: a callback, a print, an error value. An equation
+ * with effects is never dropped, duplicated or merged; ordered effects also keep their order.
+ */
+export interface Effect {
+  readonly name: string;
+  readonly ordered: boolean;
+}
+
+export type Effects = ReadonlySet<Effect>;
+
+export const noEffects: Effects = new Set<Effect>();
+
+export function joinEffects(sets: Iterable<Iterable<Effect>>): Effects {
+  let union: Set<Effect> | null = null;
+  for (const set of sets) for (const effect of set) (union ??= new Set()).add(effect);
+  return union ?? noEffects;
+}

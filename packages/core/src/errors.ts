@@ -1,0 +1,87 @@
+/** What an error says beyond its first sentence. */
+export interface ErrorDetails {
+  readonly message: string;
+  /** Named operands, printed as `lhs float32[8,3], rhs float32[4,5]`. Anything with a useful `toString` or an `aval`. */
+  readonly operands?: Readonly<Record<string, unknown>>;
+  /** How to repair the call. */
+  readonly fix?: string;
+  /** The failure that caused this one. */
+  readonly cause?: unknown;
+}
+
+function describeOperand(x: unknown): string {
+  if (x !== null && typeof x === "object" && "aval" in x) return String(x.aval);
+  if (Array.isArray(x)) return `[${x.join(",")}]`;
+  return String(x);
+}
+
+/** Base class of every error Traceform throws on purpose. `code` is stable between versions. */
+export abstract class TraceformError extends Error {
+  abstract readonly code: string;
+  /** The function the user called. */
+  readonly fn: string;
+
+  constructor(fn: string, details: ErrorDetails) {
+    const operands = Object.entries(details.operands ?? {}).map(([k, v]) => `${k} ${describeOperand(v)}`);
+    const lines = [`${fn}: ${details.message}`];
+    if (operands.length > 0) lines.push(`  got: ${operands.join(", ")}`);
+    if (details.fix !== undefined) lines.push(`  fix: ${details.fix}`);
+    super(lines.join("\n"), details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = new.target.name;
+    this.fn = fn;
+  }
+}
+
+/** Shapes that do not fit together. */
+export class ShapeError extends TraceformError {
+  readonly code = "TRACEFORM_SHAPE";
+}
+/** A dtype that an operation, or a backend, does not take. */
+export class DTypeError extends TraceformError {
+  readonly code = "TRACEFORM_DTYPE";
+}
+/** An axis outside `[-ndim, ndim)`, named twice, or not an integer. */
+export class AxisError extends TraceformError {
+  readonly code = "TRACEFORM_AXIS";
+}
+/** A tracer that leaked from its transformation, or was used where a concrete value is needed. */
+export class TracerError extends TraceformError {
+  readonly code = "TRACEFORM_TRACER";
+}
+/** Pytrees whose structures differ, or a value that is no pytree. */
+export class TreeError extends TraceformError {
+  readonly code = "TRACEFORM_TREE";
+}
+/** A wrong argument of a transformation: `inAxes`, `argnums`, static arguments, async functions. */
+export class TransformError extends TraceformError {
+  readonly code = "TRACEFORM_TRANSFORM";
+}
+/** A primitive without the rule that a transformation or backend needs. */
+export class RuleError extends TraceformError {
+  readonly code = "TRACEFORM_RULE";
+}
+/** No backend, a backend that lacks a capability, or a failure while compiling or running. */
+export class BackendError extends TraceformError {
+  readonly code = "TRACEFORM_BACKEND";
+}
+/** Use of an array after it was disposed of or donated. */
+export class DisposedError extends TraceformError {
+  readonly code = "TRACEFORM_DISPOSED";
+}
+/** The device's memory is full even after spilling. */
+export class OutOfMemoryError extends TraceformError {
+  readonly code = "TRACEFORM_OUT_OF_MEMORY";
+}
+/** A plain value (index, size, option) outside its domain. */
+export class ValueError extends TraceformError {
+  readonly code = "TRACEFORM_VALUE";
+}
+/** Two copies of `@traceform/core` in one program, whose values met. */
+export class DuplicateCoreError extends TraceformError {
+  readonly code = "TRACEFORM_DUPLICATE_CORE";
+}
+
+/** A broken invariant of Traceform itself: a bug here, never the caller's mistake. */
+export function invariant(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new Error(`Traceform invariant broken: ${message}. This is a bug in Traceform; please report it.`);
+}

@@ -1,0 +1,62 @@
+import type { Aval } from "./avals.ts";
+import type { Effect } from "./effects.ts";
+
+/** The parameters of an equation: plain data (numbers, strings, arrays, dtypes, jaxprs, functions). Never mutated. */
+export type Params = Readonly<Record<string, unknown>>;
+
+export interface AbstractResult {
+  readonly avals: readonly Aval[];
+  readonly effects?: readonly Effect[];
+}
+
+/**
+ * Shape inference of a primitive: avals of the operands and the parameters in, avals of the results out.
+ * Throws a `ShapeError`, `DTypeError` or `AxisError` for operands that the primitive does not take.
+ */
+export type AbstractEval<P> = (avals: readonly Aval[], params: P) => readonly Aval[] | AbstractResult;
+
+/** The symbols under which a primitive may carry its own rules; tables of the transformations come second. */
+export const jvpRule: unique symbol = Symbol.for("traceform.rule.jvp");
+export const transposeRule: unique symbol = Symbol.for("traceform.rule.transpose");
+export const batchRule: unique symbol = Symbol.for("traceform.rule.batch");
+export const lowerRule: unique symbol = Symbol.for("traceform.rule.lower");
+export const partialEvalRule: unique symbol = Symbol.for("traceform.rule.partialEval");
+export const dceRule: unique symbol = Symbol.for("traceform.rule.dce");
+
+/** Rules by symbol. The packages that read a rule own its type: see `JvpRule` in grad, `BatchRule` in vmap. */
+export interface PrimitiveRules {
+  readonly [rule: symbol]: unknown;
+}
+
+/**
+ * An operation that transformations know. It always takes and returns lists of values. `P` is the type of
+ * its parameters; it exists for the rules' sake and has no value at run time.
+ */
+export interface Primitive<P = Params> {
+  readonly name: string;
+  readonly abstractEval: AbstractEval<P>;
+  readonly rules: PrimitiveRules;
+  /** Printed in place of the parameters that carry nothing for a reader, e.g. precision: null. */
+  readonly hiddenParams: readonly string[];
+  /** A small integer, for cache keys. */
+  readonly id: number;
+}
+
+let nextId = 1;
+
+export interface PrimitiveSpec<P> {
+  readonly abstractEval: AbstractEval<P>;
+  readonly rules?: PrimitiveRules;
+  readonly hiddenParams?: readonly string[];
+}
+
+/** Makes a primitive. A value like any other: nothing is registered. */
+export function definePrimitive<P = Params>(name: string, spec: PrimitiveSpec<P>): Primitive<P> {
+  return {
+    name,
+    abstractEval: spec.abstractEval,
+    rules: spec.rules ?? {},
+    hiddenParams: spec.hiddenParams ?? [],
+    id: nextId++,
+  };
+}

@@ -1,0 +1,39 @@
+/**
+ * The one queue of a device: programs, puts, reads, donation and frees happen in the order in which they were
+ * submitted. It runs a task inline when it is empty, so a synchronous device stays synchronous; once a task is
+ * asynchronous, the following ones wait for it.
+ */
+export class DeviceQueue {
+  #tail: Promise<void> | null = null;
+
+  /** True when the next task will run inline. */
+  get isIdle(): boolean {
+    return this.#tail === null;
+  }
+
+  submit<T>(task: () => T | Promise<T>): T | Promise<T> {
+    if (this.#tail === null) {
+      const result = task();
+      return result instanceof Promise ? this.#follow(result) : result;
+    }
+    return this.#follow(this.#tail.then(task));
+  }
+
+  /** Resolves when everything submitted so far has ended, well or badly. */
+  async idle(): Promise<void> {
+    while (this.#tail !== null) await this.#tail;
+  }
+
+  #follow<T>(result: Promise<T>): Promise<T> {
+    // A failure belongs to whoever reads the result; it must not stop the queue.
+    const tail: Promise<void> = result.then(
+      () => this.#settle(tail),
+      () => this.#settle(tail),
+    );
+    this.#tail = tail;
+    return result;
+  }
+  #settle(tail: Promise<void>): void {
+    if (this.#tail === tail) this.#tail = null;
+  }
+}

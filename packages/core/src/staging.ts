@@ -1,0 +1,113 @@
+import type { Aval } from "./avals.ts";
+import { ConcreteArray } from "./concrete.ts";
+import type { ClosedJaxpr } from "./closed.ts";
+import { type Effect, joinEffects, noEffects } from "./effects.ts";
+import { TracerError } from "./errors.ts";
+import { type Atom, type Eqn, Jaxpr, Literal, Var } from "./jaxpr.ts";
+import { type NDArray, Tracer } from "./ndarray.ts";
+import type { AbstractResult, Params, Primitive } from "./primitive.ts";
+import { namedScopes } from "./scopes.ts";
+import { captureSource } from "./source.ts";
+import { leaked, refuseAsync, Trace, withNewTrace } from "./trace.ts";
+
+/** A value of a function that is being staged: a variable of the jaxpr under construction. */
+export class JaxprTracer extends Tracer {
+  readonly atom: Atom;
+  constructor(trace: JaxprTrace, atom: Atom) {
+    super(trace);
+    this.atom = atom;
+  }
+  get aval(): Aval {
+    return this.atom.aval;
+  }
+}
+
+/** Records every operation as an equation. */
+export class JaxprTrace extends Trace {
+  readonly eqns: Eqn[] = [];
+  readonly #invars: Var[] = [];
+  readonly #constvars: Var[] = [];
+  readonly #consts: NDArray[] = [];
+  readonly #constOf = new Map<NDArray, Var>();
+
+  /** A new argument of the jaxpr. */
+  input(aval: Aval): JaxprTracer {
+    const v = new Var(aval);
+    this.#invars.push(v);
+    return new JaxprTracer(this, v);
+  }
+
+  process(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
+    const invars = args.map((x) => this.atom(x, primitive.name));
+    const { avals, effects } = abstractEval(primitive, invars.map((a) => a.aval), params);
+    const outvars = avals.map((aval) => new Var(aval));
+    this.eqns.push({
+      primitive,
+      invars,
+      outvars,
+      params,
+      effects: effects === undefined ? noEffects : new Set(effects),
+      source: captureSource(namedScopes()),
+    });
+    return outvars.map((v) => new JaxprTracer(this, v));
+  }
+
+  /** The variable or literal for a value: its own tracers as they are, everything else captured as a constant. */
+  atom(x: NDArray, fn: string): Atom {
+    if (x instanceof JaxprTracer && x.trace === this) return x.atom;
+    if (x instanceof ConcreteArray && x.scalarValue !== undefined) return new Literal(x.scalarValue, x.aval);
+    if (x instanceof Tracer && !x.trace.alive) throw leaked(fn, x);
+    let v = this.#constOf.get(x);
+    if (v === undefined) {
+      v = new Var(x.aval);
+      this.#constOf.set(x, v);
+      this.#constvars.push(v);
+      this.#consts.push(x);
+    }
+    return v;
+  }
+
+  finish(outs: readonly NDArray[]): ClosedJaxpr {
+    const outvars = outs.map((x) => this.atom(x, this.name));
+    const effects = joinEffects(this.eqns.map((e) => e.effects));
+    return { jaxpr: new Jaxpr(this.#constvars, this.#invars, this.eqns, outvars, effects), consts: this.#consts };
+  }
+}
+
+/** Runs a primitive's shape inference, in the one form callers want. */
+export function abstractEval(
+  primitive: Primitive<never>,
+  avals: readonly Aval[],
+  params: Params,
+): { readonly avals: readonly Aval[]; readonly effects?: readonly Effect[] } {
+  const result = primitive.abstractEval(avals, params as never);
+  return Array.isArray(result) ? { avals: result as readonly Aval[] } : (result as AbstractResult);
+}
+
+/**
+ * Traces a function of arrays to a jaxpr. Values that the function closes over, tracers of outer traces included,
+ * become constants; scalars become literals.
+ *
+ * @throws {TransformError} when `fn` is async
+ */
+export function traceToJaxpr(
+  fn: (...args: NDArray[]) => readonly NDArray[],
+  avals: readonly Aval[],
+  name: string,
+): ClosedJaxpr {
+  const trace = new JaxprTrace(name);
+  const inputs = avals.map((aval) => trace.input(aval));
+  return withNewTrace(trace, () => {
+    const outs = refuseAsync(name, fn(...inputs));
+    return trace.finish(outs);
+  });
+}
+
+/** A leak that only shows when somebody looks: tracers kept after their trace ended say so. */
+export function assertConcrete(fn: string, x: NDArray): ConcreteArray {
+  if (x instanceof ConcreteArray) return x;
+  throw new TracerError(fn, {
+    message: `needs a concrete array, but got a traced ${x.aval}`,
+    fix: "call it outside the traced function",
+  });
+}
