@@ -36,7 +36,11 @@ export function scalarInfo(dtype: DType): ScalarInfo {
 
 /** Loads an element and widens it to the type in which its dtype is computed. */
 export function loadElement(e: Exprs, dtype: DType, slot: number, index: Index, guard: Ex | null = null, pinned = false): Ex {
-  const raw = e.load(slot, scalarInfo(dtype).storage, index, guard, pinned);
+  return widenElement(e, dtype, e.load(slot, scalarInfo(dtype).storage, index, guard, pinned));
+}
+
+/** A stored element as the value in which its dtype is computed. */
+export function widenElement(e: Exprs, dtype: DType, raw: Ex): Ex {
   return dtype === "float16" ? halfToFloat(e, raw) : dtype === "bfloat16" ? e.bitcast("f32", e.shl(raw, 16)) : raw;
 }
 

@@ -29,4 +29,5 @@ export * from "./source.ts";
 export * from "./staging.ts";
 export { avalKey, jaxprId, paramsKey } from "./structure.ts";
 export * from "./trace.ts";
+export * from "./tracetree.ts";
 export * from "./valuekey.ts";

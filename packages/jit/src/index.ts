@@ -1,1 +1,3 @@
-export {};
+export { evalShape, makeJaxpr, ShapeDtypeStruct, type Structs } from "./inspect.ts";
+export { jit, type JitFunction, type JitOptions, traceCount } from "./jit.ts";
+export { type CompiledFunction, Lowered } from "./stages.ts";

@@ -16,7 +16,7 @@ import {
   ShapeError,
   ValueError,
 } from "@traceform/core";
-import { bits, checkAxes, checkDTypeSet, type DTypeSet, numeric, ordered, real, result } from "./internal/infer.ts";
+import { bits, checkAxes, checkDTypeSet, type DTypeSet, numeric, ordered, result } from "./internal/infer.ts";
 import { beside, canonicalAxes } from "./internal/operands.ts";
 import { reducer } from "./internal/reducer.ts";
 

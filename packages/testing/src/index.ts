@@ -1,1 +1,2 @@
-export {};
+export { referenceBackend } from "./reference/backend.ts";
+export { referenceRules } from "./reference/interpret.ts";

@@ -1,0 +1,115 @@
+import {
+  type Atom, type Aval, BackendError, type DType, type Eqn, isComplex, type Jaxpr, physical, realDType, type StandardDType, Var,
+} from "@traceform/core";
+import { importComplex } from "./complex.ts";
+import { extendedParams } from "./extended.ts";
+import { type Block, BlockBuilder, type TensorType, type Value } from "./graph.ts";
+
+/** The arrays that stand for one variable: real and imaginary plane of a complex one, otherwise one array. */
+export type Parts = readonly Value[];
+
+/** What a device holds of an aval: one dense array, or two planes of a complex one. */
+export function partTypes(aval: Aval): TensorType[] {
+  const { shape, dtype } = physical(aval);
+  const type: TensorType = { shape, dtype: realDType(dtype) as StandardDType };
+  return isComplex(dtype) ? [type, type] : [type];
+}
+
+/**
+ * A jaxpr as a block: calls inlined, identities removed, equal operations merged, extended dtypes as their physical
+ * arrays, complex values as two planes. Constvars become the leading parameters.
+ *
+ * @throws {BackendError} for effects and for primitives that no table knows
+ */
+export function importJaxpr(jaxpr: Jaxpr): Block {
+  const g = new BlockBuilder();
+  const args = [...jaxpr.constvars, ...jaxpr.invars].map((v) => partTypes(v.aval).map((t) => g.param(t)));
+  return g.finish(inline(g, jaxpr, args).flat());
+}
+
+/** Adds the equations of a jaxpr to a block; returns the parts of its results. */
+function inline(g: BlockBuilder, jaxpr: Jaxpr, args: readonly Parts[]): Parts[] {
+  const env = new Map<Var, Parts>();
+  [...jaxpr.constvars, ...jaxpr.invars].forEach((v, i) => env.set(v, args[i]));
+  const read = (a: Atom): Parts => {
+    if (a instanceof Var) return env.get(a)!;
+    const [type, imaginary] = partTypes(a.aval);
+    const re = g.literal(a.value, type.dtype);
+    const scalar = imaginary === undefined ? [re] : [re, g.literal(0, type.dtype)];
+    if (a.aval.ndim === 0) return scalar;
+    return scalar.map((v) => g.add("broadcast_in_dim", [v], [type], { shape: type.shape, broadcastDimensions: [] })[0]);
+  };
+  for (const eqn of jaxpr.eqns) {
+    const results = importEqn(g, eqn, eqn.invars.map(read));
+    eqn.outvars.forEach((v, i) => {
+      if (v !== null) env.set(v, results[i]);
+    });
+  }
+  return jaxpr.outvars.map(read);
+}
+
+/** Calls, by the parameter that holds the jaxpr. */
+const calls: Readonly<Record<string, string>> = {
+  jit: "jaxpr", custom_jvp_call: "callJaxpr", custom_vjp_call: "callJaxpr", checkpoint: "jaxpr", remat: "jaxpr", core_call: "jaxpr", closed_call: "jaxpr",
+};
+/** Primitives that return their operands. */
+const identities: ReadonlySet<string> = new Set([
+  "stop_gradient", "name", "copy", "optimization_barrier", "pvary", "random_wrap", "random_unwrap", "sharding_constraint",
+]);
+
+function importEqn(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readonly Parts[] {
+  const { name } = eqn.primitive;
+  const { params } = eqn;
+  if (eqn.effects.size > 0) {
+    throw new BackendError(name, { message: `the effect ${[...eqn.effects].map((e) => e.name).join(", ")} cannot run inside a compiled program` });
+  }
+  const called = calls[name];
+  if (called !== undefined) return inline(g, params[called] as Jaxpr, ins);
+  if (identities.has(name)) return ins;
+  if (name in controlBlocks) return importControl(g, eqn, ins);
+  const complex = ins.some((p) => p.length > 1) || eqn.outvars.some((v) => v !== null && isComplex(v.aval.dtype));
+  if (complex) return importComplex(g, eqn, ins);
+  return importPlain(g, eqn, ins.map((p) => p[0]));
+}
+
+function importPlain(g: BlockBuilder, eqn: Eqn, ins: readonly Value[]): readonly Parts[] {
+  const outs = eqn.outvars.map((v) => partTypes(v.aval)[0]);
+  const name = eqn.primitive.name;
+  const extended = [...eqn.invars, ...eqn.outvars].find((v) => typeof v.aval.dtype !== "string");
+  if (extended !== undefined) {
+    const dtype = extended.aval.dtype as Exclude<DType, StandardDType>;
+    const fixed = extendedParams(g, eqn, ins, dtype);
+    return g.add(name, fixed.ins, outs, fixed.params).map((v) => [v]);
+  }
+  if (name === "reduce") return g.add(name, ins, outs, { dimensions: eqn.params["dimensions"] }, [importJaxpr(eqn.params["jaxpr"] as Jaxpr)]).map((v) => [v]);
+  if (name === "reduce_window") {
+    const { jaxpr, ...rest } = eqn.params;
+    return g.add(name, ins, outs, rest, [importJaxpr(jaxpr as Jaxpr)]).map((v) => [v]);
+  }
+  return g.add(name, ins, outs, eqn.params).map((v) => [v]);
+}
+
+/** Control flow: the jaxprs among the parameters, and the counts of operands that complex values multiply. */
+const controlBlocks: Readonly<Record<string, (params: Readonly<Record<string, unknown>>) => readonly Jaxpr[]>> = {
+  cond: (p) => p["branches"] as readonly Jaxpr[],
+  while: (p) => [p["condJaxpr"] as Jaxpr, p["bodyJaxpr"] as Jaxpr],
+  scan: (p) => [p["jaxpr"] as Jaxpr],
+};
+const controlCounts: readonly string[] = ["numConsts", "numCarry", "condNconsts", "bodyNconsts"];
+
+function importControl(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readonly Parts[] {
+  const { name } = eqn.primitive;
+  const flatCount = (from: number, n: number): number => ins.slice(from, from + n).flat().length;
+  const params: Record<string, unknown> = { length: eqn.params["length"], reverse: eqn.params["reverse"] };
+  let at = name === "cond" ? 1 : 0;
+  const order = name === "while" ? ["condNconsts", "bodyNconsts"] : name === "scan" ? ["numConsts", "numCarry"] : [];
+  for (const key of order.filter((k) => controlCounts.includes(k))) {
+    const n = Number(eqn.params[key]);
+    params[key] = flatCount(at, n);
+    at += n;
+  }
+  const outs = eqn.outvars.map((v) => partTypes(v.aval));
+  const values = g.add(name, ins.flat(), outs.flat(), params, controlBlocks[name](eqn.params).map(importJaxpr));
+  let next = 0;
+  return outs.map((types) => types.map(() => values[next++]));
+}

@@ -1,0 +1,47 @@
+import type { Ex, Exprs } from "../expr.ts";
+
+/** An element function over expressions of one float type. */
+export type ElementFunction = (e: Exprs, x: Ex) => Ex;
+
+/** A constant of the operand's type. */
+export function like(e: Exprs, x: Ex, value: number): Ex {
+  return e.constant(x.type, value);
+}
+
+/** Horner's scheme; coefficients from the constant term up. */
+export function polynomial(e: Exprs, x: Ex, coefs: readonly number[]): Ex {
+  let y = like(e, x, coefs[coefs.length - 1]!);
+  for (let i = coefs.length - 2; i >= 0; i--) y = e.fma(y, x, like(e, x, coefs[i]!));
+  return y;
+}
+
+/** The magnitude of `x` with the sign of `s`. */
+export function copySign(e: Exprs, x: Ex, s: Ex): Ex {
+  return e.op("copysign", x.type, [x, s]);
+}
+
+export function fmin(e: Exprs, a: Ex, b: Ex): Ex {
+  return e.op("min", a.type, [a, b]);
+}
+export function fmax(e: Exprs, a: Ex, b: Ex): Ex {
+  return e.op("max", a.type, [a, b]);
+}
+
+/** 1.5 * 2^52: adding it to a small integral f64 leaves the integer in the low bits. */
+const magic = 6755399441055744;
+
+/** An integral f64 with |k| < 2^31, as i64, by bits alone: there is no vector instruction for it. */
+export function smallToInt(e: Exprs, k: Ex): Ex {
+  return e.sub(e.bitcast("i64", e.add(k, e.f64(magic))), e.bitcast("i64", e.f64(magic)));
+}
+/** A small i64 as f64, by bits. */
+export function smallToFloat(e: Exprs, k: Ex): Ex {
+  return e.sub(e.bitcast("f64", e.add(k, e.bitcast("i64", e.f64(magic)))), e.f64(magic));
+}
+
+/** `x * 2^k` for an integral f64 `k` in [-2100, 2000], in two steps so that neither factor overflows. */
+export function scale64(e: Exprs, x: Ex, k: Ex): Ex {
+  const half = e.unary("floor", e.mul(k, e.f64(0.5)));
+  const power = (n: Ex): Ex => e.bitcast("f64", e.shl(e.add(smallToInt(e, n), e.constant("i64", 1023)), 52));
+  return e.mul(e.mul(x, power(half)), power(e.sub(k, half)));
+}

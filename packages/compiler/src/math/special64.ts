@@ -1,0 +1,196 @@
+import type { Ex, Exprs } from "../expr.ts";
+import { copySign, fmin, polynomial } from "./common.ts";
+import { exp64, log1pOf64, log64 } from "./exp64.ts";
+import { tan64, sin64 } from "./trig64.ts";
+import { besselTables } from "./bessel-tables.ts";
+
+// Special functions in double precision. erf and erfc after fdlibm (s_erf.c, Sun Microsystems, 1993); the gamma
+// family by Lanczos' approximation (g = 7, n = 9; Godfrey, 2001), as XLA has it.
+
+/** erf on [0, 0.84375) as x + x * ratio(x^2). */
+function erfSmall(e: Exprs, z: Ex): Ex {
+  const p = polynomial(e, z, [
+    1.28379167095512558561e-1, -3.25042107247001499370e-1, -2.84817495755985104766e-2, -5.77027029648944159157e-3, -2.37630166566501626084e-5,
+  ]);
+  const q = polynomial(e, z, [
+    1, 3.97917223959155352819e-1, 6.50222499887672944485e-2, 5.08130628187576562776e-3, 1.32494738004321644526e-4, -3.96022827877536812320e-6,
+  ]);
+  return e.div(p, q);
+}
+const erx = 8.45062911510467529297e-1;
+/** erf(x) - erx on [0.84375, 1.25), by s = |x| - 1. */
+function erfMiddle(e: Exprs, s: Ex): Ex {
+  const p = polynomial(e, s, [
+    -2.36211856075265944077e-3, 4.14856118683748331666e-1, -3.72207876035701323847e-1, 3.18346619901161753674e-1,
+    -1.10894694282396677476e-1, 3.54783043256182359371e-2, -2.16637559486879084300e-3,
+  ]);
+  const q = polynomial(e, s, [
+    1, 1.06420880400844228286e-1, 5.40397917702171048937e-1, 7.18286544141962662868e-2, 1.26171219808761642112e-1,
+    1.36370839120290507362e-2, 1.19844998467991074170e-2,
+  ]);
+  return e.div(p, q);
+}
+/** erfc(a) for a >= 1.25. */
+function erfcTail(e: Exprs, a: Ex): Ex {
+  const s = e.div(e.f64(1), e.mul(a, a));
+  const near = e.div(
+    polynomial(e, s, [
+      -9.86494403484714822705e-3, -6.93858572707181764372e-1, -1.05586262253232909814e1, -6.23753324503260060396e1,
+      -1.62396669462573470355e2, -1.84605092906711035994e2, -8.12874355063065934246e1, -9.81432934416914548592,
+    ]),
+    polynomial(e, s, [
+      1, 1.96512716674392571292e1, 1.37657754143519042600e2, 4.34565877475229228821e2, 6.45387271733267880336e2,
+      4.29008140027567833386e2, 1.08635005541779435134e2, 6.57024977031928170135, -6.04244152148580987438e-2,
+    ]),
+  );
+  const far = e.div(
+    polynomial(e, s, [
+      -9.86494292470009928597e-3, -7.99283237680523006574e-1, -1.77579549177547519889e1, -1.60636384855821916062e2,
+      -6.37566443368389627722e2, -1.02509513161107724954e3, -4.83519191608651397019e2,
+    ]),
+    polynomial(e, s, [
+      1, 3.03380607434824582924e1, 3.25792512996573918826e2, 1.53672958608443695994e3, 3.19985821950859553908e3,
+      2.55305040613316442583e3, 4.74528541206955367215e2, -2.24409524465858183362e1,
+    ]),
+  );
+  const ratio = e.select(e.lt(a, e.f64(1 / 0.35)), near, far);
+  // exp(-a^2) with the square split, so that its rounding does not reach the exponent.
+  const z = e.bitcast("f64", e.and(e.bitcast("i64", a), e.constant("i64", -0x100000000n)));
+  const first = exp64(e, e.sub(e.mul(e.neg(z), z), e.f64(0.5625)));
+  const second = exp64(e, e.add(e.mul(e.sub(z, a), e.add(z, a)), ratio));
+  return e.div(e.mul(first, second), a);
+}
+
+export function erf64(e: Exprs, x: Ex): Ex {
+  const a = e.unary("abs", x);
+  const small = e.add(a, e.mul(a, erfSmall(e, e.mul(a, a))));
+  const middle = e.add(e.f64(erx), erfMiddle(e, e.sub(a, e.f64(1))));
+  const large = e.sub(e.f64(1), erfcTail(e, fmin(e, a, e.f64(6))));
+  return copySign(e, e.select(e.lt(a, e.f64(0.84375)), small, e.select(e.lt(a, e.f64(1.25)), middle, large)), x);
+}
+
+export function erfc64(e: Exprs, x: Ex): Ex {
+  const a = e.unary("abs", x);
+  const positive = e.gt(x, e.f64(0));
+  const ratio = erfSmall(e, e.mul(a, a));
+  const tiny = e.sub(e.f64(1), e.add(x, e.mul(x, ratio)));
+  const quarter = e.sub(e.f64(0.5), e.add(e.sub(x, e.f64(0.5)), e.mul(x, ratio)));
+  const small = e.select(e.lt(x, e.f64(0.25)), tiny, quarter);
+  const m = erfMiddle(e, e.sub(a, e.f64(1)));
+  const middle = e.select(positive, e.sub(e.f64(1 - erx), m), e.add(e.f64(1), e.add(e.f64(erx), m)));
+  const t = erfcTail(e, fmin(e, a, e.f64(30)));
+  const large = e.select(positive, t, e.sub(e.f64(2), t));
+  return e.select(e.lt(a, e.f64(0.84375)), small, e.select(e.lt(a, e.f64(1.25)), middle, large));
+}
+
+/**
+ * The inverse of erf: Giles' single precision estimate, then two Newton steps on erf, or on erfc near the ends,
+ * where 1 - |x| is exact. @see Giles (2012), "Approximating the erfinv function"
+ */
+export function erfInv64(e: Exprs, x: Ex): Ex {
+  const a = e.unary("abs", x);
+  const w = e.neg(log1pOf64(e, e.neg(e.mul(x, x))));
+  const central = polynomial(e, e.sub(w, e.f64(2.5)), [
+    1.50140941, 0.246640727, -0.00417768164, -0.00125372503, 0.00021858087, -4.39150654e-6, -3.5233877e-6, 3.43273939e-7, 2.81022636e-8,
+  ]);
+  const tail = polynomial(e, e.sub(e.unary("sqrt", w), e.f64(3)), [
+    2.83297682, 1.00167406, 0.00943887047, -0.0076224613, 0.00573950773, -0.00367342844, 0.00134934322, 0.000100950558, -0.000200214257,
+  ]);
+  let y = e.mul(e.select(e.lt(w, e.f64(5)), central, tail), a);
+  const near = e.lt(a, e.f64(0.5));
+  const rest = e.sub(e.f64(1), a);
+  for (let i = 0; i < 2; i++) {
+    const error = e.select(near, e.sub(erf64(e, y), a), e.sub(rest, erfc64(e, y)));
+    const slope = e.mul(e.f64(2 / Math.sqrt(Math.PI)), exp64(e, e.neg(e.mul(y, y))));
+    const step = e.div(error, slope);
+    // Halley's correction: the second derivative of erf is -2y times the first.
+    y = e.sub(y, e.div(step, e.add(e.f64(1), e.mul(y, step))));
+  }
+  const edge = e.select(e.eq(a, e.f64(1)), e.f64(Infinity), e.select(e.gt(a, e.f64(1)), e.f64(NaN), y));
+  return e.select(e.lt(a, e.f64(1e-300)), x, copySign(e, edge, x));
+}
+
+const lanczos: readonly number[] = [
+  0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
+  12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
+];
+const g = 7;
+
+/** The Lanczos sum at z and, for digamma, its derivative. */
+function lanczosSum(e: Exprs, z: Ex): { sum: Ex; slope: Ex } {
+  let sum = e.f64(lanczos[0]!);
+  let slope = e.f64(0);
+  for (let i = 1; i < lanczos.length; i++) {
+    const d = e.add(z, e.f64(i));
+    const t = e.div(e.f64(lanczos[i]!), d);
+    sum = e.add(sum, t);
+    slope = e.sub(slope, e.div(t, d));
+  }
+  return { sum, slope };
+}
+
+/** log(|gamma(x)|); +inf at the poles. */
+export function lgamma64(e: Exprs, x: Ex): Ex {
+  const reflected = e.lt(x, e.f64(0.5));
+  const z = e.select(reflected, e.neg(x), e.sub(x, e.f64(1)));
+  const { sum } = lanczosSum(e, z);
+  const t = e.add(z, e.f64(g + 0.5));
+  const logT = e.add(e.f64(Math.log(g + 0.5)), log1pOf64(e, e.div(z, e.f64(g + 0.5))));
+  // (z + 1/2 - t / log t) log t keeps large arguments finite.
+  const main = e.add(
+    e.f64(0.5 * Math.log(2 * Math.PI)),
+    e.add(e.mul(e.sub(e.add(z, e.f64(0.5)), e.div(t, logT)), logT), log64(e, sum)),
+  );
+  const a = e.unary("abs", x);
+  const fraction = e.sub(a, e.unary("floor", a));
+  const folded = e.select(e.gt(fraction, e.f64(0.5)), e.sub(e.f64(1), fraction), fraction);
+  const sine = sin64(e, e.mul(e.f64(Math.PI), folded));
+  const logSine = log64(e, sine);
+  const mirrored = e.sub(e.sub(e.f64(Math.log(Math.PI)), logSine), main);
+  const y = e.select(reflected, e.select(e.eq(sine, e.f64(0)), e.f64(Infinity), mirrored), main);
+  return e.select(e.eq(a, e.f64(Infinity)), e.f64(Infinity), y);
+}
+
+/** The derivative of lgamma; NaN at the poles. */
+export function digamma64(e: Exprs, x: Ex): Ex {
+  const reflected = e.lt(x, e.f64(0.5));
+  const z = e.select(reflected, e.neg(x), e.sub(x, e.f64(1)));
+  const { sum, slope } = lanczosSum(e, z);
+  const t = e.add(z, e.f64(g + 0.5));
+  const logT = e.add(e.f64(Math.log(g + 0.5)), log1pOf64(e, e.div(z, e.f64(g + 0.5))));
+  const main = e.sub(e.add(logT, e.div(slope, sum)), e.div(e.f64(g), t));
+  // The nearest integer is taken off first: the cotangent has period one.
+  const shifted = e.add(x, e.unary("floor", e.add(e.unary("abs", x), e.f64(0.5))));
+  const mirrored = e.sub(main, e.div(e.f64(Math.PI), tan64(e, e.mul(e.f64(Math.PI), shifted))));
+  const pole = e.and(e.le(x, e.f64(0)), e.eq(x, e.unary("floor", x)));
+  return e.select(pole, e.f64(NaN), e.select(reflected, mirrored, main));
+}
+
+/** Clenshaw's recurrence for sum(c[i] * T_i(t / 2)), the first coefficient halved. */
+function chebyshev(e: Exprs, t: Ex, coefs: readonly number[]): Ex {
+  let b1 = e.f64(0);
+  let b2 = e.f64(0);
+  for (let i = coefs.length - 1; i > 0; i--) {
+    const b0 = e.add(e.sub(e.mul(t, b1), b2), e.f64(coefs[i]!));
+    b2 = b1;
+    b1 = b0;
+  }
+  return e.add(e.sub(e.mul(e.mul(t, e.f64(0.5)), b1), b2), e.f64(coefs[0]! / 2));
+}
+
+/** exp(-|x|) * I_n(x) for n = 0, 1. */
+function besselScaled(e: Exprs, x: Ex, near: readonly number[], far: readonly number[]): Ex {
+  const a = e.unary("abs", x);
+  const low = chebyshev(e, e.sub(e.mul(a, e.f64(0.5)), e.f64(2)), near);
+  const high = e.div(chebyshev(e, e.sub(e.div(e.f64(32), a), e.f64(2)), far), e.unary("sqrt", a));
+  return e.select(e.le(a, e.f64(8)), low, high);
+}
+export function i0e64(e: Exprs, x: Ex): Ex {
+  return besselScaled(e, x, besselTables.i0Near, besselTables.i0Far);
+}
+export function i1e64(e: Exprs, x: Ex): Ex {
+  const a = e.unary("abs", x);
+  const low = e.mul(a, besselScaled(e, fmin(e, a, e.f64(8)), besselTables.i1Near, besselTables.i1Far));
+  const high = besselScaled(e, x, besselTables.i1Near, besselTables.i1Far);
+  return copySign(e, e.select(e.le(a, e.f64(8)), low, high), x);
+}

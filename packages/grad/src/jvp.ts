@@ -1,0 +1,139 @@
+import {
+  type Aval,
+  constvarsToInvars,
+  type ConcreteValue,
+  currentTrace,
+  evalJaxpr,
+  type Jaxpr,
+  jvpRule,
+  type NDArray,
+  type Params,
+  type Primitive,
+  RuleError,
+  Trace,
+  Tracer,
+  traceToJaxpr,
+  withNewTrace,
+  withTrace,
+} from "@traceform/core";
+import { bits, JaxprMemo, pick, spread } from "./internal/memo.ts";
+import { hasTangent, instantiate, zeros } from "./internal/zeros.ts";
+import type { InstantiatedJvpRule, JvpContext, JvpJaxpr, JvpRule, SymbolicJvpRule, Tangent } from "./rule.ts";
+import { jvpRules } from "./rules/index.ts";
+
+/** A value with its tangent. A value whose tangent is zero needs no tracer. */
+export class JVPTracer extends Tracer {
+  readonly primal: NDArray;
+  readonly tangent: NDArray;
+  constructor(trace: JVPTrace, primal: NDArray, tangent: NDArray) {
+    super(trace);
+    this.primal = primal;
+    this.tangent = tangent;
+  }
+  get aval(): Aval {
+    return this.primal.aval;
+  }
+  /** Code under eager differentiation may read values. */
+  override concrete(fn: string): ConcreteValue {
+    return this.trace.alive ? this.primal.concrete(fn) : super.concrete(fn);
+  }
+}
+
+/** Forward-mode differentiation: every operation also computes the tangents of its results, in the parent trace. */
+export class JVPTrace extends Trace {
+  readonly parent: Trace;
+  constructor(name: string, parent: Trace) {
+    super(name);
+    this.parent = parent;
+  }
+
+  process(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
+    const primals: NDArray[] = new Array(args.length);
+    const tangents: Tangent[] = new Array(args.length);
+    let constant = true;
+    for (let i = 0; i < args.length; i++) {
+      const x = args[i];
+      if (x instanceof JVPTracer && x.trace === this) {
+        primals[i] = x.primal;
+        tangents[i] = x.tangent;
+        constant = false;
+      } else {
+        primals[i] = x;
+        tangents[i] = null;
+      }
+    }
+    if (constant) return this.parent.process(primitive, primals, params);
+    const rule = findRule(primitive, this.name);
+    const [outs, outTangents] = withTrace(this.parent, () => rule(primals, tangents, params as never, context));
+    return outs.map((x, i) => this.wrap(x, outTangents[i]));
+  }
+
+  wrap(primal: NDArray, tangent: Tangent): NDArray {
+    return tangent === null || !hasTangent(primal.aval) ? primal : new JVPTracer(this, primal, tangent);
+  }
+  primalOf(x: NDArray): NDArray {
+    return x instanceof JVPTracer && x.trace === this ? x.primal : x;
+  }
+  tangentOf(x: NDArray): Tangent {
+    return x instanceof JVPTracer && x.trace === this ? x.tangent : null;
+  }
+}
+
+function findRule(primitive: Primitive<never>, transformation: string): SymbolicJvpRule<never> {
+  const own = primitive.rules[jvpRule] as JvpRule<never> | undefined;
+  if (own === undefined) {
+    const rule = jvpRules.get(primitive);
+    if (rule !== undefined) return rule;
+    throw new RuleError(transformation, {
+      message: `the primitive "${primitive.name}" has no JVP rule, so it cannot be differentiated`,
+      fix: "give it one in definePrimitive: rules: { [jvpRule]: ([x], [dx]) => [[y], [dy]] }, or wrap the function in customJvp",
+    });
+  }
+  return typeof own === "function" ? instantiated(own) : own.rule;
+}
+
+function instantiated(rule: InstantiatedJvpRule<never>): SymbolicJvpRule<never> {
+  return (primals, tangents, params, c) => rule(primals, tangents.map((t, i) => t ?? zeros(primals[i].aval)), params, c);
+}
+
+/** Runs a function of arrays on primals with tangents, under the current trace. */
+export function runJvp(
+  name: string,
+  fn: (inputs: NDArray[]) => readonly NDArray[],
+  primals: readonly NDArray[],
+  tangents: readonly Tangent[],
+  parent: Trace = currentTrace(),
+): { outs: NDArray[]; tangents: Tangent[] } {
+  const trace = new JVPTrace(name, parent);
+  const inputs = primals.map((x, i) => trace.wrap(x, tangents[i]));
+  const results = withNewTrace(trace, () => fn(inputs));
+  return { outs: results.map((x) => trace.primalOf(x)), tangents: results.map((x) => trace.tangentOf(x)) };
+}
+
+const memo = new JaxprMemo<JvpJaxpr>();
+
+/**
+ * Forward-mode differentiation of a jaxpr: (primals, nonzero tangents) -> (results, nonzero tangents). `nonzero` says
+ * which operands have a tangent; results that `instantiate` marks get one even when it is symbolically zero.
+ */
+export function jvpJaxpr(jaxpr: Jaxpr, nonzero: readonly boolean[], instantiateOut: boolean | readonly boolean[] = false): JvpJaxpr {
+  const force = spread(instantiateOut, jaxpr.outvars.length);
+  return memo.get(jaxpr, `${bits(nonzero)}:${bits(force)}`, () => {
+    let nonzeroOut: boolean[] = [];
+    const n = jaxpr.invars.length;
+    const traced = traceToJaxpr(
+      (...args) => {
+        let k = n;
+        const tangents = nonzero.map((nz) => (nz ? args[k++] : null));
+        const run = runJvp("jvp", (inputs) => evalJaxpr(jaxpr, [], inputs), args.slice(0, n), tangents);
+        nonzeroOut = run.outs.map((x, i) => run.tangents[i] !== null || (force[i] && hasTangent(x.aval)));
+        return [...run.outs, ...pick(run.tangents.map((t, i) => (nonzeroOut[i] ? instantiate(t, run.outs[i].aval) : null)), nonzeroOut) as NDArray[]];
+      },
+      [...jaxpr.inAvals, ...pick(jaxpr.inAvals, nonzero)],
+      "jvp",
+    );
+    return { jaxpr: constvarsToInvars(traced.jaxpr), consts: traced.consts, nonzeroOut };
+  });
+}
+
+export const context: JvpContext = { jvpJaxpr };

@@ -1,0 +1,126 @@
+import {
+  type Atom,
+  bind,
+  constvarsToInvars,
+  type Eqn,
+
+  type Jaxpr,
+  Literal,
+  literalValue,
+  type NDArray,
+  type Primitive,
+  RuleError,
+  transposeRule,
+  traceToJaxpr,
+  type Var,
+} from "@traceform/core";
+import { bits, JaxprMemo, merge, pick } from "./internal/memo.ts";
+import { addTangents, hasTangent, instantiate } from "./internal/zeros.ts";
+import { partialEvalJaxpr } from "./partialEval.ts";
+import { isLinear, LinearOperand, type Tangent, type TransposeContext, type TransposedJaxpr, type TransposeRule } from "./rule.ts";
+import { transposeRules } from "./rules/index.ts";
+
+/**
+ * The backward pass: from cotangents of the results of a linear jaxpr to cotangents of its linear operands
+ * (`LinearOperand` among `args`), by transposing its equations in reverse. Equations that depend on no linear operand
+ * are evaluated first.
+ *
+ * Cotangents that stay symbolically zero are `null`, and the equations that lead only to them cost nothing.
+ */
+export function backwardPass(
+  jaxpr: Jaxpr,
+  consts: readonly NDArray[],
+  args: readonly (NDArray | LinearOperand)[],
+  cotangents: readonly Tangent[],
+): Tangent[] {
+  const values = new Map<Var, NDArray>();
+  const linear = new Set<Var>();
+  jaxpr.constvars.forEach((v, i) => values.set(v, consts[i]));
+  jaxpr.invars.forEach((v, i) => {
+    const x = args[i];
+    if (isLinear(x)) linear.add(v);
+    else values.set(v, x);
+  });
+  const read = (a: Atom): NDArray => (a instanceof Literal ? literalValue(a) : values.get(a)!);
+  const isLinearAtom = (a: Atom): a is Var => !(a instanceof Literal) && linear.has(a);
+
+  const pending: Eqn[] = [];
+  for (const eqn of jaxpr.eqns) {
+    if (eqn.invars.some(isLinearAtom)) {
+      for (const v of eqn.outvars) linear.add(v);
+      pending.push(eqn);
+    } else {
+      const outs = bind(eqn.primitive, eqn.invars.map(read), eqn.params as never);
+      eqn.outvars.forEach((v, i) => values.set(v, outs[i]));
+    }
+  }
+
+  const cts = new Map<Var, NDArray>();
+  const accumulate = (a: Atom, ct: Tangent): void => {
+    if (ct === null || !isLinearAtom(a)) return;
+    cts.set(a, addTangents(cts.get(a) ?? null, ct)!);
+  };
+  jaxpr.outvars.forEach((a, i) => accumulate(a, cotangents[i]));
+  for (let i = pending.length - 1; i >= 0; i--) {
+    const eqn = pending[i];
+    let zero = true;
+    const out = eqn.outvars.map((v) => {
+      const ct = cts.get(v);
+      if (ct === undefined) return null;
+      zero = false;
+      cts.delete(v);
+      return ct;
+    });
+    if (zero) continue;
+    const operands = eqn.invars.map((a) => (isLinearAtom(a) ? new LinearOperand(a.aval) : read(a)));
+    const result = findRule(eqn.primitive)(out, operands, eqn.params as never, context);
+    eqn.invars.forEach((a, k) => accumulate(a, result[k] ?? null));
+  }
+  return jaxpr.invars.map((v) => (linear.has(v) ? (cts.get(v) ?? null) : null));
+}
+
+function findRule(primitive: Primitive<never>): TransposeRule<never> {
+  const rule = (primitive.rules[transposeRule] as TransposeRule<never> | undefined) ?? transposeRules.get(primitive);
+  if (rule !== undefined) return rule;
+  throw new RuleError("transpose", {
+    message: `the primitive "${primitive.name}" is not linear, or has no transpose rule, so reverse-mode differentiation cannot pass it`,
+    fix: "give it one in definePrimitive: rules: { [transposeRule]: ([ct], operands) => [...] }, or define the derivative with customVjp",
+  });
+}
+
+const memo = new JaxprMemo<TransposedJaxpr>();
+
+/**
+ * The transpose of a jaxpr that is linear in the operands `linear` marks:
+ * (other operands, cotangents of the results that `nonzero` marks) -> cotangents of the linear operands.
+ *
+ * With `instantiateOut` every linear operand gets a cotangent, zero or not.
+ */
+export function transposeJaxpr(
+  jaxpr: Jaxpr,
+  linear: readonly boolean[],
+  nonzero: readonly boolean[],
+  instantiateOut = false,
+): TransposedJaxpr {
+  return memo.get(jaxpr, `${bits(linear)}:${bits(nonzero)}:${instantiateOut}`, () => {
+    let nonzeroOut: boolean[] = [];
+    const linearAvals = pick(jaxpr.inAvals, linear);
+    const others = jaxpr.inAvals.filter((_, i) => !linear[i]);
+    const traced = traceToJaxpr(
+      (...args) => {
+        const operands = merge(linear, linearAvals.map((aval) => new LinearOperand(aval)), args.slice(0, others.length));
+        let k = others.length;
+        const cts = backwardPass(jaxpr, [], operands, nonzero.map((nz) => (nz ? args[k++] : null)));
+        const wanted = pick(cts, linear);
+        nonzeroOut = wanted.map((ct, i) => ct !== null || (instantiateOut && hasTangent(linearAvals[i])));
+        return pick(wanted.map((ct, i) => (nonzeroOut[i] ? instantiate(ct, linearAvals[i]) : null)), nonzeroOut) as NDArray[];
+      },
+      [...others, ...pick(jaxpr.outAvals, nonzero)],
+      "transpose",
+    );
+    return { jaxpr: constvarsToInvars(traced.jaxpr), consts: traced.consts, nonzeroOut };
+  });
+}
+
+const context: TransposeContext = { transposeJaxpr, partialEvalJaxpr };
+

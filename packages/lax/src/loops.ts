@@ -1,0 +1,305 @@
+import {
+  type ArrayLike,
+  asArray,
+  type Aval,
+  bind,
+  definePrimitive,
+  isInteger,
+  joinEffects,
+  type Jaxpr,
+  makeAval,
+  type NDArray,
+  type Primitive,
+  scalar,
+  ShapeError,
+  treeFlatten,
+  type Treedef,
+  treeUnflatten,
+  TreeError,
+  ValueError,
+  updateAval,
+  DTypeError,
+} from "@traceform/core";
+import { add, lt } from "./binary.ts";
+import { convertElementTypeWeak } from "./convert.ts";
+import { convertResults, traceBody, type TracedBody } from "./internal/bodies.ts";
+import { checkStructure, joinTypes, typeMismatch } from "./internal/carry.ts";
+import { result, varyingLike } from "./internal/infer.ts";
+
+export interface ScanParams {
+  /** (consts, carry, x) -> (carry, y). No constvars. */
+  readonly jaxpr: Jaxpr;
+  readonly length: number;
+  readonly reverse: boolean;
+  readonly unroll: number;
+  readonly numConsts: number;
+  readonly numCarry: number;
+}
+/** Operands: consts, initial carry, xs with a leading axis of `length`. Results: final carry, ys likewise stacked. */
+export const scanP: Primitive<ScanParams> = /* @__PURE__ */ definePrimitive<ScanParams>("scan", {
+  abstractEval: (avals, { jaxpr, length, numConsts, numCarry }) => {
+    avals.slice(numConsts + numCarry).forEach((x) => {
+      if (x.shape[0] !== length) {
+        throw new ShapeError("scan", { message: `xs must have a leading axis of ${length}`, operands: { x } });
+      }
+    });
+    const outs = jaxpr.outAvals;
+    return {
+      avals: [
+        ...outs.slice(0, numCarry).map((a, i) => varyingLike(a, [avals[numConsts + i]])),
+        ...outs.slice(numCarry).map((a) => result([length, ...a.shape], a.dtype, [a])),
+      ],
+      effects: [...jaxpr.effects],
+    };
+  },
+});
+
+export interface WhileParams {
+  readonly condNconsts: number;
+  /** (condConsts, carry) -> bool scalar. */
+  readonly condJaxpr: Jaxpr;
+  readonly bodyNconsts: number;
+  /** (bodyConsts, carry) -> carry. */
+  readonly bodyJaxpr: Jaxpr;
+}
+/** Operands: condConsts, bodyConsts, initial carry. Results: final carry. */
+export const whileP: Primitive<WhileParams> = /* @__PURE__ */ definePrimitive<WhileParams>("while", {
+  abstractEval: (_avals, { condJaxpr, bodyJaxpr }) => ({
+    avals: bodyJaxpr.outAvals,
+    effects: [...joinEffects([condJaxpr.effects, bodyJaxpr.effects])],
+  }),
+});
+
+/** Carries and inputs as arrays, remembering which were JavaScript numbers. */
+interface FlatTree {
+  readonly arrays: NDArray[];
+  readonly tree: Treedef;
+  readonly integralNumbers: readonly boolean[];
+}
+
+function flattenTree(x: unknown): FlatTree {
+  const [leaves, tree] = treeFlatten(x);
+  return {
+    arrays: leaves.map((l) => asArray(l as ArrayLike)),
+    tree,
+    integralNumbers: leaves.map((l) => typeof l === "number" && Number.isInteger(l)),
+  };
+}
+
+/**
+ * Traces a loop body until its carry has one type: a carry that came in weak takes the type that the body returns.
+ * `trace` stages the body for given carry avals; the first results are the carry.
+ *
+ * @throws {TreeError} when the body returns another structure; @throws {ShapeError} listing the leaves that differ
+ */
+function fixCarry(
+  fn: string,
+  init: FlatTree,
+  trace: (carry: readonly Aval[]) => TracedBody,
+  carryTree: (body: TracedBody) => Treedef,
+): { body: TracedBody; carry: NDArray[] } {
+  let avals = init.arrays.map((x) => x.aval);
+  // Types only move up a finite lattice, weak to strong, so this ends; the bound guards against a mistake here.
+  for (let round = 0; round < 8; round++) {
+    const body = trace(avals);
+    checkStructure(fn, "the carry that the body returns", init.tree, carryTree(body));
+    const outs = body.jaxpr.outvars.slice(0, avals.length);
+    const joined = outs.map((out, i) =>
+      joinTypes(
+        { aval: avals[i], integralNumber: init.integralNumbers[i] && avals[i].weakType },
+        { aval: out.aval, integralNumber: body.numbers[i] && "value" in out && Number.isInteger(out.value) },
+      ),
+    );
+    if (joined.includes(null)) {
+      throw typeMismatch(
+        fn,
+        "the carry must keep its type from one iteration to the next",
+        init.tree,
+        ["came in as", avals],
+        ["went out as", outs.map((v) => v.aval)],
+        "convert the initial value, or what the body returns, to one dtype and shape",
+      );
+    }
+    const next = joined.map((a, i) => updateAval(avals[i], { dtype: a!.dtype, weakType: a!.weakType }));
+    if (next.every((a, i) => a === avals[i])) {
+      const jaxpr = convertResults(body.jaxpr, next, body.numbers);
+      const carry = init.arrays.map((x, i) => convertCarry(x, next[i]));
+      return { body: { ...body, jaxpr }, carry };
+    }
+    avals = next;
+  }
+  throw new Error(`${fn}: the type of the carry does not settle`);
+}
+
+function convertCarry(x: NDArray, aval: Aval): NDArray {
+  return convertElementTypeWeak(x, aval.dtype, aval.weakType);
+}
+
+export interface ScanOptions {
+  /** The number of iterations; needed when `xs` has no arrays. */
+  readonly length?: number;
+  /** From the last element of `xs` to the first. */
+  readonly reverse?: boolean;
+  /** How many iterations a compiler should put into one; `true` is all of them. */
+  readonly unroll?: number | boolean;
+}
+
+/**
+ * A loop with a fixed number of iterations that carries a state and stacks results: `[carry, y] = f(carry, x)` for
+ * every `x` along the leading axis of `xs`. Carry, `xs` and `ys` are pytrees; the carry keeps its type. Differentiable
+ * in both modes; compiled once, whatever its length.
+ *
+ * @returns the last carry, and the `y`s stacked along a new leading axis
+ * @example
+ * ```ts
+ * const [total, partial] = scan((c: NDArray, x: NDArray) => [add(c, x), add(c, x)], 0, array([1, 2, 3]));
+ * // total 6, partial [1, 3, 6]
+ * ```
+ */
+export function scan<C, X, Y>(
+  f: (carry: C, x: X) => readonly [carry: Carry<C>, y: Y],
+  init: C | Carry<C>,
+  xs: X,
+  options: ScanOptions = {},
+): [carry: Arrays<C>, ys: Y] {
+  const start = flattenTree(init);
+  const inputs = flattenTree(xs);
+  const length = scanLength(inputs.arrays, options.length);
+  const numCarry = start.arrays.length;
+  const xAvals = inputs.arrays.map((x) => makeAval(x.shape.slice(1), x.dtype, { weakType: x.aval.weakType, varying: x.aval.varying }));
+  const [, inTree] = treeFlatten([init, xs]);
+  const { body, carry } = fixCarry(
+    "scan",
+    start,
+    (avals) => traceBody("scan", f as (...args: unknown[]) => unknown, inTree, [...avals, ...xAvals]),
+    ({ outTree }) => {
+      if (outTree.kind !== "array" || outTree.children.length !== 2) {
+        throw new TreeError("scan", {
+          message: `the body must return [carry, y], but returns ${outTree}`,
+          fix: "return [carry, null] when there is nothing to stack",
+        });
+      }
+      return outTree.children[0];
+    },
+  );
+  const unroll = options.unroll === true ? Math.max(1, length) : options.unroll || 1;
+  const outs = bind(scanP, [...body.consts, ...carry, ...inputs.arrays], {
+    jaxpr: body.jaxpr,
+    length,
+    reverse: options.reverse ?? false,
+    unroll,
+    numConsts: body.consts.length,
+    numCarry,
+  });
+  return [
+    treeUnflatten(body.outTree.children[0], outs.slice(0, numCarry)) as Arrays<C>,
+    treeUnflatten(body.outTree.children[1], outs.slice(numCarry)) as Y,
+  ];
+}
+
+/** A carry as a body may return it: where arrays are expected, whatever becomes one. */
+export type Carry<C> = C | (C extends NDArray ? ArrayLike : C);
+/** A carry as a loop returns it: numbers have become arrays. */
+export type Arrays<C> = C extends number | boolean | bigint ? NDArray : C;
+
+function scanLength(xs: readonly NDArray[], length: number | undefined): number {
+  let n = length;
+  for (const x of xs) {
+    if (x.ndim === 0) {
+      throw new ShapeError("scan", {
+        message: "xs must have a leading axis to loop over, but one of them is a scalar",
+        operands: { x },
+        fix: "close over values that do not change from one iteration to the next",
+      });
+    }
+    n ??= x.shape[0];
+    if (x.shape[0] !== n) {
+      throw new ShapeError("scan", {
+        message: "the leading axes of xs (and length) must be equal",
+        operands: { ...Object.fromEntries(xs.map((v, i) => [`xs${i}`, v])), length: length ?? "not given" },
+      });
+    }
+  }
+  if (n === undefined) throw new ValueError("scan", { message: "xs has no arrays", fix: "give { length }" });
+  if (!Number.isInteger(n) || n < 0) throw new ValueError("scan", { message: `length must be a non-negative integer, got ${n}` });
+  return n;
+}
+
+/**
+ * Runs `bodyFn` while `condFn` holds. The carry is a pytree that keeps its type. Differentiable in forward mode only,
+ * because the number of iterations is not known beforehand.
+ */
+export function whileLoop<C>(
+  condFn: (carry: C) => ArrayLike,
+  bodyFn: (carry: C) => Carry<C>,
+  initVal: C | Carry<C>,
+): Arrays<C> {
+  const start = flattenTree(initVal);
+  const [, inTree] = treeFlatten([initVal]);
+  const { body, carry } = fixCarry(
+    "whileLoop",
+    start,
+    (avals) => traceBody("whileLoop body", bodyFn as (...args: unknown[]) => unknown, inTree, avals),
+    ({ outTree }) => outTree,
+  );
+  const cond = traceBody("whileLoop cond", condFn as (...args: unknown[]) => unknown, inTree, carry.map((x) => x.aval));
+  const outs = cond.jaxpr.outAvals;
+  if (outs.length !== 1 || outs[0].ndim !== 0 || outs[0].dtype !== "bool") {
+    throw new DTypeError("whileLoop", {
+      message: `the condition must return one bool scalar, but returns ${outs.join(", ")}`,
+      fix: "compare with lt, gt, …; reduce with any or all",
+    });
+  }
+  const results = bind(whileP, [...cond.consts, ...body.consts, ...carry], {
+    condNconsts: cond.consts.length,
+    condJaxpr: cond.jaxpr,
+    bodyNconsts: body.consts.length,
+    bodyJaxpr: body.jaxpr,
+  });
+  return treeUnflatten(body.outTree, results) as Arrays<C>;
+}
+
+/**
+ * `bodyFn(i, value)` for `i` from `lower` to `upper - 1`. Bounds that are JavaScript numbers make a `scan`, which can be
+ * differentiated in reverse; traced bounds make a `whileLoop`.
+ */
+export function foriLoop<C>(
+  lower: ArrayLike,
+  upper: ArrayLike,
+  bodyFn: (i: NDArray, value: C) => Carry<C>,
+  initVal: C | Carry<C>,
+  options: { readonly unroll?: number | boolean } = {},
+): Arrays<C> {
+  if (typeof lower === "number" && typeof upper === "number") {
+    for (const n of [lower, upper]) {
+      if (!Number.isInteger(n)) throw new ValueError("foriLoop", { message: `bounds must be integers, got ${n}` });
+    }
+    const [[, value]] = scan(
+      ([i, v]: [NDArray, C], _x: null) => [[add(i, 1), bodyFn(i, v)] as [NDArray, C], null],
+      [scalar(lower, "int32"), initVal as C],
+      null,
+      { length: Math.max(0, upper - lower), unroll: options.unroll },
+    );
+    return value as Arrays<C>;
+  }
+  const from = loopBound(lower);
+  const to = loopBound(upper);
+  const dtype = typeof lower === "number" ? to.dtype : from.dtype;
+  const [, , value] = whileLoop<[NDArray, NDArray, C]>(
+    ([i, end]) => lt(i, end),
+    ([i, end, v]) => [add(i, 1), end, bodyFn(i, v) as C],
+    [convertElementTypeWeak(from, dtype, false), convertElementTypeWeak(to, dtype, false), initVal as C],
+  ) as [NDArray, NDArray, C];
+  return value as Arrays<C>;
+}
+
+function loopBound(x: ArrayLike): NDArray {
+  const a = typeof x === "number" && Number.isInteger(x) ? scalar(x, "int32") : asArray(x);
+  if (isInteger(a.dtype) && a.ndim === 0) return a;
+  throw new DTypeError("foriLoop", { message: "bounds must be integer scalars", operands: { bound: a } });
+}
+
+/** `f` applied to every element along the leading axis of `xs`, one after the other; results stacked. */
+export function map<X, Y>(f: (x: X) => Y, xs: X): Y {
+  return scan((c: null, x: X) => [c, f(x)], null, xs)[1];
+}
