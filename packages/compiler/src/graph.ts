@@ -85,7 +85,7 @@ export class BlockBuilder {
   }
 
   /** An elementwise operation; rank-0 operands broadcast. */
-  map(op: string, ins: readonly Value[], dtype: StandardDType = ins[ins.length - 1]!.dtype, params = emptyParams): Value {
+  map(op: string, ins: readonly Value[], dtype: StandardDType = ins[ins.length - 1]!.dtype, params: Readonly<Record<string, unknown>> = emptyParams): Value {
     let shape: readonly number[] = [];
     for (const v of ins) if (v.shape.length > shape.length) shape = v.shape;
     return this.add(op, ins, [{ shape, dtype }], params)[0]!;

@@ -1,1 +1,5 @@
-export {};
+export * from "./expr.ts";
+export * from "./lower.ts";
+export * from "./nest.ts";
+export * from "./program.ts";
+export * from "./routine.ts";

@@ -77,6 +77,14 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
     return this.#buffer!;
   }
 
+  /** A buffer of its own for a donation: the caller releases it. */
+  donatedBuffer(device: Device): Buffer {
+    if (this.scalarValue !== undefined) return device.backend.put(this.#hostArray(), device);
+    const buffer = this.bufferOn(device);
+    buffer.retain();
+    return buffer;
+  }
+
   #moveTo(device: Device, buffer: Buffer): Buffer {
     const { backend } = buffer.device;
     if (backend.readSync === undefined) {
@@ -136,9 +144,12 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
   dispose(): void {
     this.end("was disposed of");
   }
-  /** Ends the handle's life: `how` completes "this float32[3] …" in the error of a later use. */
+  /**
+   * Ends the handle's life: `how` completes "this float32[3] …" in the error of a later use. Scalar constants are
+   * shared between all who use the value, so they live on.
+   */
   end(how: string): void {
-    if (this.#ended !== null) return;
+    if (this.#ended !== null || this.scalarValue !== undefined) return;
     this.#ended = `${how}${placeOfCall()}`;
     this.#host = null;
     this.#token = null;

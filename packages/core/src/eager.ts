@@ -115,10 +115,17 @@ export function runCompiled(
   donated?: readonly boolean[],
 ): NDArray[] {
   const buffers: Buffer[] = new Array(args.length);
-  for (let i = 0; i < args.length; i++) buffers[i] = concreteArg(args[i]).bufferOn(device);
-  const results = executable.run(buffers);
+  for (let i = 0; i < args.length; i++) {
+    const x = concreteArg(args[i]);
+    buffers[i] = donated?.[i] ? x.donatedBuffer(device) : x.bufferOn(device);
+  }
+  // A donated handle ends first: the executable may reuse memory only while it holds the last reference.
   if (donated !== undefined) {
     for (let i = 0; i < args.length; i++) if (donated[i]) (args[i] as ConcreteArray).end("was donated to a jitted function");
+  }
+  const results = executable.run(buffers);
+  if (donated !== undefined) {
+    for (let i = 0; i < args.length; i++) if (donated[i]) buffers[i].release();
   }
   const outs: NDArray[] = new Array(results.length);
   for (let i = 0; i < results.length; i++) outs[i] = ConcreteArray.fromBuffer(results[i], outAvals[i]);

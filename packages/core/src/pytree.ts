@@ -1,6 +1,6 @@
 import { TreeError } from "./errors.ts";
 import { isNDArray, NDArray } from "./ndarray.ts";
-import { valueKey } from "./valuekey.ts";
+import { valueKey } from "./structure.ts";
 
 /**
  * Pytrees: nested containers of leaves. Containers are arrays, plain objects, `null` and `undefined` (both empty),

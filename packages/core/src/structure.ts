@@ -1,7 +1,7 @@
 import type { Aval } from "./avals.ts";
 import { dtypeName } from "./dtypes.ts";
-import { type Atom, Jaxpr, Var } from "./jaxpr.ts";
-import { valueKey } from "./valuekey.ts";
+import { identity, isHashable, representative } from "./identity.ts";
+import { type Atom, Jaxpr, Literal, Var } from "./jaxpr.ts";
 
 // Bounded by the characters it holds; ids are never given out twice, so clearing costs recompilation, not correctness.
 const ids = new Map<string, number>();
@@ -68,4 +68,44 @@ export function paramsKey(params: Readonly<Record<string, unknown>>): string {
     paramsMemo.set(params, key);
   }
   return key;
+}
+
+/**
+ * A string that two parameter values share exactly when they are equal: plain data by value (numbers by `Object.is`),
+ * jaxprs by structure, values that bring `equals` and `hash` by those, everything else by identity.
+ */
+export function valueKey(x: unknown): string {
+  switch (typeof x) {
+    case "string":
+      return JSON.stringify(x);
+    case "number":
+      return Object.is(x, -0) ? "-0" : String(x);
+    case "bigint":
+      return `${x}n`;
+    case "boolean":
+    case "undefined":
+      return String(x);
+    case "symbol":
+      return `@${identity(x)}`;
+    case "function":
+      return `@${identity(x)}`;
+    default:
+  }
+  if (x === null) return "null";
+  if (Array.isArray(x)) {
+    let key = "[";
+    for (const item of x) key += `${valueKey(item)},`;
+    return `${key}]`;
+  }
+  if (x instanceof Jaxpr) return `J${jaxprId(x)}`;
+  if (x instanceof Literal) return `L${valueKey(x.value)}:${x.aval.id}`;
+  const proto = Object.getPrototypeOf(x);
+  if (proto === Object.prototype || proto === null) {
+    if ("physicalDtype" in (x as object)) return `@${identity(x as object)}`;
+    let key = "{";
+    for (const [name, value] of Object.entries(x as object)) key += `${JSON.stringify(name)}:${valueKey(value)},`;
+    return `${key}}`;
+  }
+  if (isHashable(x)) return `#${representative(x)}`;
+  return `@${identity(x as object)}`;
 }

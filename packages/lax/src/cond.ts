@@ -15,6 +15,7 @@ import {
   treeUnflatten,
   ValueError,
 } from "@traceform/core";
+import type { Arrays, Returned } from "./carrytypes.ts";
 import { ne } from "./binary.ts";
 import { convertElementType } from "./convert.ts";
 import { convertResults, shareConsts, traceBody, type TracedBody } from "./internal/bodies.ts";
@@ -41,6 +42,9 @@ export const condP: Primitive<CondParams> = /* @__PURE__ */ definePrimitive<Cond
   },
 });
 
+/** The operands as branches see them. */
+type ArraysOf<A extends readonly unknown[]> = { [K in keyof A]: Arrays<A[K]> };
+
 /**
  * `trueFn(...operands)` where `pred` holds, else `falseFn(...operands)`. Both are traced; one runs. `pred` is a bool
  * or number scalar; operands and results are pytrees, and both functions return the same types (weak types and
@@ -51,27 +55,27 @@ export const condP: Primitive<CondParams> = /* @__PURE__ */ definePrimitive<Cond
  */
 export function cond<A extends readonly unknown[], R>(
   pred: ArrayLike,
-  trueFn: (...operands: A) => R,
-  falseFn: (...operands: NoInfer<A>) => NoInfer<R>,
+  trueFn: (...operands: ArraysOf<A>) => R,
+  falseFn: (...operands: ArraysOf<A>) => Returned<NoInfer<R>>,
   ...operands: A
-): R {
+): Arrays<R> {
   const p = scalarPredicate("cond", asArray(pred));
-  return branch("cond", convertElementType(p, "int32"), [falseFn, trueFn], operands, ["falseFn", "trueFn"]) as R;
+  return branch("cond", convertElementType(p, "int32"), [falseFn, trueFn] as never, operands, ["falseFn", "trueFn"]) as Arrays<R>;
 }
 
 /** `branches[index](...operands)`, the index clamped to the list. See `cond`. */
 export function switch_<A extends readonly unknown[], R>(
   index: ArrayLike,
-  branches: readonly ((...operands: A) => R)[],
+  branches: readonly ((...operands: ArraysOf<A>) => R)[],
   ...operands: A
-): R {
+): Arrays<R> {
   if (branches.length === 0) throw new ValueError("switch_", { message: "needs at least one branch" });
   const i = asArray(typeof index === "number" ? integral(index) : index);
   if (i.ndim !== 0 || !(isInteger(i.dtype) || i.dtype === "bool")) {
     throw new DTypeError("switch_", { message: "the index must be an integer scalar", operands: { index: i } });
   }
   const clamped = clamp(0, convertElementType(i, "int32"), branches.length - 1);
-  return branch("switch_", clamped, branches as never, operands, branches.map((_, k) => `branch ${k}`)) as R;
+  return branch("switch_", clamped, branches as never, operands, branches.map((_, k) => `branch ${k}`)) as Arrays<R>;
 }
 
 function integral(index: number): bigint {

@@ -4,15 +4,20 @@ import {
   bind1,
   checkDType,
   complexDType,
+  ConcreteArray,
   definePrimitive,
   type DType,
   DTypeError,
   dtypeKind,
   dtypeName,
+  isComplex,
+  isFloat,
+  isInteger,
   itemsize,
   type NDArray,
   type Primitive,
   realDType,
+  scalar,
   ShapeError,
   type Sharding,
   ValueError,
@@ -56,18 +61,22 @@ export const convertElementTypeP: Primitive<ConvertElementTypeParams> =
  */
 export function convertElementType(x: ArrayLike, dtype: DType): NDArray {
   const a = asArray(x);
-  if (a.dtype === dtype && !a.aval.weakType) return a;
-  return bind1(convertElementTypeP, [a], {
-    newDtype: checkDType("convertElementType", dtype),
-    weakType: false,
-    sharding: null,
-  });
+  return convertElementTypeWeak(a, checkDType("convertElementType", dtype), false);
 }
 
 /** `convertElementType` that also sets the weak type: what promotion uses. */
 export function convertElementTypeWeak(x: NDArray, dtype: DType, weakType: boolean): NDArray {
   if (x.dtype === dtype && x.aval.weakType === weakType) return x;
-  return bind1(convertElementTypeP, [x], { newDtype: dtype, weakType, sharding: null });
+  return constant(x, dtype, weakType) ?? bind1(convertElementTypeP, [x], { newDtype: dtype, weakType, sharding: null });
+}
+
+/** A converted scalar constant is a constant. Conversions that round towards integers are left to the backend. */
+function constant(x: NDArray, dtype: DType, weakType: boolean): NDArray | null {
+  if (!(x instanceof ConcreteArray) || x.scalarValue === undefined || x.isDisposed) return null;
+  if (dtype === x.dtype || isFloat(dtype) || (isComplex(dtype) && !isComplex(x.dtype))) {
+    return isComplex(x.dtype) && dtype !== x.dtype ? null : scalar(x.scalarValue, dtype, weakType);
+  }
+  return isInteger(dtype) && x.dtype === "bool" ? scalar(Number(x.scalarValue), dtype, weakType) : null;
 }
 
 export interface BitcastConvertTypeParams {

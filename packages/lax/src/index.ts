@@ -1,5 +1,6 @@
 export * from "./associative.ts";
 export * from "./binary.ts";
+export type * from "./carrytypes.ts";
 export * from "./collectives.ts";
 export * from "./cond.ts";
 export * from "./conv.ts";

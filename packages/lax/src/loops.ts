@@ -20,6 +20,7 @@ import {
   updateAval,
   DTypeError,
 } from "@traceform/core";
+import type { Arrays, Returned } from "./carrytypes.ts";
 import { add, lt } from "./binary.ts";
 import { convertElementTypeWeak } from "./convert.ts";
 import { convertResults, traceBody, type TracedBody } from "./internal/bodies.ts";
@@ -69,6 +70,8 @@ export const whileP: Primitive<WhileParams> = /* @__PURE__ */ definePrimitive<Wh
     effects: [...joinEffects([condJaxpr.effects, bodyJaxpr.effects])],
   }),
 });
+
+type Body = (...args: unknown[]) => unknown;
 
 /** Carries and inputs as arrays, remembering which were JavaScript numbers. */
 interface FlatTree {
@@ -156,12 +159,12 @@ export interface ScanOptions {
  * // total 6, partial [1, 3, 6]
  * ```
  */
-export function scan<C, X, Y>(
-  f: (carry: C, x: X) => readonly [carry: Carry<C>, y: Y],
-  init: C | Carry<C>,
+export function scan<const C, X, Y>(
+  f: (carry: Arrays<C>, x: X) => readonly [carry: Returned<C>, y: Y],
+  init: C,
   xs: X,
   options: ScanOptions = {},
-): [carry: Arrays<C>, ys: Y] {
+): [carry: Arrays<C>, ys: Arrays<Y>] {
   const start = flattenTree(init);
   const inputs = flattenTree(xs);
   const length = scanLength(inputs.arrays, options.length);
@@ -171,7 +174,7 @@ export function scan<C, X, Y>(
   const { body, carry } = fixCarry(
     "scan",
     start,
-    (avals) => traceBody("scan", f as (...args: unknown[]) => unknown, inTree, [...avals, ...xAvals]),
+    (avals) => traceBody("scan", f as unknown as Body, inTree, [...avals, ...xAvals]),
     ({ outTree }) => {
       if (outTree.kind !== "array" || outTree.children.length !== 2) {
         throw new TreeError("scan", {
@@ -193,14 +196,9 @@ export function scan<C, X, Y>(
   });
   return [
     treeUnflatten(body.outTree.children[0], outs.slice(0, numCarry)) as Arrays<C>,
-    treeUnflatten(body.outTree.children[1], outs.slice(numCarry)) as Y,
+    treeUnflatten(body.outTree.children[1], outs.slice(numCarry)) as Arrays<Y>,
   ];
 }
-
-/** A carry as a body may return it: where arrays are expected, whatever becomes one. */
-export type Carry<C> = C | (C extends NDArray ? ArrayLike : C);
-/** A carry as a loop returns it: numbers have become arrays. */
-export type Arrays<C> = C extends number | boolean | bigint ? NDArray : C;
 
 function scanLength(xs: readonly NDArray[], length: number | undefined): number {
   let n = length;
@@ -229,20 +227,20 @@ function scanLength(xs: readonly NDArray[], length: number | undefined): number 
  * Runs `bodyFn` while `condFn` holds. The carry is a pytree that keeps its type. Differentiable in forward mode only,
  * because the number of iterations is not known beforehand.
  */
-export function whileLoop<C>(
-  condFn: (carry: C) => ArrayLike,
-  bodyFn: (carry: C) => Carry<C>,
-  initVal: C | Carry<C>,
+export function whileLoop<const C>(
+  condFn: (carry: Arrays<C>) => ArrayLike,
+  bodyFn: (carry: Arrays<C>) => Returned<C>,
+  initVal: C,
 ): Arrays<C> {
   const start = flattenTree(initVal);
   const [, inTree] = treeFlatten([initVal]);
   const { body, carry } = fixCarry(
     "whileLoop",
     start,
-    (avals) => traceBody("whileLoop body", bodyFn as (...args: unknown[]) => unknown, inTree, avals),
+    (avals) => traceBody("whileLoop body", bodyFn as unknown as Body, inTree, avals),
     ({ outTree }) => outTree,
   );
-  const cond = traceBody("whileLoop cond", condFn as (...args: unknown[]) => unknown, inTree, carry.map((x) => x.aval));
+  const cond = traceBody("whileLoop cond", condFn as unknown as Body, inTree, carry.map((x) => x.aval));
   const outs = cond.jaxpr.outAvals;
   if (outs.length !== 1 || outs[0].ndim !== 0 || outs[0].dtype !== "bool") {
     throw new DTypeError("whileLoop", {
@@ -263,34 +261,35 @@ export function whileLoop<C>(
  * `bodyFn(i, value)` for `i` from `lower` to `upper - 1`. Bounds that are JavaScript numbers make a `scan`, which can be
  * differentiated in reverse; traced bounds make a `whileLoop`.
  */
-export function foriLoop<C>(
+export function foriLoop<const C>(
   lower: ArrayLike,
   upper: ArrayLike,
-  bodyFn: (i: NDArray, value: C) => Carry<C>,
-  initVal: C | Carry<C>,
+  bodyFn: (i: NDArray, value: Arrays<C>) => Returned<C>,
+  initVal: C,
   options: { readonly unroll?: number | boolean } = {},
 ): Arrays<C> {
+  const body = bodyFn as (i: NDArray, value: unknown) => unknown;
   if (typeof lower === "number" && typeof upper === "number") {
     for (const n of [lower, upper]) {
       if (!Number.isInteger(n)) throw new ValueError("foriLoop", { message: `bounds must be integers, got ${n}` });
     }
-    const [[, value]] = scan(
-      ([i, v]: [NDArray, C], _x: null) => [[add(i, 1), bodyFn(i, v)] as [NDArray, C], null],
-      [scalar(lower, "int32"), initVal as C],
-      null,
-      { length: Math.max(0, upper - lower), unroll: options.unroll },
-    );
-    return value as Arrays<C>;
+    const step = ([i, v]: [NDArray, unknown]): unknown => [[add(i, 1), body(i, v)], null];
+    const length = Math.max(0, upper - lower);
+    const [carry] = scan<unknown, null, null>(step as never, [scalar(lower, "int32"), initVal], null, {
+      length,
+      unroll: options.unroll,
+    });
+    return (carry as [NDArray, Arrays<C>])[1];
   }
   const from = loopBound(lower);
   const to = loopBound(upper);
   const dtype = typeof lower === "number" ? to.dtype : from.dtype;
-  const [, , value] = whileLoop<[NDArray, NDArray, C]>(
-    ([i, end]) => lt(i, end),
-    ([i, end, v]) => [add(i, 1), end, bodyFn(i, v) as C],
-    [convertElementTypeWeak(from, dtype, false), convertElementTypeWeak(to, dtype, false), initVal as C],
-  ) as [NDArray, NDArray, C];
-  return value as Arrays<C>;
+  const carry = whileLoop<unknown>(
+    (([i, end]: [NDArray, NDArray]) => lt(i, end)) as never,
+    (([i, end, v]: [NDArray, NDArray, unknown]) => [add(i, 1), end, body(i, v)]) as never,
+    [convertElementTypeWeak(from, dtype, false), convertElementTypeWeak(to, dtype, false), initVal],
+  );
+  return (carry as [NDArray, NDArray, Arrays<C>])[2];
 }
 
 function loopBound(x: ArrayLike): NDArray {
@@ -300,6 +299,6 @@ function loopBound(x: ArrayLike): NDArray {
 }
 
 /** `f` applied to every element along the leading axis of `xs`, one after the other; results stacked. */
-export function map<X, Y>(f: (x: X) => Y, xs: X): Y {
-  return scan((c: null, x: X) => [c, f(x)], null, xs)[1];
+export function map<X, Y>(f: (x: X) => Y, xs: X): Arrays<Y> {
+  return scan<null, X, Y>((c, x) => [c, f(x)], null, xs)[1];
 }

@@ -18,7 +18,7 @@ test("x", () => {
   console.log(stage((x) => lax.scan((c: NDArray, y: NDArray) => [lax.add(c, y), lax.mul(y, x)], 0, x), "float32[3]"));
   console.log(stage((x) => lax.foriLoop(0, 10, (i, v: NDArray) => lax.add(v, lax.convertElementType(i, "float32")), x), "float32[3]"));
   console.log(stage((x, n) => lax.foriLoop(0, n, (i, v: NDArray) => lax.mul(v, x), x), "float32[3]", "int32[]"));
-  console.log(stage((p, x) => lax.cond(p, (v) => lax.mul(v, x), () => 0 as unknown as NDArray, x), "bool[]", "int32[]"));
+  console.log(stage((p, x) => lax.cond(p, (v) => lax.mul(v, x), () => 0, x), "bool[]", "int32[]"));
   console.log(stage((x) => lax.associativeScan(lax.add, x), "float32[5]"));
   console.log(stage((x) => lax.reduceWindow(x, -Infinity, lax.max, [2, 2], [1, 1], "SAME"), "float32[5,5]"));
   const f = lax.customJvp((x: NDArray) => lax.sin(x));

@@ -1,7 +1,7 @@
 import { isTracer, type Jaxpr, type NDArray } from "@traceform/core";
 
 /** Results of a transformation of jaxprs, kept as long as the jaxpr lives. */
-export class JaxprMemo<T extends { readonly consts?: readonly NDArray[] }> {
+export class JaxprMemo<T extends object> {
   readonly #table = new WeakMap<Jaxpr, Map<string, T>>();
 
   get(jaxpr: Jaxpr, key: string, make: () => T): T {
@@ -11,7 +11,8 @@ export class JaxprMemo<T extends { readonly consts?: readonly NDArray[] }> {
     if (value === undefined) {
       value = make();
       // A tracer dies with its trace, so a result that closes over one serves this call only.
-      if (!value.consts?.some(isTracer)) byKey.set(key, value);
+      const { consts } = value as { readonly consts?: readonly NDArray[] };
+      if (!consts?.some(isTracer)) byKey.set(key, value);
     }
     return value;
   }

@@ -1,0 +1,85 @@
+import { setDefaultBackend } from "@traceform/core";
+import { cpu } from "@traceform/backend-cpu";
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { loadMnist } from "./data.ts";
+import { models } from "./models.ts";
+import { writeReport } from "./report.ts";
+import { confusionMatrix, formatConfusion, lossCurve, ProgressBar } from "./terminal.ts";
+import { train } from "./train.ts";
+
+const usage = `Trains a network on the MNIST digits.
+
+  --model mlp|cnn      the network (mlp)
+  --epochs N           passes over the training digits (the model's own default)
+  --batch N            digits in a step (128)
+  --lr X               peak learning rate (the model's own default)
+  --seed N             seed of weights and order (0)
+  --limit N            use the first N training digits only
+  --report FILE        where the HTML report goes (out/mnist.html)`;
+
+const { values } = parseArgs({
+  options: {
+    model: { type: "string", default: "mlp" },
+    epochs: { type: "string" },
+    batch: { type: "string", default: "128" },
+    lr: { type: "string" },
+    seed: { type: "string", default: "0" },
+    limit: { type: "string" },
+    report: { type: "string", default: "out/mnist.html" },
+    help: { type: "boolean", default: false },
+  },
+});
+
+const model = models[values.model];
+if (values.help || model === undefined) {
+  console.log(model === undefined ? `unknown model "${values.model}"\n\n${usage}` : usage);
+  process.exit(model === undefined ? 2 : 0);
+}
+
+const begun = performance.now();
+setDefaultBackend(cpu());
+const data = loadMnist("train", values.limit === undefined ? undefined : Number(values.limit));
+const test = loadMnist("t10k");
+const options = {
+  epochs: Number(values.epochs ?? model.epochs),
+  batch: Number(values.batch),
+  learningRate: Number(values.lr ?? model.learningRate),
+  seed: Number(values.seed),
+};
+console.log(`${values.model} on ${data.size} digits, ${options.epochs} epochs of minibatches of ${options.batch}, Adam\n`);
+
+const bar = new ProgressBar();
+let loss = "";
+const trained = await train(model, data, test, options, {
+  onStep(s) {
+    if (s.loss !== null) loss = `loss ${s.loss.toFixed(4)}`;
+    bar.update({
+      label: `epoch ${s.epoch}/${options.epochs}`,
+      fraction: s.step / s.steps,
+      detail: `${Math.round(s.images / s.seconds).toLocaleString("en")} digits/s  ${loss}`,
+    });
+  },
+  onEpoch(e) {
+    bar.end();
+    console.log(`           test accuracy ${(100 * e.accuracy).toFixed(2)} %  (${e.seconds.toFixed(1)} s)`);
+  },
+});
+
+const seconds = (performance.now() - begun) / 1000;
+const confusion = confusionMatrix(test.hostLabels, trained.predictions);
+console.log(`\n${lossCurve(trained.losses)}\n\n${formatConfusion(confusion)}\n`);
+const report = resolve(values.report);
+writeReport(report, {
+  title: `MNIST, ${values.model}`,
+  losses: trained.losses,
+  accuracies: trained.accuracies,
+  accuracy: trained.accuracy,
+  seconds,
+  confusion,
+  labels: test.hostLabels,
+  predictions: trained.predictions,
+  images: test.hostImages,
+});
+console.log(`report: ${report}`);
+console.log(`test accuracy ${trained.accuracy.toFixed(4)} in ${seconds.toFixed(1)} s`);

@@ -1,0 +1,94 @@
+import { elementCost } from "./elementwise.ts";
+import type { Block, Node, Value } from "./graph.ts";
+import { inlineRule } from "./views.ts";
+
+/** What may be computed again for each of several readers. */
+const cheap = 3;
+/** Beyond this a kernel would only grow. */
+const largest = 400;
+
+/** Operations that read an element of an operand more than once, with the most they may recompute. */
+function amplifies(node: Node, operand: Value): boolean {
+  switch (node.op) {
+    case "broadcast_in_dim":
+    case "gather":
+      return node.outs[0].size > operand.size;
+    case "dot_general":
+    case "conv_general_dilated":
+      return true;
+    default:
+      return node.op.startsWith("reduce_window") || node.op.startsWith("select_and");
+  }
+}
+
+/**
+ * Decides which values get memory. Everything else is computed inside the kernels that read it.
+ *
+ * A value is inlined when one kernel reads it, by one path; or when it is cheap enough to compute again.
+ */
+export function chooseMaterialised(block: Block): Set<Value> {
+  const materialised = new Set<Value>(block.outs);
+  const readers = new Map<Value, Node[]>();
+  for (const node of block.nodes) {
+    for (const v of node.ins) {
+      const list = readers.get(v);
+      if (list === undefined) readers.set(v, [node]);
+      else if (!list.includes(node)) list.push(node);
+    }
+  }
+  // Forward: what it costs to compute a value inside a reader, if everything that can be is inlined.
+  const cost = new Map<Value, number>();
+  for (const node of block.nodes) {
+    if (inlineRule(node.op) === undefined) continue;
+    let c = node.op === "threefry2x32" ? 80 : elementCost(node.op);
+    if (node.op in viewLike) c = viewLike[node.op];
+    for (const v of node.ins) c += cost.get(v) ?? 0;
+    for (const v of node.outs) {
+      if (c > largest) materialised.add(v);
+      cost.set(v, c > largest ? 0 : c);
+    }
+  }
+  // Backward: the kernel, and the path into it, by which each value is read.
+  const path = new Map<Value, string>();
+  for (let i = block.nodes.length - 1; i >= 0; i--) {
+    const node = block.nodes[i];
+    if (inlineRule(node.op) === undefined) continue;
+    for (const v of node.outs) {
+      let only: string | null = null;
+      let several = false;
+      for (const reader of readers.get(v) ?? []) {
+        if (memoryReaders.has(reader.op) || (amplifies(reader, v) && (cost.get(v) ?? 0) > cheap)) materialised.add(v);
+        const p = pathOf(reader, materialised, path);
+        if (only !== null && only !== p) several = true;
+        only = p;
+      }
+      if (several && (cost.get(v) ?? 0) > cheap) materialised.add(v);
+      path.set(v, materialised.has(v) ? `v${v.id}` : (only ?? `v${v.id}`));
+    }
+  }
+  // A value with several results (threefry) is computed whole or not at all.
+  for (const node of block.nodes) {
+    if (node.outs.length > 1 && inlineRule(node.op) !== undefined && node.outs.some((v) => materialised.has(v))) {
+      for (const v of node.outs) if (readers.has(v) || materialised.has(v)) materialised.add(v);
+    }
+  }
+  return materialised;
+}
+
+const viewLike: Readonly<Record<string, number>> = {
+  broadcast_in_dim: 0, reshape: 0, squeeze: 0, transpose: 0.25, rev: 0.25, slice: 0, iota: 0.5, dynamic_slice: 1, gather: 4, pad: 4, concatenate: 6, bitcast_convert_type: 1,
+};
+
+/** Elementwise readers pass their own path on; anything else is a path of its own. */
+function pathOf(reader: Node, materialised: ReadonlySet<Value>, path: ReadonlyMap<Value, string>): string {
+  if (inlineRule(reader.op) === undefined) return `n${nodeId(reader)}`;
+  const out = reader.outs[0];
+  const below = materialised.has(out) ? `v${out.id}` : (path.get(out) ?? `v${out.id}`);
+  return reader.op in viewLike ? `${below}/${nodeId(reader)}` : below;
+}
+function nodeId(node: Node): number {
+  return node.outs[0]?.id ?? 0;
+}
+
+/** Readers that take their operands from memory. */
+const memoryReaders: ReadonlySet<string> = new Set(["scan", "while", "cond", "sort", "top_k"]);

@@ -1,0 +1,231 @@
+import { type ClosedJaxpr, BackendError, isComplex, itemsize, physical } from "@traceform/core";
+import { storageBytes } from "./expr.ts";
+import { chooseMaterialised } from "./fuse.ts";
+import type { Block, Node, Value } from "./graph.ts";
+import { importJaxpr, partTypes } from "./import.ts";
+import { KernelBuilder, storing } from "./kernels.ts";
+import { kernelRules } from "./families.ts";
+import { planMemory } from "./plan.ts";
+import type { ArraySpec, BufferInfo, Kernel, Program, ResultSource, Step, View } from "./program.ts";
+import { scalarInfo } from "./scalars.ts";
+import { inlineRule } from "./views.ts";
+
+/** Bytes of a dense array. */
+export function bytesOf(value: Pick<Value, "size" | "dtype">): number {
+  return value.size * storageBytes[scalarInfo(value.dtype).storage];
+}
+
+/** What is shared by all blocks of a program. */
+export class Lowering {
+  readonly buffers: BufferInfo[] = [];
+  #loops = 0;
+
+  buffer(kind: BufferInfo["kind"], bytes: number, position = -1): BufferInfo {
+    const info: BufferInfo = { id: this.buffers.length, bytes, kind, position };
+    this.buffers.push(info);
+    return info;
+  }
+  temporary(bytes: number): View {
+    return whole(this.buffer("temporary", bytes));
+  }
+  loop(): number {
+    return this.#loops++;
+  }
+}
+
+export function whole(buffer: BufferInfo, offset = 0): View {
+  return { buffer, offset, steps: [] };
+}
+
+/** One block being lowered: where its values are, and the steps so far. */
+export class Scope {
+  readonly lowering: Lowering;
+  readonly steps: Step[] = [];
+  readonly #places = new Map<Value, View>();
+  readonly #targets = new Map<Value, View>();
+
+  constructor(lowering: Lowering) {
+    this.lowering = lowering;
+  }
+
+  /** Says where a value is. */
+  place(value: Value, view: View): void {
+    this.#places.set(value, view);
+  }
+  located(value: Value): View | undefined {
+    return this.#places.get(value);
+  }
+  builder(): KernelBuilder {
+    return new KernelBuilder((v) => this.#places.get(v));
+  }
+
+  /** Where a value that a kernel is about to compute goes: a place it was promised to, or new memory. */
+  target(value: Value): View {
+    const view = this.#targets.get(value) ?? this.lowering.temporary(bytesOf(value));
+    this.#places.set(value, view);
+    return view;
+  }
+
+  /** The place that a value was promised to, if it was. */
+  promised(value: Value): View | undefined {
+    return this.#targets.get(value);
+  }
+
+  /** The memory that holds a value, computing it first if it is none. */
+  view(value: Value): View {
+    const found = this.#places.get(value);
+    if (found !== undefined) return found;
+    const same = this.#sameMemory(value);
+    if (same !== undefined) {
+      this.#places.set(value, same);
+      return same;
+    }
+    this.compute([value]);
+    return this.#places.get(value)!;
+  }
+
+  /** Reshapes of what is in memory are the same memory. */
+  #sameMemory(value: Value): View | undefined {
+    const { node } = value;
+    if (node === null || this.#targets.has(value)) return undefined;
+    if (node.op === "reshape" || node.op === "squeeze" || (node.op === "broadcast_in_dim" && node.ins[0].size === value.size)) {
+      const x = node.ins[0];
+      if (x.literal !== null) return undefined;
+      // Broadcasting keeps the order of the axes, so equal sizes mean equal memory.
+      return this.#places.get(x) ?? this.#sameMemory(x);
+    }
+    return undefined;
+  }
+
+  /** Emits one kernel that stores values of one shape. */
+  compute(values: readonly Value[], to?: readonly View[]): void {
+    const k = this.builder();
+    const { axes, position } = k.axes(values[0].shape);
+    const stores = values.map((v, i) => {
+      const x = k.read(v, position, null);
+      return k.store(v, to?.[i] ?? this.target(v), position, x);
+    });
+    this.launch(k.nest(fusedName(values), axes, [storing([], stores)]), k.slots);
+  }
+
+  launch(kernel: Kernel, args: readonly View[]): void {
+    if (kernel.kind === "nest" && kernel.outer.some((a) => a.extent === 0)) return;
+    this.steps.push({ kind: "launch", kernel, args });
+  }
+
+  copy(from: View, to: View, bytes: number): void {
+    if (bytes > 0 && !(from.buffer === to.buffer && from.offset === to.offset && from.steps.length + to.steps.length === 0)) {
+      this.steps.push({ kind: "copy", from, to, bytes });
+    }
+  }
+
+  /** Lowers a block whose parameters have their places. Results go where `targets` says, or anywhere. */
+  run(block: Block, targets: readonly (View | null)[]): View[] {
+    block.outs.forEach((v, i) => {
+      const t = targets[i];
+      if (t !== null && v.node !== null && !this.#targets.has(v)) this.#targets.set(v, t);
+    });
+    const materialised = chooseMaterialised(block);
+    for (const node of block.nodes) this.#lowerNode(node, materialised);
+    return block.outs.map((v, i) => {
+      const t = targets[i];
+      if (t === null) return this.view(v);
+      if (v.literal !== null) this.compute([v], [t]);
+      else {
+        const at = this.view(v);
+        if (at !== t) this.copy(at, t, bytesOf(v));
+      }
+      return t;
+    });
+  }
+
+  #lowerNode(node: Node, materialised: ReadonlySet<Value>): void {
+    const rule = kernelRules[node.op];
+    if (rule !== undefined) {
+      rule(this, node);
+      return;
+    }
+    if (inlineRule(node.op) === undefined) {
+      throw new BackendError(node.op, { message: `the compiler has no rule for the primitive ${node.op}`, fix: "express it with primitives of @traceform/lax" });
+    }
+    const wanted = node.outs.filter((v) => materialised.has(v) && this.#places.get(v) === undefined);
+    if (wanted.length === 0) return;
+    if (wanted.length === 1) this.view(wanted[0]);
+    else this.compute(wanted);
+  }
+}
+
+/** The name of a kernel: the operations behind its results, the last first. */
+export function fusedName(values: readonly Value[]): string {
+  const names: string[] = [];
+  const walk = (v: Value, depth: number): void => {
+    if (v.node === null || depth > 3 || names.length > 4) return;
+    if (!names.includes(v.node.op)) names.push(v.node.op);
+    if (inlineRule(v.node.op) !== undefined) v.node.ins.forEach((x) => walk(x, depth + 1));
+  };
+  values.forEach((v) => walk(v, 0));
+  return names.length === 0 ? "fill" : names.slice(0, 4).join(".");
+}
+
+/** An array as the device interface sees it. */
+function arraySpec(aval: Parameters<typeof physical>[0]): ArraySpec {
+  const { shape, dtype } = physical(aval);
+  return { shape, dtype, bytes: shape.reduce((a, b) => a * b, 1) * itemsize(dtype) };
+}
+
+/**
+ * Compiles a jaxpr down to kernels, loops and branches over planned memory.
+ *
+ * Arguments are the constvars, then the invars. @throws {BackendError} for primitives and effects without a rule
+ */
+export function lowerProgram(closed: ClosedJaxpr, name: string): Program {
+  const { jaxpr } = closed;
+  const block = importJaxpr(jaxpr);
+  const lowering = new Lowering();
+  const scope = new Scope(lowering);
+  const inputs = [...jaxpr.constvars, ...jaxpr.invars];
+  const argumentSpecs = inputs.map((v) => arraySpec(v.aval));
+  const argumentOf = new Map<Value, number>();
+  let next = 0;
+  inputs.forEach((v, i) => {
+    const buffer = lowering.buffer("argument", argumentSpecs[i].bytes, i);
+    const parts = partTypes(v.aval).length;
+    for (let p = 0; p < parts; p++) {
+      const value = block.params[next++];
+      argumentOf.set(value, i);
+      scope.place(value, whole(buffer, (p * argumentSpecs[i].bytes) / parts));
+    }
+  });
+  const resultSpecs = jaxpr.outvars.map((v) => arraySpec(v.aval));
+  const sources: ResultSource[] = [];
+  const targets: (View | null)[] = [];
+  const known = new Map<string, ResultSource>();
+  let results = 0;
+  next = 0;
+  jaxpr.outvars.forEach((v, i) => {
+    const parts = isComplex(v.aval.dtype) ? 2 : 1;
+    const values = block.outs.slice(next, next + parts);
+    next += parts;
+    const key = values.map((x) => x.id).join(",");
+    const argument = parts === 1 && values[0].node === null && values[0].literal === null ? argumentOf.get(values[0]) : undefined;
+    // Complex results that are complex arguments are copied: rare, and not worth a rule.
+    let source = known.get(key);
+    if (source === undefined) {
+      const passed = argument !== undefined && argumentSpecs[argument].bytes === resultSpecs[i].bytes;
+      source = passed ? { kind: "argument", position: argument } : { kind: "buffer", position: results++ };
+      known.set(key, source);
+      if (source.kind === "buffer") {
+        const buffer = lowering.buffer("result", resultSpecs[i].bytes, source.position);
+        values.forEach((_, p) => targets.push(whole(buffer, (p * resultSpecs[i].bytes) / parts)));
+      } else targets.push(null);
+    } else values.forEach(() => targets.push(null));
+    sources.push(source);
+  });
+  scope.run(block, targets);
+  const plan = planMemory(scope.steps);
+  return {
+    name, arguments: argumentSpecs, results: resultSpecs, sources, buffers: lowering.buffers, steps: scope.steps,
+    offsets: plan.offsets, arenaBytes: plan.bytes,
+  };
+}
+

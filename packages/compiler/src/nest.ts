@@ -1,0 +1,124 @@
+import type { Axis, Ex, Exprs, Index } from "./expr.ts";
+import type { Nest, Stage } from "./program.ts";
+
+/** A nest before its loops are put in order. */
+export interface NestDraft {
+  readonly name: string;
+  readonly e: Exprs;
+  readonly outer: readonly Axis[];
+  readonly stages: readonly Stage[];
+  readonly slots: number;
+  readonly serial: boolean;
+}
+
+/** Simple operations that one call of a kernel may take: a fraction of a millisecond. */
+const chunkWork = 1 << 18;
+
+/** Merges loops that walk memory as one, and decides how the kernel is cut into chunks. */
+export function finishNest(draft: NestDraft): Nest {
+  const nodes = reachable(rootsOf(draft.stages));
+  const outer = collapse(draft.outer, nodes, draft.stages);
+  const stages = draft.stages.map((s) => ({ ...s, axes: collapse(s.axes, nodes, draft.stages) }));
+  let perPoint = 0;
+  for (const s of draft.stages) perPoint += extentOf(s.axes) * Math.max(1, stageWork(s));
+  const points = extentOf(outer);
+  let chunkAxis = -1;
+  let chunk = 0;
+  if (!draft.serial && outer.length > 0 && points > 0) {
+    // The outermost axis that can be cut finely enough; the axes inside it are one unit of work.
+    let inside = points * perPoint;
+    for (let i = 0; i < outer.length; i++) {
+      inside /= outer[i].extent;
+      chunkAxis = i;
+      if (inside <= chunkWork && outer[i].extent > 1) break;
+    }
+    chunk = Math.max(1, Math.floor(chunkWork / Math.max(1, inside)));
+    // Whole vectors, and whole cache lines of the result.
+    if (chunk > 64) chunk = Math.floor(chunk / 64) * 64;
+    for (let i = 0; i < chunkAxis; i++) chunk = Math.max(1, Math.floor(chunk / outer[i].extent));
+    if (chunk >= outer[chunkAxis].extent) chunk = outer[chunkAxis].extent;
+  }
+  const transcendentals = 0;
+  return {
+    kind: "nest", name: draft.name, e: draft.e, outer, stages, slots: draft.slots, serial: draft.serial,
+    chunkAxis, chunk, flops: points * perPoint, transcendentals,
+  };
+}
+
+export function extentOf(axes: readonly Axis[]): number {
+  return axes.reduce((n, a) => n * a.extent, 1);
+}
+
+/** The expressions that a stage evaluates in every iteration of its loops. */
+export function stageRoots(stage: Stage): Ex[] {
+  const roots: Ex[] = [];
+  for (const r of stage.reductions) roots.push(...r.values);
+  for (const s of stage.stores) {
+    roots.push(s.value);
+    if (s.guard) roots.push(s.guard);
+  }
+  return roots;
+}
+
+function stageWork(stage: Stage): number {
+  return reachable(stageRoots(stage)).size / 2;
+}
+
+function rootsOf(stages: readonly Stage[]): Ex[] {
+  const roots: Ex[] = [];
+  for (const s of stages) {
+    roots.push(...stageRoots(s));
+    for (const r of s.reductions) roots.push(...r.init, ...r.combined);
+    for (const st of s.stores) for (const t of st.index.terms) roots.push(t.atom);
+  }
+  return roots;
+}
+
+/** Every node below the roots, the atoms of indices included. */
+export function reachable(roots: Iterable<Ex>): Set<Ex> {
+  const seen = new Set<Ex>();
+  const stack = [...roots];
+  for (let x = stack.pop(); x !== undefined; x = stack.pop()) {
+    if (seen.has(x)) continue;
+    seen.add(x);
+    stack.push(...x.args);
+    if (x.index) for (const t of x.index.terms) stack.push(t.atom);
+  }
+  return seen;
+}
+
+function coefficient(index: Index, axis: Axis): number {
+  for (const t of index.terms) if (t.atom.axis === axis) return t.coef;
+  return 0;
+}
+
+/**
+ * Merges neighbouring axes (i, j) wherever every index moves along i as it does along j's whole extent: then
+ * `i * extent + j` is one loop. Indices are rewritten in place; nothing is built on these expressions afterwards.
+ */
+function collapse(axes: readonly Axis[], nodes: ReadonlySet<Ex>, stages: readonly Stage[]): Axis[] {
+  let list = axes.filter((a) => a.extent !== 1);
+  const bare = new Set<Axis>();
+  const holders: { index: Index }[] = [];
+  for (const x of nodes) {
+    for (const a of x.args) if (a.axis) bare.add(a.axis);
+    if (x.index) holders.push(x as { index: Index });
+  }
+  for (const s of stages) {
+    for (const root of [...stageRoots(s), ...s.reductions.flatMap((r) => [...r.init])]) if (root.axis) bare.add(root.axis);
+    holders.push(...(s.stores as unknown as { index: Index }[]));
+  }
+  for (let i = list.length - 2; i >= 0; i--) {
+    const outer = list[i];
+    const inner = list[i + 1];
+    if (bare.has(outer) || bare.has(inner)) continue;
+    if (!holders.every((h) => coefficient(h.index, outer) === coefficient(h.index, inner) * inner.extent)) continue;
+    for (const h of holders) {
+      const terms = h.index.terms.filter((t) => t.atom.axis !== outer);
+      if (terms.length !== h.index.terms.length) h.index = { c: h.index.c, terms };
+    }
+    inner.extent *= outer.extent;
+    list = list.filter((a) => a !== outer);
+  }
+  return list;
+}

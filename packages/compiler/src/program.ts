@@ -1,0 +1,159 @@
+import type { StandardDType } from "@traceform/core";
+import type { Axis, Ex, Exprs, Index, ScalarType, Storage } from "./expr.ts";
+import type { Routine } from "./routine.ts";
+
+/** A place where bytes of a program live. */
+export interface BufferInfo {
+  readonly id: number;
+  readonly bytes: number;
+  /** An argument, a result that the runner allocates, or memory of the program's own arena. */
+  readonly kind: "argument" | "result" | "temporary";
+  /** Position among the arguments or results. */
+  readonly position: number;
+}
+
+/** A pointer: a buffer, a fixed offset in bytes, and for each enclosing loop a step. */
+export interface View {
+  readonly buffer: BufferInfo;
+  readonly offset: number;
+  readonly steps: readonly LoopStep[];
+}
+export interface LoopStep {
+  readonly loop: number;
+  readonly bytes: number;
+}
+
+/** A value written by a stage at a position of one of the kernel's pointers. */
+export interface Store {
+  readonly slot: number;
+  readonly storage: Storage;
+  readonly index: Index;
+  readonly value: Ex;
+  /** Nothing is written where it is false. */
+  readonly guard: Ex | null;
+}
+
+/**
+ * A fold over the axes of a stage. `combined` is an expression of the parameters `left` and `right`; `results` are the
+ * parameters by which later stages, or the stores of a scan, refer to the outcome.
+ */
+export interface Reduction {
+  readonly init: readonly Ex[];
+  readonly values: readonly Ex[];
+  readonly left: readonly Ex[];
+  readonly right: readonly Ex[];
+  readonly combined: readonly Ex[];
+  readonly results: readonly Ex[];
+  /** Whether partial folds may be merged in any order: then emitters use several accumulators. */
+  readonly reorder: boolean;
+  /** A plain sum of floats, which long loops add up in blocks. */
+  readonly sum: boolean;
+}
+
+/**
+ * One loop over `axes` inside the rows of a nest. It folds, or stores, or both; in a `scan` the stores see the running
+ * value of the folds.
+ */
+export interface Stage {
+  readonly axes: readonly Axis[];
+  readonly reductions: readonly Reduction[];
+  readonly stores: readonly Store[];
+  readonly scan: boolean;
+}
+
+/**
+ * Loops over the parallel axes `outer`; for each position the stages run in order and share what they computed: a
+ * softmax is three stages over one row. Iterations of `outer` are independent unless the nest is `serial`.
+ */
+export interface Nest {
+  readonly kind: "nest";
+  readonly name: string;
+  readonly e: Exprs;
+  readonly outer: readonly Axis[];
+  readonly stages: readonly Stage[];
+  readonly slots: number;
+  readonly serial: boolean;
+  /** The index into `outer` over which the kernel is cut into chunks; -1 when it runs whole. */
+  readonly chunkAxis: number;
+  /** How many iterations of the chunk axis are bounded work (well below a millisecond). */
+  readonly chunk: number;
+  readonly flops: number;
+  readonly transcendentals: number;
+}
+
+/** A kernel written in the imperative layer. */
+export interface RoutineKernel {
+  readonly kind: "routine";
+  readonly name: string;
+  readonly routine: Routine;
+  readonly slots: number;
+  readonly flops: number;
+}
+
+/**
+ * A batched matrix product of packed panels: for each batch, `out[m, n] = sum over k of A[m, k] * B[k, n]`. Operands
+ * are read through expressions, so that views and cheap producers are absorbed by packing.
+ */
+export interface Contraction {
+  readonly kind: "contraction";
+  readonly name: string;
+  readonly e: Exprs;
+  readonly type: ScalarType;
+  readonly batch: Axis;
+  readonly m: Axis;
+  readonly n: Axis;
+  readonly k: Axis;
+  readonly a: Ex;
+  readonly b: Ex;
+  /** Parameter standing for the finished sum in the stores. */
+  readonly sum: Ex;
+  readonly stores: readonly Store[];
+  readonly slots: number;
+  /** Pointer to scratch memory for the panels, and its size. */
+  readonly scratchSlot: number;
+  readonly flops: number;
+}
+
+export type Kernel = Nest | RoutineKernel | Contraction;
+
+export type Step =
+  | { readonly kind: "launch"; readonly kernel: Kernel; readonly args: readonly View[] }
+  | { readonly kind: "copy"; readonly from: View; readonly to: View; readonly bytes: number }
+  | {
+      readonly kind: "loop";
+      readonly loop: number;
+      /** A fixed number of trips, or `null` for a loop that runs while its predicate holds. */
+      readonly trips: number | null;
+      readonly condition: readonly Step[];
+      readonly predicate: View | null;
+      readonly body: readonly Step[];
+      /** Pairs of buffers that trade places at the end of each trip: carries are double-buffered, not copied. */
+      readonly swaps: readonly (readonly [BufferInfo, BufferInfo])[];
+    }
+  | { readonly kind: "branch"; readonly index: View; readonly branches: readonly (readonly Step[])[] };
+
+/** Where a part of a result comes from. */
+export type ResultSource =
+  | { readonly kind: "buffer"; readonly position: number }
+  | { readonly kind: "argument"; readonly position: number };
+
+export interface ArraySpec {
+  readonly shape: readonly number[];
+  readonly dtype: StandardDType;
+  readonly bytes: number;
+}
+
+/** A compiled program before code generation. */
+export interface Program {
+  readonly name: string;
+  /** What arguments and results are in memory, as the device interface sees them. */
+  readonly arguments: readonly ArraySpec[];
+  readonly results: readonly ArraySpec[];
+  /** For each result: a buffer the program fills, or an argument passed on. */
+  readonly sources: readonly ResultSource[];
+  readonly buffers: readonly BufferInfo[];
+  readonly steps: readonly Step[];
+  /** Offsets of temporaries in the arena, by buffer id. */
+  readonly offsets: ReadonlyMap<number, number>;
+  readonly arenaBytes: number;
+}

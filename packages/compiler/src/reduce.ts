@@ -1,0 +1,164 @@
+import { axisIndex, offsetIndex, scaleIndex } from "./affine.ts";
+import type { Axis, Ex, Exprs, Index } from "./expr.ts";
+import type { Node } from "./graph.ts";
+import { convertElement } from "./convert.ts";
+import { elementRules } from "./elementwise.ts";
+import { folding, type KernelBuilder, storing } from "./kernels.ts";
+import type { Scope } from "./lower.ts";
+import { elementFunction } from "./math/functions.ts";
+import type { Reduction } from "./program.ts";
+import { constantOf, limits, roundToDType, scalarInfo } from "./scalars.ts";
+import type { DType } from "@traceform/core";
+
+/** A fold by a binary operation: its neutral element and the function, on values of a dtype. */
+export interface Monoid {
+  readonly init: (dtype: DType) => number | bigint | boolean;
+  readonly op: string;
+}
+
+/** The operations of reductions, windows and prefix scans. */
+export const monoids: Readonly<Record<string, Monoid>> = {
+  sum: { init: () => 0, op: "add" },
+  prod: { init: () => 1, op: "mul" },
+  max: { init: (d) => limits(d).min, op: "max" },
+  min: { init: (d) => limits(d).max, op: "min" },
+  and: { init: (d) => (d === "bool" ? true : -1), op: "and" },
+  or: { init: () => 0, op: "or" },
+  xor: { init: () => 0, op: "xor" },
+};
+
+/** Folds `value` by a monoid. The result is of the computed type of the dtype. */
+export function foldMonoid(k: KernelBuilder, monoid: Monoid, dtype: DType, value: Ex): Reduction {
+  const rule = elementRules[monoid.op];
+  const context = { dtypes: [dtype, dtype], out: dtype, params: {} };
+  const float = scalarInfo(dtype).kind === "float";
+  return k.fold(
+    [constantOf(k.e, dtype, monoid.init(dtype))],
+    [value],
+    // Values of 16-bit floats stay in 32 bits while they are folded.
+    ([a], [b]) => [float && monoid.op === "mul" ? k.e.mul(a, b) : float && monoid.op === "add" ? k.e.add(a, b) : rule(k.e, [a, b], context)],
+    { sum: float && monoid.op === "add" },
+  );
+}
+
+/** Splits the axes of an operand into those of the result and those that are folded. */
+export function splitAxes(k: KernelBuilder, shape: readonly number[], reduced: readonly number[]): { kept: Axis[]; folded: Axis[]; position: Index[] } {
+  const kept: Axis[] = [];
+  const folded: Axis[] = [];
+  const position = shape.map((n, i) => {
+    const axis = k.e.axis(n);
+    (reduced.includes(i) ? folded : kept).push(axis);
+    return axisIndex(k.e, axis);
+  });
+  return { kept, folded, position };
+}
+
+/** reduce_sum and its like: float[..., n, ...] -> float[..., ...]. */
+export function lowerReduce(kind: string): (scope: Scope, node: Node) => void {
+  return (scope, node) => {
+    const [x] = node.ins;
+    const [out] = node.outs;
+    const k = scope.builder();
+    const axes = node.params["axes"] as readonly number[];
+    const { kept, folded, position } = splitAxes(k, x.shape, axes);
+    const fold = foldMonoid(k, monoids[kind], x.dtype, k.read(x, position, null));
+    const outPosition = position.filter((_, i) => !axes.includes(i));
+    const result = roundToDType(k.e, out.dtype, fold.results[0]);
+    const store = k.store(out, scope.target(out), outPosition, result);
+    scope.launch(k.nest(`reduce_${kind}`, kept, [folding(folded, [fold]), storing([], [store])]), k.slots);
+  };
+}
+
+/** Whether `b` beats `a` as an extremum: NaN beats everything, and of equals the first position wins. */
+export function beats(e: Exprs, dtype: DType, largest: boolean, a: Ex, b: Ex, ia: Ex, ib: Ex): Ex {
+  const { kind } = scalarInfo(dtype);
+  const less = (x: Ex, y: Ex): Ex => elementRules["lt"](e, [x, y], { dtypes: [dtype, dtype], out: "bool", params: {} });
+  let better = largest ? less(a, b) : less(b, a);
+  let equal = e.eq(a, b);
+  if (kind === "float") {
+    const nanA = e.ne(a, a);
+    const nanB = e.ne(b, b);
+    better = e.or(better, e.and(nanB, e.eq(a, a)));
+    equal = e.or(equal, e.and(nanA, nanB));
+  }
+  return e.or(better, e.and(equal, e.lt(ib, ia)));
+}
+
+/** argmax and argmin along one axis; the index of the first NaN where there is one. */
+export function lowerArgReduce(largest: boolean): (scope: Scope, node: Node) => void {
+  return (scope, node) => {
+    const [x] = node.ins;
+    const [out] = node.outs;
+    const k = scope.builder();
+    const { e } = k;
+    const axes = node.params["axes"] as readonly number[];
+    const { kept, folded, position } = splitAxes(k, x.shape, axes);
+    const value = k.read(x, position, null);
+    const at = e.fromIndex(position[axes[0]]);
+    const worst = constantOf(e, x.dtype, largest ? limits(x.dtype).min : limits(x.dtype).max);
+    const fold = k.fold([worst, e.i32(0x7fffffff)], [value, at], ([a, ia], [b, ib]) => {
+      const take = beats(e, x.dtype, largest, a, b, ia, ib);
+      return [e.select(take, b, a), e.select(take, ib, ia)];
+    });
+    const outPosition = position.filter((_, i) => !axes.includes(i));
+    const result = convertElement(e, fold.results[1], "int32", out.dtype);
+    const store = k.store(out, scope.target(out), outPosition, result);
+    scope.launch(k.nest(node.op, kept, [folding(folded, [fold]), storing([], [store])]), k.slots);
+  };
+}
+
+/** `reduce` with any function of (accumulators, elements); folded in order. */
+export function lowerGeneralReduce(scope: Scope, node: Node): void {
+  const n = node.outs.length;
+  const operands = node.ins.slice(0, n);
+  const inits = node.ins.slice(n);
+  const k = scope.builder();
+  const axes = node.params["dimensions"] as readonly number[];
+  const { kept, folded, position } = splitAxes(k, operands[0].shape, axes);
+  const values = operands.map((x) => k.read(x, position, null));
+  const init = inits.map((x) => k.read(x, [], null));
+  const fold = k.fold(init, values, (a, b) => k.apply(node.blocks[0], [...a, ...b]), { reorder: false });
+  const outPosition = position.filter((_, i) => !axes.includes(i));
+  const stores = node.outs.map((v, i) => k.store(v, scope.target(v), outPosition, fold.results[i]));
+  scope.launch(k.nest("reduce", kept, [folding(folded, [fold]), storing([], stores)]), k.slots);
+}
+
+/** cumsum and its like: each element is the fold of those up to it, or from it on when reversed. */
+export function lowerCumulative(kind: string): (scope: Scope, node: Node) => void {
+  return (scope, node) => {
+    const [x] = node.ins;
+    const [out] = node.outs;
+    const axis = Number(node.params["axis"]);
+    const k = scope.builder();
+    const { e } = k;
+    const { kept, folded, position } = splitAxes(k, x.shape, [axis]);
+    const at = [...position];
+    if (node.params["reverse"]) at[axis] = offsetIndex(scaleIndex(position[axis], -1), x.shape[axis] - 1);
+    const value = k.read(x, at, null);
+    let fold: Reduction;
+    let result: Ex;
+    if (kind === "logsumexp") {
+      fold = k.fold([e.constant(value.type, -Infinity)], [value], ([a], [b]) => [logAddExp(e, a, b)], { reorder: false });
+      result = fold.results[0];
+    } else if (kind === "sum" && value.type === "f32") {
+      // A running sum has no tree to keep its error small; double precision does.
+      fold = k.fold([e.f64(0)], [e.op("promote", "f64", [value])], ([a], [b]) => [e.add(a, b)], { reorder: false });
+      result = e.op("demote", "f32", [fold.results[0]]);
+    } else {
+      fold = { ...foldMonoid(k, monoids[kind], x.dtype, value), reorder: false, sum: false };
+      result = fold.results[0];
+    }
+    const store = k.store(out, scope.target(out), at, roundToDType(e, out.dtype, result));
+    scope.launch(k.nest(node.op, kept, [{ axes: folded, reductions: [fold], stores: [store], scan: true }]), k.slots);
+  };
+}
+
+/** log(exp(a) + exp(b)). */
+export function logAddExp(e: Exprs, a: Ex, b: Ex): Ex {
+  const top = e.op("max", a.type, [a, b]);
+  const gap = e.neg(e.unary("abs", e.sub(a, b)));
+  const y = e.add(top, elementFunction(e, "log1p", elementFunction(e, "exp", gap)));
+  // Equal infinities have no difference.
+  const infinite = e.and(e.eq(a, b), e.eq(e.unary("abs", a), e.constant(a.type, Infinity)));
+  return e.select(infinite, a, y);
+}

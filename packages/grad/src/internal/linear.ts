@@ -1,0 +1,22 @@
+import { evalJaxpr, type NDArray } from "@traceform/core";
+import type { Linearized } from "../linearize.ts";
+import { pick, place } from "./memo.ts";
+import { instantiate } from "./zeros.ts";
+import { LinearOperand, type Tangent } from "../rule.ts";
+import { backwardPass } from "../transpose.ts";
+
+/** The recorded derivative applied to tangents of all inputs. */
+export function pushForward(lin: Linearized, tangents: readonly Tangent[]): NDArray[] {
+  const { jaxpr } = lin;
+  const args = pick(tangents, lin.nonzeroIn).map((t, i) => instantiate(t, jaxpr.invars[i].aval));
+  const outs = evalJaxpr(jaxpr, lin.residuals, args);
+  return place(lin.nonzeroOut, outs).map((t, i) => instantiate(t, lin.outs[i].aval));
+}
+
+/** The transposed derivative applied to cotangents of all results; `null` for inputs without one. */
+export function pullBack(lin: Linearized, cotangents: readonly Tangent[]): Tangent[] {
+  const { jaxpr } = lin;
+  const operands = jaxpr.invars.map((v) => new LinearOperand(v.aval));
+  return place(lin.nonzeroIn, backwardPass(jaxpr, lin.residuals, operands, pick(cotangents, lin.nonzeroOut)));
+}
+

@@ -1,0 +1,45 @@
+import { currentTrace, invariant, type Jaxpr, type NDArray, withNewTrace } from "@traceform/core";
+import { hasTangent } from "./internal/zeros.ts";
+import { JVPTrace } from "./jvp.ts";
+import { PartialEvalTrace } from "./partialEval.ts";
+
+/** A function's results at a point, and its derivative there as a linear program. */
+export interface Linearized {
+  readonly outs: NDArray[];
+  /** tangents of the inputs that `nonzeroIn` marks -> tangents of the results that `nonzeroOut` marks. */
+  readonly jaxpr: Jaxpr;
+  /** The values that the derivative needs: the constants of the jaxpr. */
+  readonly residuals: NDArray[];
+  readonly nonzeroIn: readonly boolean[];
+  readonly nonzeroOut: readonly boolean[];
+}
+
+/**
+ * Evaluates `fn` and records its derivative at once: forward-mode differentiation whose tangents are unknown, over
+ * partial evaluation. What depends on primals alone is computed now; what is linear in the tangents is recorded.
+ *
+ * @see Radul, Paszke, Frostig, Johnson & Maclaurin (2023), "You only linearize once"
+ */
+export function linearizeFlat(
+  name: string,
+  fn: (inputs: NDArray[]) => readonly NDArray[],
+  primals: readonly NDArray[],
+  wanted: readonly boolean[] = primals.map(() => true),
+): Linearized {
+  const later = new PartialEvalTrace(name, currentTrace());
+  const jvp = new JVPTrace(name, later);
+  const nonzeroIn = primals.map((x, i) => wanted[i] && hasTangent(x.aval));
+  const inputs = primals.map((x, i) => jvp.wrap(x, nonzeroIn[i] ? later.input(x.aval) : null));
+  return withNewTrace(later, () => {
+    const results = withNewTrace(jvp, () => fn(inputs));
+    const outs = results.map((x) => jvp.primalOf(x));
+    for (const x of outs) {
+      invariant(!later.owns(x), `a result of ${name} depends on a tangent that is not known yet`);
+    }
+    const tangents = results.map((x) => jvp.tangentOf(x));
+    const nonzeroOut = tangents.map((t) => t !== null);
+    const { jaxpr, residuals } = later.finish(tangents.filter((t) => t !== null));
+    return { outs, jaxpr, residuals, nonzeroIn, nonzeroOut };
+  });
+}
+

@@ -1,0 +1,134 @@
+import { bind, constvarsToInvars, dceJaxpr, type Eqn, evalJaxpr, Jaxpr, Literal, type NDArray, traceToJaxpr, type Var } from "@traceform/core";
+import { type CheckpointParams, checkpointP, type CheckpointPolicy } from "@traceform/lax";
+import { bits, drop, JaxprMemo, merge, pick, place, splitList } from "../internal/memo.ts";
+import {
+  isLinear,
+  type JvpEntry,
+  jvpEntry,
+  type PartialEvalContext,
+  type PartialEvalEntry,
+  partialEvalEntry,
+  type TransposeContext,
+  type TransposeEntry,
+  transposeEntry,
+} from "../rule.ts";
+
+export const checkpointJvps = (): JvpEntry[] => [
+  jvpEntry(checkpointP, (primals, tangents, params, { jvpJaxpr }) => {
+    const nonzero = tangents.map((t) => t !== null);
+    const { jaxpr, consts, nonzeroOut } = jvpJaxpr(params.jaxpr, nonzero, false);
+    const outs = bind(checkpointP, [...consts, ...primals, ...(pick(tangents, nonzero) as NDArray[])], { ...params, jaxpr });
+    const n = params.jaxpr.outvars.length;
+    return [outs.slice(0, n), place(nonzeroOut, outs.slice(n))];
+  }),
+];
+
+interface Recomputation {
+  /** known operands -> (known results, values that the policy keeps). */
+  readonly known: Jaxpr;
+  readonly unknownOut: readonly boolean[];
+  /** (known operands still needed, kept values, unknown operands) -> unknown results. */
+  readonly again: Jaxpr;
+  readonly usedOperands: readonly boolean[];
+}
+
+const plans = new WeakMap<Jaxpr, Map<string, { policy: CheckpointPolicy | null; plan: Recomputation }>>();
+
+function planFor(p: CheckpointParams, unknowns: readonly boolean[], context: PartialEvalContext): Recomputation {
+  let byKey = plans.get(p.jaxpr);
+  if (byKey === undefined) plans.set(p.jaxpr, (byKey = new Map()));
+  const key = bits(unknowns);
+  const found = byKey.get(key);
+  if (found !== undefined && found.policy === p.policy) return found.plan;
+  const plan = makePlan(p, unknowns, context);
+  byKey.set(key, { policy: p.policy, plan });
+  return plan;
+}
+
+function makePlan({ jaxpr, policy }: CheckpointParams, unknowns: readonly boolean[], context: PartialEvalContext): Recomputation {
+  const saved = savedEqns(jaxpr, unknowns, policy);
+  const savedVars = saved.flatMap((e) => e.outvars);
+  const numOuts = jaxpr.outvars.length;
+  const withSaved = new Jaxpr([], jaxpr.invars, jaxpr.eqns, [...jaxpr.outvars, ...savedVars], jaxpr.effects);
+  const split = context.partialEvalJaxpr(withSaved, unknowns);
+  const unknownOut = split.unknownOut.slice(0, numOuts);
+  const wanted = split.known.outvars.length - split.residuals.length;
+  const { jaxpr: known } = dceJaxpr(split.known, split.known.outvars.map((_, i) => i < wanted), split.known.invars.map(() => true));
+  const isSaved = new Set<Eqn>(saved);
+  const rest = new Jaxpr(
+    [],
+    [...drop(jaxpr.invars, unknowns), ...savedVars, ...pick(jaxpr.invars, unknowns)],
+    // What is known and has effects has had them.
+    jaxpr.eqns.filter((e) => !isSaved.has(e)),
+    jaxpr.outvars,
+  );
+  const keep = rest.invars.map((_, i) => i >= rest.invars.length - unknowns.filter(Boolean).length);
+  const { jaxpr: again, usedInputs } = dceJaxpr(rest, unknownOut, keep);
+  return { known, unknownOut, again, usedOperands: usedInputs };
+}
+
+/** The equations on known values whose results the policy keeps. */
+function savedEqns(jaxpr: Jaxpr, unknowns: readonly boolean[], policy: CheckpointPolicy | null): Eqn[] {
+  if (policy === null) return [];
+  const known = new Set<Var>(drop(jaxpr.invars, unknowns));
+  const saved: Eqn[] = [];
+  for (const eqn of jaxpr.eqns) {
+    if (!eqn.invars.every((a) => a instanceof Literal || known.has(a))) continue;
+    for (const v of eqn.outvars) known.add(v);
+    if (policy(eqn.primitive, eqn.params)) saved.push(eqn);
+  }
+  return saved;
+}
+
+function partialEvalCheckpoint(args: readonly NDArray[], unknowns: readonly boolean[], p: CheckpointParams, context: PartialEvalContext): NDArray[] {
+  const plan = planFor(p, unknowns, context);
+  const knownArgs = drop(args, unknowns);
+  const outs = evalJaxpr(plan.known, [], knownArgs);
+  const numKnown = plan.unknownOut.filter((u) => !u).length;
+  const operands = [...knownArgs, ...outs.slice(numKnown), ...pick(args, unknowns)];
+  const unknownOuts = context.stage(checkpointP as never, pick(operands, plan.usedOperands), { ...p, jaxpr: plan.again });
+  return merge(plan.unknownOut, unknownOuts, outs.slice(0, numKnown));
+}
+
+export const checkpointPartialEvals = (): PartialEvalEntry[] => [partialEvalEntry(checkpointP, partialEvalCheckpoint)];
+
+const transposed = new JaxprMemo<{ readonly jaxpr: Jaxpr; readonly consts: readonly NDArray[]; readonly nonzeroOut: readonly boolean[] }>();
+
+/** Recomputes what the linear part needs from the nonlinear operands, then goes backward through it. */
+function transposeCheckpoint(jaxpr: Jaxpr, linear: readonly boolean[], nonzero: readonly boolean[], context: TransposeContext): {
+  readonly jaxpr: Jaxpr;
+  readonly consts: readonly NDArray[];
+  readonly nonzeroOut: readonly boolean[];
+} {
+  return transposed.get(jaxpr, `${bits(linear)}:${bits(nonzero)}`, () => {
+    const { known, unknown, residuals } = context.partialEvalJaxpr(jaxpr, linear, true);
+    const numLinear = linear.filter(Boolean).length;
+    const t = context.transposeJaxpr(
+      unknown,
+      [...residuals.map(() => false), ...new Array<boolean>(numLinear).fill(true)],
+      nonzero,
+    );
+    const others = drop(jaxpr.inAvals, linear);
+    const cts = pick(jaxpr.outAvals, nonzero);
+    const traced = traceToJaxpr(
+      (...args) => {
+        const [extra, nonlinear, ct] = splitList(args, t.consts.length, others.length);
+        return evalJaxpr(t.jaxpr, [], [...extra, ...evalJaxpr(known, [], nonlinear), ...ct]);
+      },
+      [...t.consts.map((c) => c.aval), ...others, ...cts],
+      "transpose of checkpoint",
+    );
+    return { jaxpr: constvarsToInvars(traced.jaxpr), consts: t.consts, nonzeroOut: t.nonzeroOut };
+  });
+}
+
+export const checkpointTransposes = (): TransposeEntry[] => [
+  transposeEntry(checkpointP, (cts, operands, params, context) => {
+    const linear = operands.map(isLinear);
+    const nonzero = cts.map((ct) => ct !== null);
+    const { jaxpr, consts, nonzeroOut } = transposeCheckpoint(params.jaxpr, linear, nonzero, context);
+    const args = [...consts, ...(drop(operands, linear) as NDArray[]), ...(pick(cts, nonzero) as NDArray[])];
+    const outs = bind(checkpointP, args, { ...params, policy: null, jaxpr });
+    return merge(linear, place(nonzeroOut, outs), operands.map(() => null)) as (NDArray | null)[];
+  }),
+];

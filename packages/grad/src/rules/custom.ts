@@ -1,0 +1,77 @@
+import { type Aval, bind, definePrimitive, evalJaxpr, lowerRule, type NDArray, type Primitive, TransformError } from "@traceform/core";
+import { customJvpCallP, type CustomVjpBwd, customVjpCallP } from "@traceform/lax";
+import { drop, pick, place } from "../internal/memo.ts";
+import { hasTangent, instantiate } from "../internal/zeros.ts";
+import { isLinear, type JvpEntry, jvpEntry, type TransposeEntry, transposeEntry } from "../rule.ts";
+
+interface CustomLinearParams {
+  readonly name: string;
+  readonly bwd: CustomVjpBwd;
+  readonly numResiduals: number;
+  /** Which operands of the function have a tangent among the operands. */
+  readonly nonzero: readonly boolean[];
+  /** The results of the function, tangents or not. */
+  readonly outAvals: readonly Aval[];
+}
+
+function forwardMode(name: string): TransformError {
+  return new TransformError(name, {
+    message: "forward-mode differentiation (jvp, jacfwd, linearize) of a customVjp function is not possible",
+    fix: "differentiate in reverse (grad, vjp, jacrev), or define the derivative with customJvp, which serves both",
+  });
+}
+
+/**
+ * The tangent of a `custom_vjp_call`: linear in the tangents by assumption, known only through its transpose, `bwd`.
+ * Operands: residuals, nonzero tangents. It can be transposed, never evaluated.
+ */
+export const customLinearP: Primitive<CustomLinearParams> = /* @__PURE__ */ definePrimitive<CustomLinearParams>("custom_lin", {
+  hiddenParams: ["bwd", "outAvals", "nonzero", "numResiduals"],
+  abstractEval: (_avals, { outAvals }) => outAvals.filter(hasTangent),
+  rules: {
+    [lowerRule]: (...args: readonly unknown[]): never => {
+      const params = args.find((a) => typeof a === "object" && a !== null && "bwd" in a) as CustomLinearParams | undefined;
+      throw forwardMode(params?.name ?? "customVjp");
+    },
+  },
+});
+
+export const customJvps = (): JvpEntry[] => [
+  jvpEntry(customJvpCallP, (primals, tangents, { jvp, symbolicZeros }) =>
+    jvp(primals, tangents.map((t, i) => (symbolicZeros || !hasTangent(primals[i].aval) ? t : instantiate(t, primals[i].aval)))),
+  ),
+  jvpEntry(customVjpCallP, (primals, tangents, { name, fwd, bwd }) => {
+    const { outs, residuals } = fwd(primals);
+    const nonzero = tangents.map((t) => t !== null);
+    const dots = bind(customLinearP, [...residuals, ...(pick(tangents, nonzero) as NDArray[])], {
+      name,
+      bwd,
+      numResiduals: residuals.length,
+      nonzero,
+      outAvals: outs.map((x) => x.aval),
+    });
+    return [outs, place(outs.map((x) => hasTangent(x.aval)), dots)];
+  }),
+  jvpEntry(customLinearP, (_primals, _tangents, { name }) => {
+    throw forwardMode(name);
+  }),
+];
+
+export const customTransposes = (): TransposeEntry[] => [
+  transposeEntry(customLinearP, (cts, operands, { bwd, numResiduals, nonzero, outAvals }) => {
+    let k = 0;
+    const full = outAvals.map((aval) => (hasTangent(aval) ? instantiate(cts[k++], aval) : null));
+    const result = bwd(operands.slice(0, numResiduals) as NDArray[], full);
+    return [...new Array<null>(numResiduals).fill(null), ...pick(result, nonzero)];
+  }),
+  // A linear function that was never differentiated is transposed as what it computes.
+  transposeEntry(customJvpCallP, (cts, operands, { callJaxpr }, { transposeJaxpr }) => {
+    const linear = operands.map(isLinear);
+    const nonzero = cts.map((ct) => ct !== null);
+    const { jaxpr, consts, nonzeroOut } = transposeJaxpr(callJaxpr, linear, nonzero);
+    const outs = evalJaxpr(jaxpr, [], [...consts, ...(drop(operands, linear) as NDArray[]), ...(pick(cts, nonzero) as NDArray[])]);
+    const found = place(nonzeroOut, outs);
+    let i = 0;
+    return linear.map((l) => (l ? found[i++] : null));
+  }),
+];

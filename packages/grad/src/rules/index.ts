@@ -1,0 +1,67 @@
+import { type PartialEvalRule, RuleTable, type SymbolicJvpRule, type TransposeRule } from "../rule.ts";
+import { binaryJvps, binaryTransposes } from "./binary.ts";
+import { checkpointJvps, checkpointPartialEvals, checkpointTransposes } from "./checkpoint.ts";
+import { collectiveJvps, collectiveTransposes } from "./collectives.ts";
+import { condJvps, condPartialEvals, condTransposes } from "./cond.ts";
+import { convertJvps, convertTransposes } from "./convert.ts";
+import { convJvps, convTransposes } from "./conv.ts";
+import { customJvps, customTransposes } from "./custom.ts";
+import { dotJvps, dotTransposes } from "./dot.ts";
+import { indexingJvps, indexingTransposes } from "./indexing.ts";
+import { jitJvps, jitPartialEvals, jitTransposes } from "./jit.ts";
+import { reduceJvps, reduceTransposes } from "./reduce.ts";
+import { scanJvps, scanPartialEvals, scanTransposes } from "./scan.ts";
+import { selectJvps, selectTransposes } from "./select.ts";
+import { shapeJvps, shapeTransposes } from "./shape.ts";
+import { unaryJvps, unaryTransposes } from "./unary.ts";
+import { whileJvps, whilePartialEvals, whileTransposes } from "./while.ts";
+import { windowJvps, windowTransposes } from "./window.ts";
+
+export const jvpRules: RuleTable<SymbolicJvpRule<never>> = /* @__PURE__ */ new RuleTable(() => [
+  unaryJvps(),
+  binaryJvps(),
+  selectJvps(),
+  convertJvps(),
+  shapeJvps(),
+  reduceJvps(),
+  dotJvps(),
+  convJvps(),
+  indexingJvps(),
+  windowJvps(),
+  collectiveJvps(),
+  jitJvps(),
+  scanJvps(),
+  whileJvps(),
+  condJvps(),
+  customJvps(),
+  checkpointJvps(),
+]);
+
+export const transposeRules: RuleTable<TransposeRule<never>> = /* @__PURE__ */ new RuleTable(() => [
+  unaryTransposes(),
+  binaryTransposes(),
+  selectTransposes(),
+  convertTransposes(),
+  shapeTransposes(),
+  reduceTransposes(),
+  dotTransposes(),
+  convTransposes(),
+  indexingTransposes(),
+  windowTransposes(),
+  collectiveTransposes(),
+  jitTransposes(),
+  scanTransposes(),
+  whileTransposes(),
+  condTransposes(),
+  customTransposes(),
+  checkpointTransposes(),
+]);
+
+/** Primitives that are not listed are recorded whole when an operand is unknown. */
+export const partialEvalRules: RuleTable<PartialEvalRule<never>> = /* @__PURE__ */ new RuleTable(() => [
+  jitPartialEvals(),
+  scanPartialEvals(),
+  whilePartialEvals(),
+  condPartialEvals(),
+  checkpointPartialEvals(),
+]);

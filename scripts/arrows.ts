@@ -1,0 +1,52 @@
+import { readFileSync } from "node:fs";
+import { root } from "./process.ts";
+import { packageSources } from "./sources.ts";
+
+/** Which packages a package may import: the dependency arrows of docs/architecture.md. */
+const arrows: Record<string, readonly string[]> = {
+  core: [],
+  lax: ["core"],
+  numpy: ["core", "lax"],
+  jit: ["core"],
+  grad: ["core", "lax"],
+  vmap: ["core", "lax"],
+  pmap: ["core", "lax", "jit"],
+  compiler: ["core", "lax"],
+  "backend-cpu": ["core", "compiler"],
+  "backend-wgpu": ["core", "compiler"],
+  random: ["core", "lax", "numpy"],
+  nn: ["core", "lax", "numpy", "random"],
+  optim: ["core", "lax"],
+  testing: ["core", "lax", "numpy", "jit", "grad", "vmap"],
+  traceform: ["core", "lax", "numpy", "jit", "grad", "vmap", "random", "nn", "optim", "backend-cpu"],
+};
+
+const nameOf = (pkg: string): string => (pkg === "traceform" ? pkg : `@traceform/${pkg}`);
+
+/** Imports against the arrows, and package.json files that do not declare what is imported. */
+export function arrowViolations(): string[] {
+  const problems: string[] = [];
+  for (const { pkg, path, imports } of packageSources()) {
+    const allowed = arrows[pkg];
+    if (allowed === undefined) {
+      problems.push(`${path}: package ${pkg} has no line in scripts/arrows.ts`);
+      continue;
+    }
+    const { dependencies = {}, peerDependencies = {}, devDependencies = {} } = JSON.parse(readFileSync(`${root}packages/${pkg}/package.json`, "utf8"));
+    for (const { specifier } of imports) {
+      if (specifier.startsWith(".") || specifier.startsWith("node:")) continue;
+      const target = specifier.replace(/^@traceform\//, "").split("/")[0];
+      if (!(target in arrows)) {
+        if (!(specifier in { ...dependencies, ...peerDependencies, ...(pkg === "testing" ? devDependencies : {}) })) problems.push(`${path}: imports ${specifier}, which package.json does not name`);
+      } else if (target !== pkg && !allowed.includes(target)) {
+        problems.push(`${path}: ${pkg} must not import ${target}`);
+      } else if (target !== pkg && !(nameOf(target) in { ...dependencies, ...peerDependencies })) {
+        problems.push(`${path}: imports ${specifier}, which is no dependency in package.json`);
+      }
+    }
+    if (pkg !== "core" && pkg !== "traceform" && !("@traceform/core" in peerDependencies)) {
+      problems.push(`packages/${pkg}/package.json: core must be a peer dependency`);
+    }
+  }
+  return problems;
+}
