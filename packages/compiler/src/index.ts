@@ -3,3 +3,4 @@ export * from "./lower.ts";
 export * from "./nest.ts";
 export * from "./program.ts";
 export * from "./routine.ts";
+export * from "./schedule.ts";

@@ -99,14 +99,14 @@ function instantiated(rule: InstantiatedJvpRule<never>): SymbolicJvpRule<never> 
 /** Runs a function of arrays on primals with tangents, under the current trace. */
 export function runJvp(
   name: string,
-  fn: (inputs: NDArray[]) => readonly NDArray[],
+  fn: (inputs: NDArray[], primalOf: (x: NDArray) => NDArray) => readonly NDArray[],
   primals: readonly NDArray[],
   tangents: readonly Tangent[],
   parent: Trace = currentTrace(),
 ): { outs: NDArray[]; tangents: Tangent[] } {
   const trace = new JVPTrace(name, parent);
   const inputs = primals.map((x, i) => trace.wrap(x, tangents[i]));
-  const results = withNewTrace(trace, () => fn(inputs));
+  const results = withNewTrace(trace, () => fn(inputs, (x) => trace.primalOf(x)));
   return { outs: results.map((x) => trace.primalOf(x)), tangents: results.map((x) => trace.tangentOf(x)) };
 }
 

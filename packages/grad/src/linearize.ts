@@ -17,21 +17,21 @@ export interface Linearized {
 /**
  * Evaluates `fn` and records its derivative at once: forward-mode differentiation whose tangents are unknown, over
  * partial evaluation. What depends on primals alone is computed now; what is linear in the tangents is recorded.
+ * `fn` also gets a function that strips tangents, for auxiliary results.
  *
  * @see Radul, Paszke, Frostig, Johnson & Maclaurin (2023), "You only linearize once"
  */
 export function linearizeFlat(
   name: string,
-  fn: (inputs: NDArray[]) => readonly NDArray[],
+  fn: (inputs: NDArray[], primalOf: (x: NDArray) => NDArray) => readonly NDArray[],
   primals: readonly NDArray[],
-  wanted: readonly boolean[] = primals.map(() => true),
 ): Linearized {
   const later = new PartialEvalTrace(name, currentTrace());
   const jvp = new JVPTrace(name, later);
-  const nonzeroIn = primals.map((x, i) => wanted[i] && hasTangent(x.aval));
+  const nonzeroIn = primals.map((x) => hasTangent(x.aval));
   const inputs = primals.map((x, i) => jvp.wrap(x, nonzeroIn[i] ? later.input(x.aval) : null));
   return withNewTrace(later, () => {
-    const results = withNewTrace(jvp, () => fn(inputs));
+    const results = withNewTrace(jvp, () => fn(inputs, (x) => jvp.primalOf(x)));
     const outs = results.map((x) => jvp.primalOf(x));
     for (const x of outs) {
       invariant(!later.owns(x), `a result of ${name} depends on a tangent that is not known yet`);

@@ -88,7 +88,7 @@ function dynamicIndex(x: NDArray, parts: readonly Part[]): NDArray {
 
 function gatherParts(x: NDArray, parts: readonly Part[], options: GetOptions): NDArray {
   // Slices are cut first: that leaves the gather only what depends on values.
-  const cut = lax.rev(x, []) === x ? sliceParts(x, parts.map(withoutInts)) : x;
+  const cut = sliceParts(x, parts.map(withoutInts));
   const whole = parts.map((p): Part => (p.kind === "slice" ? { ...p, start: 0, step: 1 } : p));
   const plan = planGather("slice", cut, whole);
   const mode = options.mode ?? "clip";

@@ -78,13 +78,6 @@ export function checkInputs(fn: string, inputs: readonly { readonly path: string
         fix: "convert it to complex64",
       });
     }
-    if (isComplex(x.dtype)) {
-      throw new DTypeError(fn, {
-        message: `${path} is complex, and its gradient depends on a convention`,
-        operands: { [path]: x },
-        fix: "pass { holomorphic: true } for a holomorphic function, or differentiate with respect to real and imaginary parts",
-      });
-    }
     if (!isInexact(x.dtype) && !options.allowInt) {
       throw new DTypeError(fn, {
         message: `gradients exist for floating-point inputs, but ${path} is not one`,

@@ -5,6 +5,7 @@ import {
   select, shiftLeftP, shiftRightArithmeticP, shiftRightLogicalP, sign, square, sub, subP, xorP, zeta, zetaP,
 } from "@traceform/lax";
 import { elementwise, zeroDerivative } from "../internal/entries.ts";
+import { known } from "../internal/known.ts";
 import { addTangents, fit } from "../internal/zeros.ts";
 import { isLinear, type JvpEntry, jvpEntry, type LinearOperand, type Tangent, type TransposeEntry, transposeEntry } from "../rule.ts";
 import { replaceZero } from "./unary.ts";
@@ -106,8 +107,8 @@ export const binaryTransposes = (): TransposeEntry[] => [
   transposeEntry(addP, ([ct], [x, y]) => [unbroadcast(ct!, x), unbroadcast(ct!, y)]),
   transposeEntry(subP, ([ct], [x, y]) => [unbroadcast(ct!, x), isLinear(y) ? unbroadcast(neg(ct!), y) : null]),
   transposeEntry(mulP, ([ct], [x, y]) => [
-    isLinear(x) ? unbroadcast(mul(ct!, y as NDArray), x) : null,
-    isLinear(y) ? unbroadcast(mul(x as NDArray, ct!), y) : null,
+    isLinear(x) ? unbroadcast(mul(ct!, known(y, "mul")), x) : null,
+    isLinear(y) ? unbroadcast(mul(known(x, "mul"), ct!), y) : null,
   ]),
-  transposeEntry(divP, ([ct], [x, y]) => [unbroadcast(div(ct!, y as NDArray), x), null]),
+  transposeEntry(divP, ([ct], [x, y]) => [unbroadcast(div(ct!, known(y, "div")), x), null]),
 ];

@@ -1,5 +1,6 @@
 import { bind1, type NDArray } from "@traceform/core";
 import { type ConvGeneralDilatedParams, convGeneralDilatedP, convertElementType, reshape, rev, transpose } from "@traceform/lax";
+import { known } from "../internal/known.ts";
 import { addTangents } from "../internal/zeros.ts";
 import { lhsPadding, rhsPadding } from "../internal/window.ts";
 import { isLinear, type JvpEntry, jvpEntry, type LinearOperand, type Tangent, type TransposeEntry, transposeEntry } from "../rule.ts";
@@ -86,7 +87,7 @@ function transposeRhs(ct: NDArray, lhs: NDArray, rhs: LinearOperand, p: ConvGene
 
 export const convTransposes = (): TransposeEntry[] => [
   transposeEntry(convGeneralDilatedP, ([ct], [lhs, rhs], params) => [
-    isLinear(lhs) ? transposeLhs(convertElementType(ct!, lhs.aval.dtype), lhs, rhs as NDArray, params) : null,
-    isLinear(rhs) ? transposeRhs(convertElementType(ct!, rhs.aval.dtype), lhs as NDArray, rhs, params) : null,
+    isLinear(lhs) ? transposeLhs(convertElementType(ct!, lhs.aval.dtype), lhs, known(rhs, "conv_general_dilated"), params) : null,
+    isLinear(rhs) ? transposeRhs(convertElementType(ct!, rhs.aval.dtype), known(lhs, "conv_general_dilated"), rhs, params) : null,
   ]),
 ];

@@ -1,5 +1,6 @@
 import { bind1, type NDArray } from "@traceform/core";
 import { type DotGeneralParams, dotGeneralP, convertElementType, transpose } from "@traceform/lax";
+import { known } from "../internal/known.ts";
 import { addTangents } from "../internal/zeros.ts";
 import { isLinear, type JvpEntry, jvpEntry, type LinearOperand, type Tangent, type TransposeEntry, transposeEntry } from "../rule.ts";
 
@@ -55,8 +56,8 @@ function transposeRhs(ct: NDArray, lhs: NDArray, rhs: LinearOperand, params: Dot
 
 export const dotTransposes = (): TransposeEntry[] => [
   transposeEntry(dotGeneralP, ([ct], [lhs, rhs], params) => [
-    isLinear(lhs) ? transposeLhs(operandType(ct!, rhs), lhs, rhs as NDArray, params) : null,
-    isLinear(rhs) ? transposeRhs(operandType(ct!, lhs), lhs as NDArray, rhs, params) : null,
+    isLinear(lhs) ? transposeLhs(operandType(ct!, rhs), lhs, known(rhs, "dot_general"), params) : null,
+    isLinear(rhs) ? transposeRhs(operandType(ct!, lhs), known(lhs, "dot_general"), rhs, params) : null,
   ]),
 ];
 

@@ -1,0 +1,91 @@
+import * as tf from "@tensorflow/tfjs-core";
+import { setThreadsCount, setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
+import { fileURLToPath } from "node:url";
+import { type Tensor } from "../cases.ts";
+import type { Library, Setup } from "../library.ts";
+
+const put = ({ data, shape }: Tensor): tf.Tensor => tf.tensor(data, [...shape], "float32");
+
+function op(f: (...xs: tf.Tensor[]) => tf.Tensor): Setup {
+  return (inputs) => {
+    const args = Object.values(inputs).map(put);
+    const compute = (): tf.Tensor => tf.tidy(() => f(...args));
+    let out = compute();
+    return {
+      run() {
+        out.dispose();
+        out = compute();
+      },
+      result: async () => (await out.data()) as Float32Array,
+    };
+  };
+}
+
+function layerNorm(x: tf.Tensor, g: tf.Tensor, b: tf.Tensor): tf.Tensor {
+  const { mean, variance } = tf.moments(x, -1, true);
+  return x.sub(mean).mul(tf.rsqrt(variance.add(1e-5))).mul(g).add(b);
+}
+
+function attention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Tensor {
+  const n = q.shape[1]!;
+  const mask = tf.linalg.bandPart(tf.ones([n, n]), -1, 0).sub(1).mul(1e9);
+  return tf.matMul(tf.softmax(tf.matMul(q, k, false, true).mul(1 / Math.sqrt(q.shape[2]!)).add(mask)), v);
+}
+
+const mlp: Setup = (inputs) => {
+  const names = ["w0", "b0", "w1", "b1", "w2", "b2"];
+  const vars = Object.fromEntries(names.map((k) => [k, tf.variable(put(inputs[k]), true, k)]));
+  const [x, y] = [put(inputs["x"]) as tf.Tensor2D, put(inputs["y"])];
+  const optimizer = tf.train.adam(1e-3, 0.9, 0.999, 1e-8);
+  const loss = (): tf.Scalar => {
+    const h1 = tf.relu(tf.matMul(x, vars["w0"] as never).add(vars["b0"]));
+    const h2 = tf.relu(tf.matMul(h1 as tf.Tensor2D, vars["w1"] as never).add(vars["b1"]));
+    const logits = tf.matMul(h2 as tf.Tensor2D, vars["w2"] as never).add(vars["b2"]);
+    return tf.logSoftmax(logits).mul(y).sum(-1).mean().mul(-1) as tf.Scalar;
+  };
+  const step = (): void => optimizer.minimize(loss, false, Object.values(vars) as tf.Variable[]) as unknown as void;
+  step();
+  const first = vars["w2"].dataSync() as Float32Array;
+  return { run: step, result: async () => first };
+};
+
+export async function tfjs(): Promise<Library> {
+  const folder = fileURLToPath(new URL("../node_modules/@tensorflow/tfjs-backend-wasm/dist/", import.meta.url));
+  setWasmPaths(folder);
+  // The threaded build needs a browser's workers; in Node the package runs one thread.
+  setThreadsCount(1);
+  await tf.setBackend("wasm");
+  await tf.ready();
+  const matmulCase = op((a, b) => tf.matMul(a as tf.Tensor2D, b as tf.Tensor2D));
+  return {
+    name: "tfjs-wasm",
+    native: false,
+    cases: {
+      "matmul 512": matmulCase,
+      "matmul 1024": matmulCase,
+      "matmul 2048": matmulCase,
+      "elementwise chain with tanh 4M": op((x) => tf.tanh(x.mul(0.5).add(1)).mul(x).add(tf.exp(x.mul(-0.25)))),
+      "softmax 1024x1024": op((x) => tf.softmax(x)),
+      "layer norm 4096x1024": op(layerNorm),
+      "attention causal 8x512x64": op(attention),
+      "sum 1M": op((x) => tf.sum(x)),
+      "conv 3x3 8x64x56x56": (inputs) => {
+        // The library's own layouts, converted outside the clock: NHWC and HWIO.
+        const x = tf.transpose(put(inputs["x"]), [0, 2, 3, 1]) as tf.Tensor4D;
+        const w = tf.transpose(put(inputs["w"]), [2, 3, 1, 0]) as tf.Tensor4D;
+        let out = tf.conv2d(x, w, 1, "same");
+        return {
+          run() {
+            out.dispose();
+            out = tf.conv2d(x, w, 1, "same");
+          },
+          result: async () => (await tf.transpose(out, [0, 3, 1, 2]).data()) as Float32Array,
+        };
+      },
+      "sort 1M": op((x) => tf.reverse(tf.topk(x as tf.Tensor1D, x.size, true).values)),
+      "cumsum 1M": op((x) => tf.cumsum(x)),
+      "mlp adam step": mlp,
+      "eager add of 3": op((a, b) => tf.add(a, b)),
+    },
+  };
+}

@@ -1,0 +1,812 @@
+import { invariant } from "@traceform/core";
+import { type Axis, dependsOn, type Ex, type Index, type ScalarType, type Storage, storageBytes, strideAlong } from "@traceform/compiler";
+import type { Code } from "../wasm/code.ts";
+import type { ValueType } from "../wasm/encoder.ts";
+import type { Opcode } from "../wasm/opcodes.ts";
+import type { Helpers } from "./helpers.ts";
+import { isComparison, isWide, scalarOpcode, vectorComparison, vectorOpcode, vectorShape, wasmType } from "./scalar-ops.ts";
+
+/** Lanes of a vector loop. 64-bit values take two registers. */
+export const lanes = 4;
+
+const loads: Readonly<Record<Storage, Opcode>> = {
+  bool: "i32.load8_u", i8: "i32.load8_s", u8: "i32.load8_u", i16: "i32.load16_s", u16: "i32.load16_u",
+  i32: "i32.load", i64: "i64.load", f32: "f32.load", f64: "f64.load",
+};
+const stores: Readonly<Record<Storage, Opcode>> = {
+  bool: "i32.store8", i8: "i32.store8", u8: "i32.store8", i16: "i32.store16", u16: "i32.store16",
+  i32: "i32.store", i64: "i64.store", f32: "f32.store", f64: "f64.store",
+};
+
+/** A written element, as the evaluator needs it. */
+export interface StoreTarget {
+  readonly slot: number;
+  readonly storage: Storage;
+  readonly index: Index;
+  readonly value: Ex;
+  readonly guard: Ex | null;
+}
+
+interface Held {
+  scalar: number;
+  vector: number[];
+}
+
+/**
+ * Emits expressions of one kernel. Values that are used again, or deeper in the loops, are held in locals; the rest
+ * stays on WebAssembly's stack. In a vector loop an expression that depends on the loop's axis is emitted on lanes, and
+ * any other is a scalar that is spread over the lanes where it meets one.
+ */
+export class Evaluator {
+  readonly code: Code;
+  readonly #helpers: Helpers;
+  readonly #pointer: (slot: number) => number;
+  readonly #axes = new Map<Axis, number>();
+  readonly #held = new Map<Ex, Held>();
+  readonly #addresses = new Map<Ex | StoreTarget, number>();
+  /** How often each node is used among the expressions being emitted. */
+  #uses = new Map<Ex, number>();
+  /** The axis that is the lanes at the moment. */
+  vectorAxis: Axis | null = null;
+  /** Nodes that are lanes for another reason: accumulators of a vector loop. */
+  readonly #lanesOf = new Set<Ex>();
+  readonly #trail: (() => void)[] = [];
+
+  constructor(code: Code, helpers: Helpers, pointer: (slot: number) => number) {
+    this.code = code;
+    this.#helpers = helpers;
+    this.#pointer = pointer;
+  }
+
+  bindAxis(axis: Axis, local: number): void {
+    this.#axes.set(axis, local);
+  }
+  setUses(uses: Map<Ex, number>): void {
+    this.#uses = uses;
+  }
+
+  /** Marks the present state; `undo` forgets what was held since. */
+  mark(): number {
+    return this.#trail.length;
+  }
+  undo(mark: number): void {
+    while (this.#trail.length > mark) this.#trail.pop()!();
+  }
+
+  /** Lets a parameter stand for locals. */
+  bindScalar(x: Ex, local: number): void {
+    const before = this.#held.get(x);
+    this.#held.set(x, { scalar: local, vector: [] });
+    this.#restore(x, before);
+  }
+  bindVector(x: Ex, locals: readonly number[]): void {
+    const before = this.#held.get(x);
+    this.#held.set(x, { scalar: -1, vector: [...locals] });
+    this.#lanesOf.add(x);
+    this.#trail.push(() => this.#lanesOf.delete(x));
+    this.#restore(x, before);
+  }
+  #restore(x: Ex, before: Held | undefined): void {
+    this.#trail.push(() => {
+      if (before === undefined) this.#held.delete(x);
+      else this.#held.set(x, before);
+    });
+  }
+
+  /** Whether the node is emitted on lanes. */
+  varies(x: Ex): boolean {
+    if (this.#lanesOf.size > 0 && this.#dependsOnLanes(x, new Map())) return true;
+    return this.vectorAxis !== null && dependsOn(x, this.vectorAxis);
+  }
+  #laneMemo = new WeakMap<Ex, boolean>();
+  resetLanes(): void {
+    this.#laneMemo = new WeakMap();
+  }
+  #dependsOnLanes(x: Ex, _seen: Map<Ex, boolean>): boolean {
+    if (this.#lanesOf.has(x)) return true;
+    let known = this.#laneMemo.get(x);
+    if (known === undefined) {
+      known = x.args.some((a) => this.#dependsOnLanes(a, _seen)) || (x.index?.terms.some((t) => this.#dependsOnLanes(t.atom, _seen)) ?? false);
+      this.#laneMemo.set(x, known);
+    }
+    return known;
+  }
+
+  /** Computes a value now and keeps it, in the form in which it will be used. */
+  hold(x: Ex, spread: boolean): void {
+    if (x.op === "const") return;
+    if (this.varies(x)) {
+      for (let h = 0; h < (isWide(x.type) ? 2 : 1); h++) this.#holdVector(x, h);
+      return;
+    }
+    this.#holdScalar(x);
+    if (spread) this.#holdSpread(x);
+  }
+  #entry(x: Ex): Held {
+    let held = this.#held.get(x);
+    if (held === undefined) {
+      held = { scalar: -1, vector: [] };
+      this.#held.set(x, held);
+      this.#trail.push(() => this.#held.delete(x));
+    }
+    return held;
+  }
+  #own(type: ValueType): number {
+    const local = this.code.local(type);
+    this.#trail.push(() => this.code.release(type, local));
+    return local;
+  }
+  #holdScalar(x: Ex): number {
+    const held = this.#entry(x);
+    if (held.scalar < 0) {
+      this.#computeScalar(x);
+      held.scalar = this.#own(wasmType[x.type]);
+      this.code.set(held.scalar);
+    }
+    return held.scalar;
+  }
+  #holdSpread(x: Ex): void {
+    const held = this.#entry(x);
+    if (held.vector.length > 0) return;
+    this.scalar(x);
+    this.#spread(x.type);
+    const local = this.#own("v128");
+    this.code.set(local);
+    held.vector = [local, local];
+  }
+  #holdVector(x: Ex, half: number): number {
+    const held = this.#entry(x);
+    if (held.vector[half] === undefined) {
+      this.#computeVector(x, half);
+      held.vector[half] = this.#own("v128");
+      this.code.set(held.vector[half]);
+    }
+    return held.vector[half];
+  }
+
+  /** Pushes a scalar. */
+  scalar(x: Ex): void {
+    const held = this.#held.get(x);
+    if (held !== undefined && held.scalar >= 0) {
+      this.code.get(held.scalar);
+      return;
+    }
+    if (x.op !== "const" && x.op !== "axis" && (this.#uses.get(x) ?? 0) > 1) {
+      this.code.get(this.#holdScalar(x));
+      return;
+    }
+    this.#computeScalar(x);
+  }
+
+  #constant(x: Ex): void {
+    switch (x.type) {
+      case "i64":
+        return this.code.i64(BigInt(x.value));
+      case "f32":
+        return this.code.f32(Number(x.value));
+      case "f64":
+        return this.code.f64(Number(x.value));
+      default:
+        return this.code.i32(Number(x.value));
+    }
+  }
+
+  #computeScalar(x: Ex): void {
+    const { code } = this;
+    switch (x.op) {
+      case "const":
+        return this.#constant(x);
+      case "axis":
+        return code.get(this.#axes.get(x.axis!)!);
+      case "param":
+        throw new Error(`Traceform invariant broken: unbound parameter ${x.id} of type ${x.type}`);
+      case "index":
+        return this.#pushIndex(x.index!, 1);
+      case "idiv":
+      case "imod":
+        return this.#indexDivision(x);
+      case "load":
+        this.#guardedAddress(x);
+        return code.memory(loads[x.storage!]);
+      case "select":
+        this.scalar(x.args[1]);
+        this.scalar(x.args[2]);
+        this.scalar(x.args[0]);
+        return code.op("select");
+      case "fma":
+        return this.#scalarFma(x);
+      case "fmod":
+      case "rem_pio2":
+      case "quo_pio2":
+        for (const a of x.args) this.scalar(a);
+        return code.call(this.#helpers.function(x.op));
+      default: {
+        for (const a of x.args) this.scalar(a);
+        const opcode = scalarOpcode(x);
+        invariant(opcode !== undefined, `no instruction for ${x.op} of ${x.type}`);
+        if (opcode !== null) code.op(opcode);
+      }
+    }
+  }
+
+  /** The same rounding as on lanes, so that a result does not depend on its position in an array. */
+  #scalarFma(x: Ex): void {
+    const { code } = this;
+    const shape = x.type === "f32" ? "f32x4" : "f64x2";
+    if (!this.#helpers.relaxed) {
+      this.scalar(x.args[0]);
+      this.scalar(x.args[1]);
+      code.op(`${x.type as "f32"}.mul`);
+      this.scalar(x.args[2]);
+      return code.op(`${x.type as "f32"}.add`);
+    }
+    for (const a of x.args) {
+      this.scalar(a);
+      code.op(`${shape}.splat`);
+    }
+    code.op(`${shape}.relaxed_madd`);
+    code.lane(`${shape}.extract_lane`, 0);
+  }
+
+  /** Floor division and remainder of an index by a positive constant. */
+  #indexDivision(x: Ex): void {
+    const { code } = this;
+    const n = Number(x.value);
+    this.#pushIndex(x.index!, 1);
+    if ((n & (n - 1)) === 0) {
+      code.i32(x.op === "idiv" ? Math.log2(n) : n - 1);
+      return code.op(x.op === "idiv" ? "i32.shr_s" : "i32.and");
+    }
+    const v = code.local("i32");
+    code.set(v);
+    // Rounds towards minus infinity: (v >= 0 ? v : v - n + 1) / n.
+    code.get(v);
+    code.get(v);
+    code.i32(n - 1);
+    code.op("i32.sub");
+    code.get(v);
+    code.i32(0);
+    code.op("i32.ge_s");
+    code.op("select");
+    code.i32(n);
+    code.op("i32.div_s");
+    if (x.op === "imod") {
+      code.i32(n);
+      code.op("i32.mul");
+      const q = code.local("i32");
+      code.set(q);
+      code.get(v);
+      code.get(q);
+      code.op("i32.sub");
+      code.release("i32", q);
+    }
+    code.release("i32", v);
+  }
+
+  /** Pushes `scale * index`. */
+  #pushIndex(index: Index, scale: number): void {
+    this.#pushTerms(index.terms.map((t) => t), scale, index.c * scale);
+  }
+  #pushTerms(terms: Index["terms"], scale: number, constant: number): void {
+    const { code } = this;
+    let first = true;
+    for (const t of terms) {
+      this.scalar(t.atom);
+      const k = t.coef * scale;
+      if (k !== 1) {
+        if (k > 0 && (k & (k - 1)) === 0) {
+          code.i32(Math.log2(k));
+          code.op("i32.shl");
+        } else {
+          code.i32(k);
+          code.op("i32.mul");
+        }
+      }
+      if (!first) code.op("i32.add");
+      first = false;
+    }
+    if (first || constant !== 0) {
+      code.i32(constant);
+      if (!first) code.op("i32.add");
+    }
+  }
+
+  /** Holds the part of an address that does not change in the loops inside. */
+  holdAddress(of: Ex | StoreTarget, fixed: Index["terms"], first: boolean): void {
+    const { code } = this;
+    const bytes = storageBytes[of.storage!];
+    const before = this.#addresses.get(of);
+    code.get(before ?? this.#pointer(of.slot));
+    this.#pushTerms(fixed, bytes, first ? of.index!.c * bytes : 0);
+    code.op("i32.add");
+    const local = this.#own("i32");
+    code.set(local);
+    this.#addresses.set(of, local);
+    this.#trail.push(() => {
+      if (before === undefined) this.#addresses.delete(of);
+      else this.#addresses.set(of, before);
+    });
+  }
+
+  /** Pushes an address; `rest` are the terms that are not in the held part. */
+  #address(of: Ex | StoreTarget, rest: Index["terms"]): void {
+    const { code } = this;
+    const bytes = storageBytes[of.storage!];
+    const base = this.#addresses.get(of);
+    code.get(base ?? this.#pointer(of.slot));
+    const constant = base === undefined ? of.index!.c * bytes : 0;
+    if (rest.length === 0 && constant === 0) return;
+    this.#pushTerms(rest, bytes, constant);
+    code.op("i32.add");
+  }
+  /** The terms of an address that no local holds yet. */
+  remaining: (of: Ex | StoreTarget) => Index["terms"] = (of) => of.index!.terms;
+
+  #guardedAddress(x: Ex): void {
+    this.#address(x, this.remaining(x));
+    if (x.args.length > 0) {
+      this.code.get(this.#pointer(x.slot));
+      this.scalar(x.args[0]);
+      this.code.op("select");
+    }
+  }
+
+  storeScalar(s: StoreTarget): void {
+    const write = (): void => {
+      this.#address(s, this.remaining(s));
+      this.scalar(s.value);
+      this.code.memory(stores[s.storage]);
+    };
+    if (s.guard === null) return write();
+    // The value is computed before the branch: what it holds in locals may be used after it.
+    this.hold(s.value, false);
+    this.scalar(s.guard);
+    this.code.if(write);
+  }
+
+  // Vectors.
+
+  #spread(type: ScalarType): void {
+    if (type === "bool") {
+      this.code.i32(0);
+      this.code.op("i32.ne");
+      const b = this.code.local("i32");
+      this.code.set(b);
+      this.code.i32(0);
+      this.code.get(b);
+      this.code.op("i32.sub");
+      this.code.release("i32", b);
+    }
+    this.code.op(`${vectorShape[type]}.splat`);
+  }
+
+  /** Pushes half `half` of a vector. */
+  vector(x: Ex, half: number): void {
+    const { code } = this;
+    const held = this.#held.get(x);
+    if (held !== undefined && held.vector[half] !== undefined) return code.get(held.vector[half]);
+    if (!this.varies(x)) {
+      if (x.op === "const") return this.#vectorConstant(x);
+      this.scalar(x);
+      return this.#spread(x.type);
+    }
+    if ((this.#uses.get(x) ?? 0) > 1) return code.get(this.#holdVector(x, half));
+    this.#computeVector(x, half);
+  }
+
+  #vectorConstant(x: Ex): void {
+    const view = new DataView(new ArrayBuffer(16));
+    for (let i = 0; i < 16; i += isWide(x.type) ? 8 : 4) {
+      if (x.type === "i64") view.setBigInt64(i, BigInt(x.value), true);
+      else if (x.type === "f64") view.setFloat64(i, Number(x.value), true);
+      else if (x.type === "f32") view.setFloat32(i, Number(x.value), true);
+      else view.setInt32(i, x.type === "bool" ? -Number(x.value) : Number(x.value), true);
+    }
+    this.code.v128(new Uint8Array(view.buffer));
+  }
+
+  #computeVector(x: Ex, half: number): void {
+    const { code } = this;
+    switch (x.op) {
+      case "axis":
+        return this.#laneNumbers(x);
+      case "index":
+        return this.#vectorIndex(x.index!);
+      case "load":
+        return this.#vectorLoad(x, half);
+      case "select":
+        return this.#vectorSelect(x, half);
+      case "fma":
+        if (!this.#helpers.relaxed) {
+          this.vector(x.args[0], half);
+          this.vector(x.args[1], half);
+          code.op(`${vectorShape[x.type] as "f32x4"}.mul`);
+          this.vector(x.args[2], half);
+          return code.op(`${vectorShape[x.type] as "f32x4"}.add`);
+        }
+        for (const a of x.args) this.vector(a, half);
+        return code.op(`${vectorShape[x.type] as "f32x4"}.relaxed_madd`);
+      case "copysign":
+        this.vector(x.args[0], half);
+        this.vector(x.args[1], half);
+        this.#magnitudeMask(x.type);
+        return code.op("v128.bitselect");
+      case "shl":
+      case "shr_s":
+      case "shr_u":
+        if (this.varies(x.args[1])) return this.#byLane(x, half);
+        this.vector(x.args[0], half);
+        this.scalar(x.args[1]);
+        if (x.type === "i64") code.op("i32.wrap_i64");
+        return code.op(`${vectorShape[x.type] as "i32x4"}.${x.op}`);
+      case "bitcast":
+        return this.vector(x.args[0], half);
+      case "from_bool":
+        return this.#fromMask(x, half);
+    }
+    if (isComparison(x.op)) return this.#vectorCompare(x);
+    if (this.#vectorConvert(x, half)) return;
+    const opcode = vectorOpcode(x);
+    if (opcode === undefined) return this.#byLane(x, half);
+    for (const a of x.args) this.vector(a, half);
+    code.op(opcode);
+  }
+
+  #laneNumbers(x: Ex): void {
+    this.code.get(this.#axes.get(x.axis!)!);
+    this.code.op("i32x4.splat");
+    this.code.v128([0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]);
+    this.code.op("i32x4.add");
+  }
+
+  #vectorIndex(index: Index): void {
+    const { code } = this;
+    const fixed = index.terms.filter((t) => !this.varies(t.atom));
+    this.#pushTerms(fixed, 1, index.c);
+    code.op("i32x4.splat");
+    for (const t of index.terms) {
+      if (!this.varies(t.atom)) continue;
+      this.vector(t.atom, 0);
+      if (t.coef !== 1) {
+        code.i32(t.coef);
+        code.op("i32x4.splat");
+        code.op("i32x4.mul");
+      }
+      code.op("i32x4.add");
+    }
+  }
+
+  #magnitudeMask(type: ScalarType): void {
+    const bytes = isWide(type) ? [255, 255, 255, 255, 255, 255, 255, 127] : [255, 255, 255, 127];
+    this.code.v128(Array.from({ length: 16 }, (_, i) => bytes[i % bytes.length]));
+  }
+
+  /** A mask of four lanes as masks of two wide lanes. */
+  #mask(x: Ex, wide: boolean, half: number): void {
+    this.vector(x, 0);
+    if (wide) this.code.op(half === 0 ? "i64x2.extend_low_i32x4_s" : "i64x2.extend_high_i32x4_s");
+  }
+  #vectorSelect(x: Ex, half: number): void {
+    const [c, a, b] = x.args;
+    this.vector(a, half);
+    this.vector(b, half);
+    this.#mask(c, isWide(x.type), half);
+    this.code.op("v128.bitselect");
+  }
+  #fromMask(x: Ex, half: number): void {
+    const wide = isWide(x.type);
+    this.#mask(x.args[0], wide, half);
+    this.code.v128(Array.from({ length: 16 }, (_, i) => (i % (wide ? 8 : 4) === 0 ? 1 : 0)));
+    this.code.op("v128.and");
+  }
+
+  #vectorCompare(x: Ex): void {
+    const opcode = vectorComparison(x);
+    if (opcode === undefined) return this.#byLane(x, 0);
+    const wide = isWide(x.args[0].type);
+    for (let h = 0; h < (wide ? 2 : 1); h++) {
+      for (const a of x.args) this.vector(a, h);
+      this.code.op(opcode);
+    }
+    if (wide) this.code.shuffle(evenWords);
+  }
+
+  /** Conversions between lanes of 32 and 64 bits, and within them. */
+  #vectorConvert(x: Ex, half: number): boolean {
+    const { code } = this;
+    const [a] = x.args;
+    const from = a?.type;
+    const high = (): void => {
+      this.vector(a, 0);
+      if (half === 1) code.shuffle(upperHalf);
+    };
+    const joined = (opcode: Opcode): void => {
+      for (let h = 0; h < 2; h++) {
+        this.vector(a, h);
+        code.op(opcode);
+      }
+      code.shuffle(lowHalves);
+    };
+    switch (x.op) {
+      case "promote":
+        high();
+        code.op("f64x2.promote_low_f32x4");
+        return true;
+      case "demote":
+        joined("f32x4.demote_f64x2_zero");
+        return true;
+      case "wrap":
+        this.vector(a, 0);
+        this.vector(a, 1);
+        code.shuffle(evenWords);
+        return true;
+      case "extend_s":
+      case "extend_u":
+        this.vector(a, 0);
+        code.op(`i64x2.extend_${half === 0 ? "low" : "high"}_i32x4_${x.op.slice(-1) as "s"}`);
+        return true;
+      case "from_s":
+      case "from_u":
+        if (from !== "i32") return false;
+        if (x.type === "f32") {
+          this.vector(a, 0);
+          code.op(`f32x4.convert_i32x4_${x.op.slice(-1) as "s"}`);
+        } else {
+          high();
+          code.op(`f64x2.convert_low_i32x4_${x.op.slice(-1) as "s"}`);
+        }
+        return true;
+      case "trunc_s":
+      case "trunc_u":
+        if (x.type !== "i32") return false;
+        if (from === "f32") {
+          this.vector(a, 0);
+          code.op(`i32x4.trunc_sat_f32x4_${x.op.slice(-1) as "s"}`);
+        } else joined(`i32x4.trunc_sat_f64x2_${x.op.slice(-1) as "s"}_zero`);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /** Pushes one lane of a value as a scalar; the value is held. */
+  #lane(x: Ex, lane: number): void {
+    if (!this.varies(x)) return this.scalar(x);
+    const { code } = this;
+    const wide = isWide(x.type);
+    code.get(this.#heldVector(x, wide ? lane >> 1 : 0));
+    code.lane(`${vectorShape[x.type]}.extract_lane`, wide ? lane & 1 : lane);
+    if (x.type === "bool") {
+      code.i32(1);
+      code.op("i32.and");
+    }
+  }
+  #heldVector(x: Ex, half: number): number {
+    const held = this.#held.get(x);
+    return held?.vector[half] ?? this.#holdVector(x, half);
+  }
+
+  /** An operation without a vector instruction: lane by lane. */
+  #byLane(x: Ex, half: number): void {
+    const { code } = this;
+    const wide = isWide(x.type);
+    const shape = vectorShape[x.type];
+    // Operands first, since holding them emits code.
+    for (const a of x.args) {
+      if (this.varies(a)) for (let h = 0; h < (isWide(a.type) ? 2 : 1); h++) this.#heldVector(a, h);
+      else if (a.op !== "const") this.#holdScalar(a);
+    }
+    code.v128(new Uint8Array(16));
+    const first = wide ? half * 2 : 0;
+    for (let i = 0; i < (wide ? 2 : 4); i++) {
+      if (x.op === "idiv" || x.op === "imod") this.#divideLane(x, first + i);
+      else {
+        for (const a of x.args) this.#lane(a, first + i);
+        if (x.op === "fmod" || x.op === "rem_pio2" || x.op === "quo_pio2") code.call(this.#helpers.function(x.op));
+        else {
+          const opcode = scalarOpcode(x);
+          invariant(opcode !== undefined, `no instruction for lanes of ${x.op}`);
+          if (opcode !== null) code.op(opcode);
+        }
+      }
+      if (x.type === "bool") {
+        const b = code.local("i32");
+        code.set(b);
+        code.i32(0);
+        code.get(b);
+        code.op("i32.sub");
+        code.release("i32", b);
+      }
+      code.lane(`${shape}.replace_lane`, i);
+    }
+  }
+
+  /** Index division on one lane: the index is affine in the lane's number and in values on lanes. */
+  #divideLane(x: Ex, lane: number): void {
+    const { code } = this;
+    const n = Number(x.value);
+    this.#laneIndex(x.index!, lane, 1);
+    const v = code.local("i32");
+    code.set(v);
+    code.get(v);
+    code.get(v);
+    code.i32(n - 1);
+    code.op("i32.sub");
+    code.get(v);
+    code.i32(0);
+    code.op("i32.ge_s");
+    code.op("select");
+    code.i32(n);
+    code.op("i32.div_s");
+    if (x.op === "imod") {
+      code.i32(-n);
+      code.op("i32.mul");
+      code.get(v);
+      code.op("i32.add");
+    }
+    code.release("i32", v);
+  }
+
+  /** Pushes `scale * index` for one lane. */
+  #laneIndex(index: Index, lane: number, scale: number): void {
+    const { code } = this;
+    code.i32(index.c * scale);
+    for (const t of index.terms) {
+      if (t.atom.axis !== null && t.atom.axis === this.vectorAxis) {
+        this.scalar(t.atom);
+        code.i32(lane);
+        code.op("i32.add");
+      } else this.#lane(t.atom, lane);
+      code.i32(t.coef * scale);
+      code.op("i32.mul");
+      code.op("i32.add");
+    }
+  }
+
+  /** The step of an access from lane to lane, or null when lanes must be addressed one by one. */
+  #laneStride(index: Index, guard: Ex | null): number | null {
+    if (guard !== null && this.varies(guard)) return null;
+    if (this.vectorAxis === null) return index.terms.some((t) => this.varies(t.atom)) ? null : 0;
+    for (const t of index.terms) if (t.atom.axis === null && this.varies(t.atom)) return null;
+    return strideAlong(index, this.vectorAxis);
+  }
+
+  #vectorLoad(x: Ex, half: number): void {
+    const { code } = this;
+    const guard = x.args[0] ?? null;
+    const stride = this.#laneStride(x.index!, guard);
+    if (stride !== 1) return this.#gatherLanes(x, half);
+    this.#guardedAddress(x);
+    switch (x.storage!) {
+      case "f32":
+      case "i32":
+        return code.memory("v128.load");
+      case "f64":
+      case "i64":
+        return code.memory("v128.load", half * 16);
+      case "u16":
+        return code.memory("v128.load16x4_u");
+      case "i16":
+        return code.memory("v128.load16x4_s");
+      default: {
+        const signed = x.storage === "i8";
+        code.memory("v128.load32_zero");
+        code.op(signed ? "i16x8.extend_low_i8x16_s" : "i16x8.extend_low_i8x16_u");
+        code.op(signed ? "i32x4.extend_low_i16x8_s" : "i32x4.extend_low_i16x8_u");
+        if (x.storage === "bool") code.op("i32x4.neg");
+      }
+    }
+  }
+
+  #gatherLanes(x: Ex, half: number): void {
+    const { code } = this;
+    const wide = isWide(x.type);
+    const bytes = storageBytes[x.storage!];
+    const guard = x.args[0] ?? null;
+    for (const t of x.index!.terms) if (t.atom.axis !== this.vectorAxis && this.varies(t.atom)) this.#heldVector(t.atom, 0);
+    if (guard !== null && this.varies(guard)) this.#heldVector(guard, 0);
+    code.v128(new Uint8Array(16));
+    const held = code.local("v128");
+    code.set(held);
+    const first = wide ? half * 2 : 0;
+    for (let i = 0; i < (wide ? 2 : 4); i++) {
+      const simple = bytes >= 4;
+      if (!simple) code.get(held);
+      code.get(this.#pointer(x.slot));
+      this.#laneIndex(x.index!, first + i, bytes);
+      code.op("i32.add");
+      if (guard !== null) {
+        code.get(this.#pointer(x.slot));
+        this.#lane(guard, first + i);
+        code.op("select");
+      }
+      if (simple) {
+        code.get(held);
+        code.memoryLane(wide ? "v128.load64_lane" : "v128.load32_lane", i);
+      } else {
+        code.memory(loads[x.storage!]);
+        code.lane("i32x4.replace_lane", i);
+      }
+      code.set(held);
+    }
+    code.get(held);
+    if (x.storage === "bool") code.op("i32x4.neg");
+    code.release("v128", held);
+  }
+
+  storeVector(s: StoreTarget): void {
+    const { code } = this;
+    const stride = this.#laneStride(s.index, s.guard);
+    const wide = isWide(s.value.type);
+    for (let h = 0; h < (wide ? 2 : 1); h++) if (this.varies(s.value)) this.#heldVector(s.value, h);
+    if (stride !== 1) return this.#scatterLanes(s);
+    const write = (): void => {
+      const address = (): void => this.#address(s, this.remaining(s));
+      switch (s.storage) {
+        case "f32":
+        case "i32":
+          address();
+          this.vector(s.value, 0);
+          return code.memory("v128.store");
+        case "f64":
+        case "i64":
+          for (let h = 0; h < 2; h++) {
+            address();
+            this.vector(s.value, h);
+            code.memory("v128.store", h * 16);
+          }
+          return;
+        default: {
+          const bytes = storageBytes[s.storage];
+          const v = code.local("v128");
+          this.vector(s.value, 0);
+          code.v128(Array.from({ length: 16 }, (_, i) => (i % 4 < bytes ? (s.storage === "bool" ? (i % 4 === 0 ? 1 : 0) : 255) : 0)));
+          code.op("v128.and");
+          code.set(v);
+          address();
+          code.get(v);
+          code.get(v);
+          code.op("i16x8.narrow_i32x4_u");
+          if (bytes === 1) {
+            code.set(v);
+            code.get(v);
+            code.get(v);
+            code.op("i8x16.narrow_i16x8_u");
+          }
+          code.memoryLane(bytes === 1 ? "v128.store32_lane" : "v128.store64_lane", 0);
+          code.release("v128", v);
+        }
+      }
+    };
+    if (s.guard === null) return write();
+    this.scalar(s.guard);
+    code.if(write);
+  }
+
+  #scatterLanes(s: StoreTarget): void {
+    const { code } = this;
+    const bytes = storageBytes[s.storage];
+    for (const t of s.index.terms) if (t.atom.axis !== this.vectorAxis && this.varies(t.atom)) this.#heldVector(t.atom, 0);
+    if (s.guard !== null && this.varies(s.guard)) this.#heldVector(s.guard, 0);
+    if (!this.varies(s.value) && s.value.op !== "const") this.#holdScalar(s.value);
+    for (let i = 0; i < lanes; i++) {
+      const write = (): void => {
+        code.get(this.#pointer(s.slot));
+        this.#laneIndex(s.index, i, bytes);
+        code.op("i32.add");
+        this.#lane(s.value, i);
+        code.memory(stores[s.storage]);
+      };
+      if (s.guard === null) write();
+      else {
+        this.#lane(s.guard, i);
+        code.if(write);
+      }
+    }
+  }
+}
+
+/** Words 0 and 2 of two vectors: the low halves of four wide lanes. */
+const evenWords: readonly number[] = [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27];
+const upperHalf: readonly number[] = [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15];
+const lowHalves: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23];
