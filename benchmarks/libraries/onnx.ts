@@ -97,7 +97,7 @@ function library(name: string, native: boolean, runtime: Runtime): Library {
 }
 
 export async function onnxWeb(): Promise<Library> {
-  const ort = await import("onnxruntime-web/wasm");
+  const ort = await import("onnxruntime-web");
   ort.env.wasm.numThreads = 2;
   return library("onnxruntime-web", false, ort as unknown as Runtime);
 }

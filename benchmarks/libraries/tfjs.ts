@@ -1,4 +1,4 @@
-import * as tf from "@tensorflow/tfjs-core";
+import * as tf from "@tensorflow/tfjs";
 import { setThreadsCount, setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
 import { fileURLToPath } from "node:url";
 import { type Tensor } from "../cases.ts";
@@ -23,13 +23,14 @@ function op(f: (...xs: tf.Tensor[]) => tf.Tensor): Setup {
 
 function layerNorm(x: tf.Tensor, g: tf.Tensor, b: tf.Tensor): tf.Tensor {
   const { mean, variance } = tf.moments(x, -1, true);
-  return x.sub(mean).mul(tf.rsqrt(variance.add(1e-5))).mul(g).add(b);
+  return tf.add(tf.mul(tf.mul(tf.sub(x, mean), tf.rsqrt(tf.add(variance, 1e-5))), g), b);
 }
 
 function attention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Tensor {
   const n = q.shape[1]!;
-  const mask = tf.linalg.bandPart(tf.ones([n, n]), -1, 0).sub(1).mul(1e9);
-  return tf.matMul(tf.softmax(tf.matMul(q, k, false, true).mul(1 / Math.sqrt(q.shape[2]!)).add(mask)), v);
+  const mask = tf.mul(tf.sub(tf.linalg.bandPart(tf.ones([n, n]), -1, 0), 1), 1e9);
+  const logits = tf.add(tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(q.shape[2]!)), mask);
+  return tf.matMul(tf.softmax(logits), v);
 }
 
 const mlp: Setup = (inputs) => {
@@ -38,10 +39,10 @@ const mlp: Setup = (inputs) => {
   const [x, y] = [put(inputs["x"]) as tf.Tensor2D, put(inputs["y"])];
   const optimizer = tf.train.adam(1e-3, 0.9, 0.999, 1e-8);
   const loss = (): tf.Scalar => {
-    const h1 = tf.relu(tf.matMul(x, vars["w0"] as never).add(vars["b0"]));
-    const h2 = tf.relu(tf.matMul(h1 as tf.Tensor2D, vars["w1"] as never).add(vars["b1"]));
-    const logits = tf.matMul(h2 as tf.Tensor2D, vars["w2"] as never).add(vars["b2"]);
-    return tf.logSoftmax(logits).mul(y).sum(-1).mean().mul(-1) as tf.Scalar;
+    const h1 = tf.relu(tf.add(tf.matMul(x, vars["w0"] as never), vars["b0"]));
+    const h2 = tf.relu(tf.add(tf.matMul(h1 as tf.Tensor2D, vars["w1"] as never), vars["b1"]));
+    const logits = tf.add(tf.matMul(h2 as tf.Tensor2D, vars["w2"] as never), vars["b2"]);
+    return tf.neg(tf.mean(tf.sum(tf.mul(tf.logSoftmax(logits), y), -1))) as tf.Scalar;
   };
   const step = (): void => optimizer.minimize(loss, false, Object.values(vars) as tf.Variable[]) as unknown as void;
   step();
@@ -64,7 +65,7 @@ export async function tfjs(): Promise<Library> {
       "matmul 512": matmulCase,
       "matmul 1024": matmulCase,
       "matmul 2048": matmulCase,
-      "elementwise chain with tanh 4M": op((x) => tf.tanh(x.mul(0.5).add(1)).mul(x).add(tf.exp(x.mul(-0.25)))),
+      "elementwise chain with tanh 4M": op((x) => tf.add(tf.mul(tf.tanh(tf.add(tf.mul(x, 0.5), 1)), x), tf.exp(tf.mul(x, -0.25)))),
       "softmax 1024x1024": op((x) => tf.softmax(x)),
       "layer norm 4096x1024": op(layerNorm),
       "attention causal 8x512x64": op(attention),

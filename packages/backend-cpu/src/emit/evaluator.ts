@@ -1,5 +1,5 @@
 import { invariant } from "@traceform/core";
-import { type Axis, dependsOn, type Ex, type Index, type ScalarType, type Storage, storageBytes, strideAlong } from "@traceform/compiler";
+import { type Axis, dependsOn, type Ex, type Index, type ScalarType, type Storage, storageBytes, strideAlong, type Term } from "@traceform/compiler";
 import type { Code } from "../wasm/code.ts";
 import type { ValueType } from "../wasm/encoder.ts";
 import type { Opcode } from "../wasm/opcodes.ts";
@@ -43,7 +43,8 @@ export class Evaluator {
   readonly #pointer: (slot: number) => number;
   readonly #axes = new Map<Axis, number>();
   readonly #held = new Map<Ex, Held>();
-  readonly #addresses = new Map<Ex | StoreTarget, number>();
+  /** The part of an address that is in a local, and the terms it covers. */
+  readonly #addresses = new Map<Ex | StoreTarget, { readonly local: number; readonly terms: ReadonlySet<Term> }>();
   /** How often each node is used among the expressions being emitted. */
   #uses = new Map<Ex, number>();
   /** The axis that is the lanes at the moment. */
@@ -83,7 +84,11 @@ export class Evaluator {
     const before = this.#held.get(x);
     this.#held.set(x, { scalar: -1, vector: [...locals] });
     this.#lanesOf.add(x);
-    this.#trail.push(() => this.#lanesOf.delete(x));
+    this.#laneMemo = new WeakMap();
+    this.#trail.push(() => {
+      this.#lanesOf.delete(x);
+      this.#laneMemo = new WeakMap();
+    });
     this.#restore(x, before);
   }
   #restore(x: Ex, before: Held | undefined): void {
@@ -95,18 +100,15 @@ export class Evaluator {
 
   /** Whether the node is emitted on lanes. */
   varies(x: Ex): boolean {
-    if (this.#lanesOf.size > 0 && this.#dependsOnLanes(x, new Map())) return true;
+    if (this.#lanesOf.size > 0 && this.#dependsOnLanes(x)) return true;
     return this.vectorAxis !== null && dependsOn(x, this.vectorAxis);
   }
   #laneMemo = new WeakMap<Ex, boolean>();
-  resetLanes(): void {
-    this.#laneMemo = new WeakMap();
-  }
-  #dependsOnLanes(x: Ex, _seen: Map<Ex, boolean>): boolean {
+  #dependsOnLanes(x: Ex): boolean {
     if (this.#lanesOf.has(x)) return true;
     let known = this.#laneMemo.get(x);
     if (known === undefined) {
-      known = x.args.some((a) => this.#dependsOnLanes(a, _seen)) || (x.index?.terms.some((t) => this.#dependsOnLanes(t.atom, _seen)) ?? false);
+      known = x.args.some((a) => this.#dependsOnLanes(a)) || (x.index?.terms.some((t) => this.#dependsOnLanes(t.atom)) ?? false);
       this.#laneMemo.set(x, known);
     }
     return known;
@@ -285,7 +287,7 @@ export class Evaluator {
 
   /** Pushes `scale * index`. */
   #pushIndex(index: Index, scale: number): void {
-    this.#pushTerms(index.terms.map((t) => t), scale, index.c * scale);
+    this.#pushTerms(index.terms, scale, index.c * scale);
   }
   #pushTerms(terms: Index["terms"], scale: number, constant: number): void {
     const { code } = this;
@@ -311,39 +313,38 @@ export class Evaluator {
     }
   }
 
-  /** Holds the part of an address that does not change in the loops inside. */
-  holdAddress(of: Ex | StoreTarget, fixed: Index["terms"], first: boolean): void {
+  /** Holds the part of an address that does not change in the loops inside: what was held before, plus `terms`. */
+  holdAddress(of: Ex | StoreTarget, terms: Index["terms"]): void {
     const { code } = this;
     const bytes = storageBytes[of.storage!];
     const before = this.#addresses.get(of);
-    code.get(before ?? this.#pointer(of.slot));
-    this.#pushTerms(fixed, bytes, first ? of.index!.c * bytes : 0);
+    code.get(before?.local ?? this.#pointer(of.slot));
+    this.#pushTerms(terms, bytes, before === undefined ? of.index!.c * bytes : 0);
     code.op("i32.add");
     const local = this.#own("i32");
     code.set(local);
-    this.#addresses.set(of, local);
+    this.#addresses.set(of, { local, terms: new Set([...(before?.terms ?? []), ...terms]) });
     this.#trail.push(() => {
       if (before === undefined) this.#addresses.delete(of);
       else this.#addresses.set(of, before);
     });
   }
 
-  /** Pushes an address; `rest` are the terms that are not in the held part. */
-  #address(of: Ex | StoreTarget, rest: Index["terms"]): void {
+  /** Pushes an address. */
+  #address(of: Ex | StoreTarget): void {
     const { code } = this;
     const bytes = storageBytes[of.storage!];
     const base = this.#addresses.get(of);
-    code.get(base ?? this.#pointer(of.slot));
+    code.get(base?.local ?? this.#pointer(of.slot));
+    const rest = base === undefined ? of.index!.terms : of.index!.terms.filter((t) => !base.terms.has(t));
     const constant = base === undefined ? of.index!.c * bytes : 0;
     if (rest.length === 0 && constant === 0) return;
     this.#pushTerms(rest, bytes, constant);
     code.op("i32.add");
   }
-  /** The terms of an address that no local holds yet. */
-  remaining: (of: Ex | StoreTarget) => Index["terms"] = (of) => of.index!.terms;
 
   #guardedAddress(x: Ex): void {
-    this.#address(x, this.remaining(x));
+    this.#address(x);
     if (x.args.length > 0) {
       this.code.get(this.#pointer(x.slot));
       this.scalar(x.args[0]);
@@ -353,7 +354,7 @@ export class Evaluator {
 
   storeScalar(s: StoreTarget): void {
     const write = (): void => {
-      this.#address(s, this.remaining(s));
+      this.#address(s);
       this.scalar(s.value);
       this.code.memory(stores[s.storage]);
     };
@@ -361,7 +362,16 @@ export class Evaluator {
     // The value is computed before the branch: what it holds in locals may be used after it.
     this.hold(s.value, false);
     this.scalar(s.guard);
-    this.code.if(write);
+    this.#when(write);
+  }
+
+  /** Runs `then` if the i32 on the stack is set. What it holds in locals is not known afterwards. */
+  #when(then: () => void): void {
+    this.code.if(() => {
+      const mark = this.mark();
+      then();
+      this.undo(mark);
+    });
   }
 
   // Vectors.
@@ -741,7 +751,7 @@ export class Evaluator {
     for (let h = 0; h < (wide ? 2 : 1); h++) if (this.varies(s.value)) this.#heldVector(s.value, h);
     if (stride !== 1) return this.#scatterLanes(s);
     const write = (): void => {
-      const address = (): void => this.#address(s, this.remaining(s));
+      const address = (): void => this.#address(s);
       switch (s.storage) {
         case "f32":
         case "i32":
@@ -780,7 +790,7 @@ export class Evaluator {
     };
     if (s.guard === null) return write();
     this.scalar(s.guard);
-    code.if(write);
+    this.#when(write);
   }
 
   #scatterLanes(s: StoreTarget): void {
@@ -800,7 +810,7 @@ export class Evaluator {
       if (s.guard === null) write();
       else {
         this.#lane(s.guard, i);
-        code.if(write);
+        this.#when(write);
       }
     }
   }

@@ -1,0 +1,417 @@
+import { type Axis, dependsOn, type Ex, type Nest, planVectors, reachable, type Reduction, type Stage, stageRoots, type Store } from "@traceform/compiler";
+import { Code } from "../wasm/code.ts";
+import type { FunctionSlot } from "../wasm/encoder.ts";
+import { Evaluator, lanes } from "./evaluator.ts";
+import type { Helpers } from "./helpers.ts";
+import { isWide, wasmType } from "./scalar-ops.ts";
+
+/**
+ * Emits a nest as a function `(begin, end, ...pointers)`: the chunk axis runs over [begin, end), the others over their
+ * extents.
+ */
+export function emitNest(nest: Nest, slot: FunctionSlot, helpers: Helpers): void {
+  const code = new Code(slot);
+  new NestEmitter(nest, code, helpers).emit();
+  code.finish();
+}
+
+/** Depth of a value in the loops: -1 outside all of them. Values that need the result of a fold are `late`. */
+interface Level {
+  readonly depth: number;
+  readonly late: boolean;
+}
+const outside: Level = { depth: -1, late: false };
+
+/** Operands that stay scalars on lanes: the amount of a shift, the guard of a load. */
+function spreads(x: Ex, operand: number): boolean {
+  return x.op !== "load" && !(x.op.startsWith("sh") && operand === 1);
+}
+
+/** What must be held before deeper loops start. */
+interface Held {
+  readonly x: Ex;
+  readonly spread: boolean;
+}
+
+class NestEmitter {
+  readonly #nest: Nest;
+  readonly #code: Code;
+  readonly #ev: Evaluator;
+  readonly #levels = new Map<Ex, Level>();
+  /** Results of folds, and among them those of scans, which change with every iteration. */
+  readonly #results = new Set<Ex>();
+  readonly #running = new Set<Ex>();
+  readonly #plan: ReturnType<typeof planVectors>;
+  /** Per stage, the nodes below its roots and the nodes to hold, by depth. */
+  readonly #stageNodes = new Map<Stage, Set<Ex>>();
+
+  constructor(nest: Nest, code: Code, helpers: Helpers) {
+    this.#nest = nest;
+    this.#code = code;
+    this.#ev = new Evaluator(code, helpers, (s) => s + 2);
+    this.#plan = planVectors(nest, lanes);
+    for (const s of nest.stages) for (const r of s.reductions) for (const x of r.results) {
+      this.#results.add(x);
+      if (s.scan) this.#running.add(x);
+    }
+  }
+
+  emit(): void {
+    const { outer, stages } = this.#nest;
+    for (const a of outer) this.#axisLocal(a);
+    for (const s of stages) this.#enter(s, -1, false);
+    this.#outerLoop(0);
+  }
+
+  #axisDepth(axis: Axis): number {
+    const i = this.#nest.outer.indexOf(axis);
+    if (i >= 0) return i;
+    for (const s of this.#nest.stages) {
+      const j = s.axes.indexOf(axis);
+      if (j >= 0) return this.#nest.outer.length + j;
+    }
+    // An axis of extent one was dropped; it is never referred to.
+    return -1;
+  }
+
+  #level(x: Ex): Level {
+    let level = this.#levels.get(x);
+    if (level !== undefined) return level;
+    if (x.axis !== null) level = { depth: this.#axisDepth(x.axis), late: false };
+    else if (this.#running.has(x)) level = { depth: Infinity, late: true };
+    else if (this.#results.has(x)) level = { depth: this.#nest.outer.length - 1, late: true };
+    else if (x.op === "load" && x.pinned) level = { depth: Infinity, late: true };
+    else {
+      let depth = -1;
+      let late = false;
+      const see = (a: Ex): void => {
+        const l = this.#level(a);
+        depth = Math.max(depth, l.depth);
+        late ||= l.late;
+      };
+      x.args.forEach(see);
+      x.index?.terms.forEach((t) => see(t.atom));
+      level = depth < 0 && !late ? outside : { depth, late };
+    }
+    this.#levels.set(x, level);
+    return level;
+  }
+
+  #nodes(stage: Stage): Set<Ex> {
+    let nodes = this.#stageNodes.get(stage);
+    if (nodes === undefined) {
+      const roots = stageRoots(stage);
+      for (const s of stage.stores) for (const t of s.index.terms) roots.push(t.atom);
+      nodes = reachable(roots);
+      this.#stageNodes.set(stage, nodes);
+    }
+    return nodes;
+  }
+
+  /** Nodes of a stage at `depth` that deeper nodes or the stage's roots use. */
+  #boundary(stage: Stage, depth: number, late: boolean): Held[] {
+    const rowDepth = this.#nest.outer.length - 1;
+    const vectorAxis = this.#plan.outer ?? this.#plan.inner[this.#nest.stages.indexOf(stage)];
+    const found = new Map<Ex, boolean>();
+    const consider = (a: Ex, spread: boolean): void => {
+      const l = this.#level(a);
+      if (l.depth !== depth || (depth <= rowDepth && l.late !== late)) return;
+      if (a.op === "const" || a.op === "axis" || this.#results.has(a)) return;
+      found.set(a, (found.get(a) ?? false) || spread);
+    };
+    for (const x of this.#nodes(stage)) {
+      if (this.#level(x).depth <= depth) continue;
+      const onLanes = vectorAxis !== null && dependsOn(x, vectorAxis);
+      x.args.forEach((a, i) => consider(a, onLanes && spreads(x, i)));
+      // The atoms of an address are part of its held prefix.
+      if (x.index && x.op !== "load") for (const t of x.index.terms) consider(t.atom, false);
+    }
+    if (depth < this.#rootDepth(stage)) for (const x of stageRoots(stage)) consider(x, false);
+    return [...found].map(([x, spread]) => ({ x, spread }));
+  }
+
+  #uses(stage: Stage): Map<Ex, number> {
+    const uses = new Map<Ex, number>();
+    const use = (x: Ex): void => void uses.set(x, (uses.get(x) ?? 0) + 1);
+    for (const x of this.#nodes(stage)) {
+      x.args.forEach(use);
+      x.index?.terms.forEach((t) => use(t.atom));
+    }
+    stageRoots(stage).forEach(use);
+    for (const s of stage.stores) s.index.terms.forEach((t) => use(t.atom));
+    return uses;
+  }
+
+  /** Holds what belongs to a depth: values that deeper loops use, and partial addresses. */
+  #enter(stage: Stage, depth: number, late: boolean): void {
+    const rootDepth = this.#rootDepth(stage);
+    if (depth >= rootDepth && !late) return;
+    this.#ev.setUses(this.#uses(stage));
+    for (const { x, spread } of this.#boundary(stage, depth, late)) this.#ev.hold(x, spread);
+    const advance = (of: Ex | Store): void => {
+      const terms = of.index!.terms.filter((t) => {
+        const l = this.#level(t.atom);
+        return l.depth === depth && l.late === late;
+      });
+      if (terms.length > 0 || (depth === -1 && !late && of.index!.c !== 0)) this.#ev.holdAddress(of, terms);
+    };
+    for (const x of this.#nodes(stage)) if (x.op === "load" && this.#level(x).depth > depth) advance(x);
+    if (rootDepth > depth) for (const s of stage.stores) advance(s);
+  }
+
+  #rootDepth(stage: Stage): number {
+    return this.#nest.outer.length + stage.axes.length - 1;
+  }
+
+  #outerLoop(depth: number): void {
+    const { outer, stages, chunkAxis } = this.#nest;
+    const ev = this.#ev;
+    if (depth === outer.length) {
+      stages.forEach((s) => this.#stage(s));
+      return;
+    }
+    const axis = outer[depth];
+    this.#loopOver(axis, chunkAxis === depth, this.#plan.outer === axis, () => {
+      const mark = ev.mark();
+      for (const s of stages) this.#enter(s, depth, false);
+      this.#outerLoop(depth + 1);
+      ev.undo(mark);
+    });
+  }
+
+  /** A loop over an axis; with lanes, a vector loop and then a scalar one for the rest. */
+  #loopOver(axis: Axis, chunked: boolean, vector: boolean, body: () => void): void {
+    const code = this.#code;
+    const i = this.#axisLocal(axis);
+    const limit = (): void => (chunked ? code.get(1) : code.i32(axis.extent));
+    if (chunked) code.get(0);
+    else code.i32(0);
+    code.set(i);
+    if (vector) {
+      this.#ev.vectorAxis = axis;
+      this.#steps(i, lanes, limit, body);
+      this.#ev.vectorAxis = null;
+      if (!chunked && axis.extent % lanes === 0) return;
+    }
+    this.#steps(i, 1, limit, body);
+  }
+  readonly #axisLocals = new Map<Axis, number>();
+  #axisLocal(axis: Axis): number {
+    let local = this.#axisLocals.get(axis);
+    if (local === undefined) {
+      local = this.#code.local("i32");
+      this.#axisLocals.set(axis, local);
+      this.#ev.bindAxis(axis, local);
+    }
+    return local;
+  }
+  /** Repeats the body while `i + step <= limit`. */
+  #steps(i: number, step: number, limit: () => void, body: () => void): void {
+    const code = this.#code;
+    const test = (): void => {
+      code.get(i);
+      if (step > 1) {
+        code.i32(step - 1);
+        code.op("i32.add");
+      }
+      limit();
+      code.op("i32.lt_s");
+    };
+    test();
+    code.if(() => {
+      code.loop((againIf) => {
+        body();
+        code.get(i);
+        code.i32(step);
+        code.op("i32.add");
+        code.set(i);
+        test();
+        againIf();
+      });
+    });
+  }
+
+  #stage(stage: Stage): void {
+    const ev = this.#ev;
+    const rowDepth = this.#nest.outer.length - 1;
+    const index = this.#nest.stages.indexOf(stage);
+    const mark = ev.mark();
+    const outerVector = this.#plan.outer !== null && ev.vectorAxis === this.#plan.outer;
+    ev.setUses(this.#uses(stage));
+    this.#enter(stage, rowDepth, true);
+    const inner = this.#plan.inner[index];
+    const folds = stage.reductions.map((r) => new Fold(r, this.#code, ev, outerVector));
+    // The accumulators outlive what the stage holds; later stages refer to them.
+    for (const f of folds) f.start(inner !== null);
+    const leaf = (onLanes: boolean): void => {
+      const m = ev.mark();
+      ev.setUses(this.#uses(stage));
+      for (const f of folds) f.step(onLanes);
+      if (stage.scan) for (const f of folds) f.publish(outerVector);
+      for (const s of stage.stores) {
+        if (ev.vectorAxis !== null) ev.storeVector(s);
+        else ev.storeScalar(s);
+      }
+      ev.undo(m);
+    };
+    const loop = (j: number): void => {
+      if (j === stage.axes.length) {
+        leaf(outerVector);
+        return;
+      }
+      const axis = stage.axes[j];
+      const last = j === stage.axes.length - 1;
+      const vector = last && inner === axis;
+      this.#loopOver(axis, false, vector, () => {
+        const m = ev.mark();
+        this.#enter(stage, rowDepth + 1 + j, false);
+        if (last) leaf(outerVector || (vector && ev.vectorAxis === axis));
+        else loop(j + 1);
+        ev.undo(m);
+      });
+    };
+    if (stage.axes.some((a) => a.extent === 0)) {
+      // Nothing to fold: the initial values are the result.
+    } else loop(0);
+    for (const f of folds) f.finish(inner !== null);
+    ev.undo(mark);
+    if (!stage.scan) for (const f of folds) f.publish(outerVector);
+  }
+}
+
+/** One fold of a stage while it is emitted: its accumulators in locals. */
+class Fold {
+  readonly #r: Reduction;
+  readonly #code: Code;
+  readonly #ev: Evaluator;
+  readonly #onLanes: boolean;
+  #scalars: number[] = [];
+  #vectors: number[][] = [];
+  readonly #uses: Map<Ex, number>;
+
+  /** `onLanes`: each lane folds a row of its own. */
+  constructor(r: Reduction, code: Code, ev: Evaluator, onLanes: boolean) {
+    this.#r = r;
+    this.#code = code;
+    this.#ev = ev;
+    this.#onLanes = onLanes;
+    this.#uses = new Map();
+    for (const x of reachable(r.combined)) for (const a of x.args) this.#uses.set(a, (this.#uses.get(a) ?? 0) + 1);
+    for (const x of r.combined) this.#uses.set(x, (this.#uses.get(x) ?? 0) + 1);
+  }
+
+  start(spread: boolean): void {
+    const code = this.#code;
+    if (this.#onLanes || spread) {
+      this.#vectors = this.#r.init.map((x) =>
+        Array.from({ length: isWide(x.type) ? 2 : 1 }, (_, h) => {
+          this.#ev.vector(x, h);
+          const local = code.local("v128");
+          code.set(local);
+          return local;
+        }),
+      );
+    }
+    if (!this.#onLanes) {
+      this.#scalars = this.#r.init.map((x) => {
+        this.#ev.scalar(x);
+        const local = code.local(wasmType[x.type]);
+        code.set(local);
+        return local;
+      });
+    }
+  }
+
+  /** Folds the present values in. */
+  step(onLanes: boolean): void {
+    const ev = this.#ev;
+    const code = this.#code;
+    const { values } = this.#r;
+    const mark = ev.mark();
+    if (onLanes) {
+      const rights = values.map((x) =>
+        Array.from({ length: isWide(x.type) ? 2 : 1 }, (_, h) => {
+          ev.vector(x, h);
+          const local = code.local("v128");
+          code.set(local);
+          return local;
+        }),
+      );
+      this.#combineVectors(rights);
+      for (const list of rights) for (const l of list) code.release("v128", l);
+    } else {
+      const rights = values.map((x) => {
+        ev.scalar(x);
+        const local = code.local(wasmType[x.type]);
+        code.set(local);
+        return local;
+      });
+      this.#combineScalars(rights);
+      rights.forEach((l, i) => code.release(wasmType[values[i].type], l));
+    }
+    ev.undo(mark);
+  }
+
+  #combineVectors(rights: readonly (readonly number[])[]): void {
+    const { left, right, combined } = this.#r;
+    const ev = this.#ev;
+    const mark = ev.mark();
+    const axis = ev.vectorAxis;
+    left.forEach((x, i) => ev.bindVector(x, this.#vectors[i]));
+    right.forEach((x, i) => ev.bindVector(x, rights[i]));
+    ev.setUses(this.#uses);
+    const order: number[] = [];
+    for (const [i, x] of combined.entries()) {
+      for (let h = 0; h < this.#vectors[i].length; h++) {
+        ev.vector(x, h);
+        order.push(this.#vectors[i][h]);
+      }
+    }
+    for (const local of order.reverse()) this.#code.set(local);
+    ev.undo(mark);
+    ev.vectorAxis = axis;
+  }
+
+  #combineScalars(rights: readonly number[]): void {
+    const { left, right, combined } = this.#r;
+    const ev = this.#ev;
+    const mark = ev.mark();
+    left.forEach((x, i) => ev.bindScalar(x, this.#scalars[i]));
+    right.forEach((x, i) => ev.bindScalar(x, rights[i]));
+    ev.setUses(this.#uses);
+    for (const x of combined) ev.scalar(x);
+    for (const local of [...this.#scalars].reverse()) this.#code.set(local);
+    ev.undo(mark);
+  }
+
+  /** Folds the lanes of the accumulators into one value. */
+  finish(spread: boolean): void {
+    if (!spread || this.#onLanes) return;
+    const code = this.#code;
+    for (let lane = 0; lane < lanes; lane++) {
+      const rights = this.#r.init.map((x, i) => {
+        const wide = isWide(x.type);
+        code.get(this.#vectors[i][wide ? lane >> 1 : 0]);
+        const shape = x.type === "f32" ? "f32x4" : x.type === "f64" ? "f64x2" : x.type === "i64" ? "i64x2" : "i32x4";
+        code.lane(`${shape}.extract_lane`, wide ? lane & 1 : lane);
+        if (x.type === "bool") {
+          code.i32(1);
+          code.op("i32.and");
+        }
+        const local = code.local(wasmType[x.type]);
+        code.set(local);
+        return local;
+      });
+      this.#combineScalars(rights);
+      rights.forEach((l, i) => code.release(wasmType[this.#r.init[i].type], l));
+    }
+  }
+
+  /** Lets the results stand for the accumulators. */
+  publish(onLanes: boolean): void {
+    this.#r.results.forEach((x, i) => {
+      if (onLanes) this.#ev.bindVector(x, this.#vectors[i]);
+      else this.#ev.bindScalar(x, this.#scalars[i]);
+    });
+  }
+}
