@@ -1,24 +1,27 @@
-import { test } from "vitest";
-import { traceToJaxpr, makeAval, checkJaxpr, printJaxpr, type NDArray } from "@traceform/core";
-import { grad, vjp, jvp, jacfwd, jacrev, hessian, checkpoint, customJvp, customVjp } from "./index.ts";
+import { test, expect } from "vitest";
+import { setDefaultBackend, asArray, type NDArray } from "@traceform/core";
+import { referenceBackend } from "@traceform/testing";
+import { grad, vjp, jvp, jacfwd, jacrev, hessian, checkpoint, customJvp, customVjp, linearize, valueAndGrad } from "./index.ts";
+import { vmap } from "@traceform/vmap";
+import { jit } from "@traceform/jit";
 import * as lax from "@traceform/lax";
-
-const f32 = (...s: number[]) => makeAval(s, "float32");
-function show(name: string, f: (...xs: NDArray[]) => unknown, ...avals: ReturnType<typeof f32>[]) {
-  const { jaxpr } = traceToJaxpr((...xs) => [f(...xs)].flat(9) as NDArray[], avals, name);
-  checkJaxpr(jaxpr);
-  console.log(name, printJaxpr(jaxpr));
-}
-test("stage", () => {
-  show("sin", grad((x: NDArray) => lax.mul(lax.sin(x), x)) as never, f32());
-  show("dot", grad((x: NDArray, y: NDArray) => lax.reduceSum(lax.tanh(lax.dot(x, y))), { argnums: [0, 1] }) as never, f32(3, 4), f32(4, 5));
-  show("scan", grad((w: NDArray, xs: NDArray) => lax.scan((c: NDArray, x: NDArray) => [lax.sin(lax.mul(lax.mul(c, lax.cos(w)), x)), c], lax.reduceSum(w), xs)[0]) as never, f32(), f32(5));
-  show("cond", grad((x: NDArray) => lax.cond(lax.gt(x, 0), (y: NDArray) => lax.sin(y), (y: NDArray) => lax.mul(lax.exp(y), y), x)) as never, f32());
-  show("ckpt", grad((x: NDArray) => checkpoint((y: NDArray) => lax.sin(lax.sin(y)))(x)) as never, f32());
-  show("hess", hessian((x: NDArray) => lax.reduceSum(lax.mul(lax.sin(x), x))) as never, f32(3));
-  const f = customJvp((x: NDArray) => lax.sin(x)); f.defjvp(([x], [dx]) => [f(x), lax.mul(dx, 2)]);
-  show("cj", grad((x: NDArray) => f(x)) as never, f32());
-  const g = customVjp((x: NDArray) => lax.sin(x)); g.defvjp((x) => [g(x), x], (r, ct) => [lax.mul(ct, r as NDArray)]);
-  show("cv", grad((x: NDArray) => g(x)) as never, f32());
-  show("cvscan", grad((w: NDArray, xs: NDArray) => lax.scan((c: NDArray, x: NDArray) => [g(lax.mul(lax.mul(c, lax.cos(w)), x)), null], w, xs)[0]) as never, f32(), f32(5));
+setDefaultBackend(referenceBackend());
+const a = (x: number[] | number[][]) => asArray(x);
+test("values", () => {
+  console.log(String(grad((x: NDArray) => lax.mul(lax.sin(x), x))(0.5)), Math.sin(0.5) + 0.5 * Math.cos(0.5));
+  console.log(String(hessian((x: NDArray) => lax.reduceSum(lax.mul(lax.sin(x), x)))(a([1, 2, 3]))));
+  console.log(String(vmap(grad((x: NDArray) => lax.mul(lax.sin(x), x)))(a([1, 2, 3]))));
+  const loss = (w: NDArray, xs: NDArray) => lax.scan((c: NDArray, x: NDArray) => [lax.sin(lax.mul(lax.mul(c, lax.cos(w)), x)), c], w, xs)[0];
+  console.log(String(grad(loss)(0.3, a([1, 2, 3]))), String(grad(jit(loss))(0.3, a([1, 2, 3]))), String(jit(grad(loss))(0.3, a([1, 2, 3]))));
+  console.log(String(vmap(grad(loss), { inAxes: [0, null] })(a([0.3, 0.4]), a([1, 2, 3]))));
+  console.log(String(vmap((x: NDArray) => lax.whileLoop((c: NDArray) => lax.lt(c, 10), (c: NDArray) => lax.mul(c, 2), x))(a([1, 3, 20]))));
+  console.log(String(vmap((x: NDArray) => lax.cond(lax.lt(x, 2), (y: NDArray) => lax.sin(y), (y: NDArray) => lax.mul(y, 2), x))(a([1, 3, 20]))));
+  console.log(String(vmap((x: NDArray) => lax.div(x, lax.psum(x, "i")), { axisName: "i" })(a([1, 3, 20]))));
+  console.log(String(jit(vmap((x: NDArray) => lax.div(x, lax.psum(x, "i")), { axisName: "i" }))(a([1, 3, 20]))));
+  console.log(String(vmap(jit((x: NDArray) => lax.div(x, lax.psum(1, "i") as never)), { axisName: "i" })(a([1, 3, 20]))));
+  const f = customVjp((x: NDArray, y: NDArray) => lax.mul(lax.sin(x), y)); f.defvjp((x, y) => [f(x, y), [x, y]], (r, ct) => [lax.mul(ct, lax.mul(lax.cos(r[0]), r[1])), lax.mul(ct, lax.sin(r[0]))]);
+  console.log(String(grad((x: NDArray, y: NDArray) => lax.reduceSum(vmap(f, { inAxes: [null, 0] })(x, y)))(1, a([1, 2]))), 3 * Math.cos(1));
+  console.log(String(vmap(grad((x: NDArray, y: NDArray) => lax.reduceSum(vmap(f, { inAxes: [null, 0] })(x, y))), { inAxes: [0, null] })(a([1, 2]), a([1, 2]))));
+  expect(() => jvp((x: NDArray) => f(x, x), [1], [1])).toThrow();
+  console.log(String(jacrev(jit(checkpoint((x: NDArray) => lax.sin(lax.dot(x, x)))))(a([[1, 2], [3, 4]]))));
 });

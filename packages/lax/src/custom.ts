@@ -108,13 +108,17 @@ export type JvpEntry<A extends readonly unknown[], R> = (tangent: never, ans: R,
 /** A function with a derivative of its own. Call `defjvp` or `defjvps` once before differentiating it. */
 export interface CustomJvp<A extends readonly unknown[], R> {
   (...args: A): R;
-  /**
-   * `(primals, tangents) => [primalsOut, tangentsOut]`, linear in the tangents. With `nondiffArgnums` those arguments
-   * come first. Returns the rule.
-   */
-  defjvp<J extends ((primals: A, tangents: A) => readonly [R, R]) | LooseRule<readonly [R, unknown]>>(rule: J): J;
+  /** `(primals, tangents) => [primalsOut, tangentsOut]`, linear in the tangents. */
+  defjvp(rule: (primals: A, tangents: A) => readonly [primalsOut: R, tangentsOut: R]): void;
   /** One entry for each argument, added up; `null` where the derivative is zero. */
   defjvps(...rules: (JvpEntry<A, R> | null)[]): void;
+}
+
+/** `CustomJvp` with `nondiffArgnums`: rules get those arguments before primals and tangents. */
+export interface CustomJvpNondiff<A extends readonly unknown[], R> {
+  (...args: A): R;
+  defjvp(rule: LooseRule<readonly [primalsOut: R, tangentsOut: unknown]>): void;
+  defjvps(...rules: (LooseRule<R> | null)[]): void;
 }
 
 /** A function with a reverse-mode derivative of its own. Call `defvjp` once before differentiating it. */
@@ -122,13 +126,18 @@ export interface CustomVjp<A extends readonly unknown[], R> {
   (...args: A): R;
   /**
    * `fwd` takes the arguments and returns `[result, residuals]`; `bwd` takes the residuals and the cotangent of the
-   * result and returns one cotangent for each argument (`null` is zero). With `nondiffArgnums`, `bwd` gets those
-   * arguments first and returns cotangents for the others.
+   * result and returns one cotangent for each argument (`null` is zero).
    */
   defvjp<Res>(
-    fwd: (...args: A) => readonly [R, Res],
-    bwd: ((residuals: Res, cotangent: R) => readonly unknown[]) | LooseRule<readonly unknown[]>,
+    fwd: (...args: A) => readonly [result: R, residuals: Res],
+    bwd: (residuals: Res, cotangent: R) => readonly unknown[],
   ): void;
+}
+
+/** `CustomVjp` with `nondiffArgnums`: `bwd` gets those arguments first, and returns cotangents for the others. */
+export interface CustomVjpNondiff<A extends readonly unknown[], R> {
+  (...args: A): R;
+  defvjp<Res>(fwd: (...args: A) => readonly [result: R, residuals: Res], bwd: LooseRule<readonly unknown[]>): void;
 }
 
 /** Splits arguments into static ones (closed over) and differentiated ones, and puts them together again. */
@@ -164,10 +173,15 @@ function flatten(tree: unknown): [NDArray[], Treedef] {
  * log1pexp.defjvp(([x], [dx]) => [log1pexp(x), mul(dx, logistic(x))]);
  * ```
  */
+export function customJvp<A extends readonly unknown[], R>(fn: (...args: A) => R): CustomJvp<A, R>;
+export function customJvp<A extends readonly unknown[], R>(
+  fn: (...args: A) => R,
+  options: CustomRuleOptions,
+): CustomJvpNondiff<A, R>;
 export function customJvp<A extends readonly unknown[], R>(
   fn: (...args: A) => R,
   options: CustomRuleOptions = {},
-): CustomJvp<A, R> {
+): CustomJvp<A, R> | CustomJvpNondiff<A, R> {
   const name = fn.name || "customJvp";
   const { split, merge } = splitter(options.nondiffArgnums ?? []);
   const run = fn as unknown as AnyFunction;
@@ -270,10 +284,15 @@ function checkAval(fn: string, what: string, x: NDArray, shape: readonly number[
  * clipGradient.defvjp((x) => [x, null], (_residuals, ct) => [clamp(-1, ct, 1)]);
  * ```
  */
+export function customVjp<A extends readonly unknown[], R>(fn: (...args: A) => R): CustomVjp<A, R>;
+export function customVjp<A extends readonly unknown[], R>(
+  fn: (...args: A) => R,
+  options: CustomRuleOptions,
+): CustomVjpNondiff<A, R>;
 export function customVjp<A extends readonly unknown[], R>(
   fn: (...args: A) => R,
   options: CustomRuleOptions = {},
-): CustomVjp<A, R> {
+): CustomVjp<A, R> | CustomVjpNondiff<A, R> {
   const name = fn.name || "customVjp";
   const { split, merge } = splitter(options.nondiffArgnums ?? []);
   const run = fn as unknown as AnyFunction;

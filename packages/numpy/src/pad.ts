@@ -1,7 +1,8 @@
 import { type ArrayLike, type NDArray, scalar, ShapeError, ValueError } from "@traceform/core";
 import * as lax from "@traceform/lax";
 import { toArray } from "./internal/promote.ts";
-import { max, mean, median, min } from "./reductions.ts";
+import { max, mean, min } from "./reductions.ts";
+import { median } from "./statistics.ts";
 
 export type PadMode =
   | "constant" | "edge" | "empty" | "linear_ramp" | "maximum" | "mean" | "median" | "minimum" | "reflect" | "symmetric" | "wrap";

@@ -9,11 +9,11 @@ import { isComparison, isWide, scalarOpcode, vectorComparison, vectorOpcode, vec
 /** Lanes of a vector loop. 64-bit values take two registers. */
 export const lanes = 4;
 
-const loads: Readonly<Record<Storage, Opcode>> = {
+export const scalarLoads: Readonly<Record<Storage, Opcode>> = {
   bool: "i32.load8_u", i8: "i32.load8_s", u8: "i32.load8_u", i16: "i32.load16_s", u16: "i32.load16_u",
   i32: "i32.load", i64: "i64.load", f32: "f32.load", f64: "f64.load",
 };
-const stores: Readonly<Record<Storage, Opcode>> = {
+export const scalarStores: Readonly<Record<Storage, Opcode>> = {
   bool: "i32.store8", i8: "i32.store8", u8: "i32.store8", i16: "i32.store16", u16: "i32.store16",
   i32: "i32.store", i64: "i64.store", f32: "f32.store", f64: "f64.store",
 };
@@ -209,7 +209,7 @@ export class Evaluator {
         return this.#indexDivision(x);
       case "load":
         this.#guardedAddress(x);
-        return code.memory(loads[x.storage!]);
+        return code.memory(scalarLoads[x.storage!]);
       case "select":
         this.scalar(x.args[1]);
         this.scalar(x.args[2]);
@@ -356,7 +356,7 @@ export class Evaluator {
     const write = (): void => {
       this.#address(s);
       this.scalar(s.value);
-      this.code.memory(stores[s.storage]);
+      this.code.memory(scalarStores[s.storage]);
     };
     if (s.guard === null) return write();
     // The value is computed before the branch: what it holds in locals may be used after it.
@@ -527,8 +527,12 @@ export class Evaluator {
     const [a] = x.args;
     const from = a?.type;
     const high = (): void => {
-      this.vector(a, 0);
-      if (half === 1) code.shuffle(upperHalf);
+      if (half === 0) return this.vector(a, 0);
+      // A shuffle takes two operands.
+      const local = this.#heldVector(a, 0);
+      code.get(local);
+      code.get(local);
+      code.shuffle(upperHalf);
     };
     const joined = (opcode: Opcode): void => {
       for (let h = 0; h < 2; h++) {
@@ -734,7 +738,7 @@ export class Evaluator {
         code.get(held);
         code.memoryLane(wide ? "v128.load64_lane" : "v128.load32_lane", i);
       } else {
-        code.memory(loads[x.storage!]);
+        code.memory(scalarLoads[x.storage!]);
         code.lane("i32x4.replace_lane", i);
       }
       code.set(held);
@@ -805,7 +809,7 @@ export class Evaluator {
         this.#laneIndex(s.index, i, bytes);
         code.op("i32.add");
         this.#lane(s.value, i);
-        code.memory(stores[s.storage]);
+        code.memory(scalarStores[s.storage]);
       };
       if (s.guard === null) write();
       else {

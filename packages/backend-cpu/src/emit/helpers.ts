@@ -29,7 +29,6 @@ export class Helpers {
 
 const writers: Readonly<Record<HelperName, (slot: FunctionSlot, other: (name: HelperName) => FunctionSlot) => void>> = {
   fmod: writeFmod,
-  // Operands beyond 10^6: the remainder by pi/2 in extended precision, see below.
   rem_pio2: (slot) => writeReduction(slot, false),
   quo_pio2: (slot) => writeReduction(slot, true),
 };
@@ -139,21 +138,199 @@ function writeFmod(slot: FunctionSlot): void {
   code.finish();
 }
 
-/** 2/pi in binary: 24 bits a word, enough for every double. @see Payne & Hanek (1983); fdlibm e_rem_pio2.c */
-const twoOverPi: readonly number[] = [
-  0xa2f983, 0x6e4e44, 0x1529fc, 0x2757d1, 0xf534dd, 0xc0db62, 0x95993c, 0x439041, 0xfe5163, 0xabdebb, 0xc561b7, 0x246e3a,
-  0x424dd2, 0xe00649, 0x2eea09, 0xd1921c, 0xfe1deb, 0x1cb129, 0xa73ee8, 0x8235f5, 0x2ebb44, 0x84e99c, 0x7026b4, 0x5f7e41,
-  0x3991d6, 0x398353, 0x39f49c, 0x845f8b, 0xbdf928, 0x3b1ff8, 0x97ffde, 0x05980f, 0xef2f11, 0x8b5a0a, 0x6d1f6d, 0x367ecf,
-  0x27cb09, 0xb74f46, 0x3f669e, 0x5fea2d, 0x7527ba, 0xc7ebe5, 0xf17b3d, 0x0739f7, 0x8a5292, 0x6bfb5f, 0x8d5d08, 0x560330,
+/** 2/pi in binary, 64 bits a word: more than the largest double needs. */
+const twoOverPi: readonly bigint[] = [
+  0xa2f9836e4e441529n, 0xfc2757d1f534ddc0n, 0xdb6295993c439041n, 0xfe5163abdebbc561n,
+  0xb7246e3a424dd2e0n, 0x06492eea09d1921cn, 0xfe1deb1cb129a73en, 0xe88235f52ebb4484n,
+  0xe99c7026b45f7e41n, 0x3991d639835339f4n, 0x9c845f8bbdf9283bn, 0x1ff897ffde05980fn,
+  0xef2f118b5a0a6d1fn, 0x6d367ecf27cb09b7n, 0x4f463f669e5fea2dn, 0x7527bac7ebe5f17bn,
+  0x3d0739f78a5292ean, 0x6bfb5fb11f8d5d08n, 0x56033046fc7b6babn, 0xf0cfbc209af4361dn,
 ];
-void twoOverPi;
 
+/**
+ * x = q * pi/2 + r with |r| <= pi/4, for large finite x: returns r, or q modulo 4.
+ *
+ * x is m * 2^e with an integer m; bits of 2/pi whose product with it is a multiple of 4 do not matter, so the 192 bits
+ * from there on, times m, give q and r to full precision. @see Payne & Hanek (1983), "Radian reduction for
+ * trigonometric functions"
+ */
 function writeReduction(slot: FunctionSlot, quotient: boolean): void {
   const code = new Code(slot);
-  // x = q * pi/2 + r by repeated exact remainders: fmod by 2^k * pi/2 in three parts would lose digits, so the
-  // remainder is taken against a rational multiple instead.
+  const bits = code.local("i64");
+  const m = code.local("i64");
+  const e = code.local("i32");
   code.get(0);
-  code.f64(quotient ? 0 : 1);
-  code.op("f64.mul");
+  code.op("i64.reinterpret_f64");
+  code.set(bits);
+  code.get(bits);
+  code.i64(0x000fffffffffffffn);
+  code.op("i64.and");
+  code.i64(0x0010000000000000n);
+  code.op("i64.or");
+  code.set(m);
+  // The first bit that matters has weight 2^-(e - 1), so it is number e - 2 when counted from zero.
+  code.get(bits);
+  code.i64(52n);
+  code.op("i64.shr_u");
+  code.op("i32.wrap_i64");
+  code.i32(0x7ff);
+  code.op("i32.and");
+  code.i32(1075 + 2);
+  code.op("i32.sub");
+  code.set(e);
+
+  const index = code.local("i32");
+  const shift = code.local("i64");
+  code.get(e);
+  code.i32(6);
+  code.op("i32.shr_s");
+  code.set(index);
+  code.get(e);
+  code.i32(63);
+  code.op("i32.and");
+  code.op("i64.extend_i32_u");
+  code.set(shift);
+  const word = (k: number): number => {
+    const w = code.local("i64");
+    code.i64(0n);
+    code.set(w);
+    twoOverPi.forEach((value, i) => {
+      code.i64(value);
+      code.get(w);
+      code.get(index);
+      code.i32(i - k);
+      code.op("i32.eq");
+      code.op("select");
+      code.set(w);
+    });
+    return w;
+  };
+  const words = [word(0), word(1), word(2), word(3)];
+  // Three words from the shifted position. A shift by 64 - 0 must give zero: two steps.
+  const f = [0, 1, 2].map((k) => {
+    const w = code.local("i64");
+    code.get(words[k]);
+    code.get(shift);
+    code.op("i64.shl");
+    code.get(words[k + 1]);
+    code.i64(1n);
+    code.op("i64.shr_u");
+    code.i64(63n);
+    code.get(shift);
+    code.op("i64.sub");
+    code.op("i64.shr_u");
+    code.op("i64.or");
+    code.set(w);
+    return w;
+  });
+  // The product modulo 2^192, the high word first.
+  const low = product(code, m, f[2]);
+  const middle = product(code, m, f[1]);
+  const r1 = code.local("i64");
+  code.get(low.high);
+  code.get(middle.low);
+  code.op("i64.add");
+  code.set(r1);
+  const r0 = code.local("i64");
+  code.get(m);
+  code.get(f[0]);
+  code.op("i64.mul");
+  code.get(middle.high);
+  code.op("i64.add");
+  code.get(r1);
+  code.get(low.high);
+  code.op("i64.lt_u");
+  code.op("i64.extend_i32_u");
+  code.op("i64.add");
+  code.set(r0);
+  if (quotient) {
+    // The top two bits, rounded by the third.
+    code.get(r0);
+    code.i64(62n);
+    code.op("i64.shr_u");
+    code.get(r0);
+    code.i64(61n);
+    code.op("i64.shr_u");
+    code.i64(1n);
+    code.op("i64.and");
+    code.op("i64.add");
+    code.op("f64.convert_i64_s");
+  } else {
+    const join = (a: number, b: number): void => {
+      code.get(a);
+      code.i64(2n);
+      code.op("i64.shl");
+      code.get(b);
+      code.i64(62n);
+      code.op("i64.shr_u");
+      code.op("i64.or");
+    };
+    // The fraction as a signed number is its distance from the nearest integer.
+    join(r0, r1);
+    code.op("f64.convert_i64_s");
+    code.f64(2 ** -64);
+    code.op("f64.mul");
+    join(r1, low.low);
+    code.op("f64.convert_i64_u");
+    code.f64(2 ** -128);
+    code.op("f64.mul");
+    code.op("f64.add");
+    code.f64(Math.PI / 2);
+    code.op("f64.mul");
+  }
+  const y = code.local("f64");
+  code.set(y);
+  code.get(y);
+  code.op("f64.neg");
+  code.get(y);
+  code.get(bits);
+  code.i64(0n);
+  code.op("i64.lt_s");
+  code.op("select");
   code.finish();
+}
+
+/** The full product of two unsigned words, by halves. */
+function product(code: Code, a: number, b: number): { readonly high: number; readonly low: number } {
+  const half = (x: number, upper: boolean): number => {
+    const h = code.local("i64");
+    code.get(x);
+    code.i64(upper ? 32n : 0xffffffffn);
+    code.op(upper ? "i64.shr_u" : "i64.and");
+    code.set(h);
+    return h;
+  };
+  const [al, ah, bl, bh] = [half(a, false), half(a, true), half(b, false), half(b, true)];
+  const times = (x: number, y: number): void => {
+    code.get(x);
+    code.get(y);
+    code.op("i64.mul");
+  };
+  const low = code.local("i64");
+  times(a, b);
+  code.set(low);
+  // cross = ah * bl + (al * bl >> 32); its low half meets al * bh.
+  const cross = code.local("i64");
+  times(ah, bl);
+  times(al, bl);
+  code.i64(32n);
+  code.op("i64.shr_u");
+  code.op("i64.add");
+  code.set(cross);
+  const high = code.local("i64");
+  times(ah, bh);
+  code.get(cross);
+  code.i64(32n);
+  code.op("i64.shr_u");
+  code.op("i64.add");
+  times(al, bh);
+  code.get(cross);
+  code.i64(0xffffffffn);
+  code.op("i64.and");
+  code.op("i64.add");
+  code.i64(32n);
+  code.op("i64.shr_u");
+  code.op("i64.add");
+  code.set(high);
+  return { high, low };
 }

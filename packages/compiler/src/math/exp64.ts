@@ -152,7 +152,8 @@ export function acosh64(e: Exprs, x: Ex): Ex {
   const root = e.unary("sqrt", e.sub(e.mul(x, x), e.f64(1)));
   const middle = log64(e, e.sub(e.add(x, x), e.div(e.f64(1), e.add(x, root))));
   const large = e.add(log64(e, x), e.f64(Math.LN2));
-  return e.select(e.lt(x, e.f64(2)), near, e.select(e.lt(x, e.f64(2 ** 28)), middle, large));
+  const y = e.select(e.lt(x, e.f64(2)), near, e.select(e.lt(x, e.f64(2 ** 28)), middle, large));
+  return e.select(e.lt(x, e.f64(1)), e.f64(NaN), y);
 }
 
 export function atanh64(e: Exprs, x: Ex): Ex {

@@ -13,16 +13,18 @@ export const dotJvps = (): JvpEntry[] => [
   }),
 ];
 
+function freeAxes(ndim: number, used: readonly number[]): number[] {
+  return Array.from({ length: ndim }, (_, i) => i).filter((i) => !used.includes(i));
+}
+
 /**
  * The cotangent of `lhs` in `out = dot(lhs, rhs)`: contract `ct` with the free axes of `rhs`, then put the axes
  * (batch, lhs free, contracted) back where they are in `lhs`.
  */
 function transposeLhs(ct: NDArray, lhs: LinearOperand, rhs: NDArray, params: DotGeneralParams): NDArray {
   const { lhsContract, rhsContract, lhsBatch, rhsBatch } = params.dimensionNumbers;
-  const free = (ndim: number, used: readonly number[]): number[] =>
-    Array.from({ length: ndim }, (_, i) => i).filter((i) => !used.includes(i));
-  const lhsFree = free(lhs.aval.ndim, [...lhsContract, ...lhsBatch]);
-  const rhsFree = free(rhs.ndim, [...rhsContract, ...rhsBatch]);
+  const lhsFree = freeAxes(lhs.aval.ndim, [...lhsContract, ...lhsBatch]);
+  const rhsFree = freeAxes(rhs.ndim, [...rhsContract, ...rhsBatch]);
   const nb = lhsBatch.length;
   const out = bind1(dotGeneralP, [ct, rhs], {
     ...params,
@@ -41,17 +43,26 @@ function transposeLhs(ct: NDArray, lhs: LinearOperand, rhs: NDArray, params: Dot
   return convertElementType(placed, lhs.aval.dtype);
 }
 
-/** dot(lhs, rhs) with the roles exchanged: the result's axes are (batch, rhs free, lhs free). */
+/** The cotangent of `rhs`: contract `ct` with the free axes of `lhs`; the result's axes are (batch, contracted, rhs free). */
 function transposeRhs(ct: NDArray, lhs: NDArray, rhs: LinearOperand, params: DotGeneralParams): NDArray {
   const { lhsContract, rhsContract, lhsBatch, rhsBatch } = params.dimensionNumbers;
   const nb = lhsBatch.length;
-  const nl = lhs.ndim - lhsContract.length - nb;
-  const axes = Array.from({ length: ct.ndim }, (_, i) => i);
-  const swapped = transpose(ct, [...axes.slice(0, nb), ...axes.slice(nb + nl), ...axes.slice(nb, nb + nl)]);
-  return transposeLhs(swapped, rhs, lhs, {
+  const lhsFree = freeAxes(lhs.ndim, [...lhsContract, ...lhsBatch]);
+  const rhsFree = freeAxes(rhs.aval.ndim, [...rhsContract, ...rhsBatch]);
+  const out = bind1(dotGeneralP, [lhs, ct], {
     ...params,
-    dimensionNumbers: { lhsContract: rhsContract, rhsContract: lhsContract, lhsBatch: rhsBatch, rhsBatch: lhsBatch },
+    dimensionNumbers: {
+      lhsContract: lhsFree,
+      rhsContract: lhsFree.map((_, i) => nb + i),
+      lhsBatch,
+      rhsBatch: lhsBatch.map((_, i) => i),
+    },
+    preferredElementType: null,
   });
+  const contracted = lhsContract.map((l, i) => [l, rhsContract[i]]).sort((a, b) => a[0] - b[0]).map(([, r]) => r);
+  const order = [...rhsBatch, ...contracted, ...rhsFree];
+  const placed = transpose(out, order.map((_, axis) => order.indexOf(axis)));
+  return convertElementType(placed, rhs.aval.dtype);
 }
 
 export const dotTransposes = (): TransposeEntry[] => [

@@ -22,11 +22,10 @@ export const shapeJvps = (): JvpEntry[] => [
   jvpEntry(stopGradientP, ([x]) => [[bind1(stopGradientP, [x], {})], [null]]),
   jvpEntry(iotaP, (_primals, _tangents, params) => [[bind1(iotaP, [], params)], [null]]),
   jvpEntry(optimizationBarrierP, (primals, tangents) => {
-    const present = tangents.filter((t) => t !== null);
-    // One barrier for both, so that neither side can be moved across it alone.
-    const outs = bind(optimizationBarrierP, [...primals, ...present], {});
-    let k = primals.length;
-    return [outs.slice(0, primals.length), tangents.map((t) => (t === null ? null : outs[k++]))];
+    const outs = bind(optimizationBarrierP, primals, {});
+    const dots = bind(optimizationBarrierP, tangents.filter((t) => t !== null), {});
+    let k = 0;
+    return [outs, tangents.map((t) => (t === null ? null : dots[k++]))];
   }),
   jvpEntry(concatenateP, (primals, tangents, { dimension }) => {
     const out = concatenate(primals, dimension);

@@ -85,7 +85,7 @@ export function indexArray(fn: string, x: ArrayLike): NDArray {
 /** Reads the parts of an index for an array of `shape`; fills up with full slices. @throws {ShapeError} for too many */
 export function parseIndex(fn: string, x: NDArray, parts: readonly Index[]): Part[] {
   const expanded = parts.map((p) => expand(fn, p));
-  const consumed = expanded.reduce((n, p) => n + (p === null || p === "..." ? 0 : isNDArray(p) && p.dtype === "bool" ? p.ndim : 1), 0);
+  const consumed = expanded.reduce<number>((n, p) => n + (p === null || p === "..." ? 0 : isNDArray(p) && p.dtype === "bool" ? p.ndim : 1), 0);
   if (expanded.filter((p) => p === "...").length > 1) {
     throw new ValueError(fn, { message: 'an index may hold "..." only once' });
   }

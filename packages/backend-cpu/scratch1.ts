@@ -1,0 +1,11 @@
+import { check, host, lax } from "./scratch.ts";
+const F = "float32";
+check("add", (a, b) => lax.add(a, b), [host([5, 7], F), host([5, 7], F)]);
+check("add1d", (a, b) => lax.add(a, b), [host([37], F), host([37], F)]);
+check("scalar", (a, b) => lax.mul(a, b), [host([37], F), host([], F)]);
+check("neg", (a) => lax.neg(a), [host([], F)]);
+check("sum", (a) => lax.reduceSumP ? lax.reduceSum(a, [1]) : a, [host([5, 33], F)]);
+check("sum0", (a) => lax.reduceSum(a, [0]), [host([33, 9], F)]);
+check("sumall", (a) => lax.reduceSum(a, [0, 1]), [host([33, 9], F)]);
+check("transpose", (a) => lax.transpose(a, [1, 0]), [host([5, 9], F)]);
+check("dot", (a, b) => lax.dot(a, b), [host([5, 9], F), host([9, 13], F)]);

@@ -1,0 +1,98 @@
+const alignment = 64;
+
+/** Rounds up to the alignment of every block; empty blocks take one unit, so that pointers differ. */
+export function blockSize(bytes: number): number {
+  return Math.max(alignment, Math.ceil(bytes / alignment) * alignment);
+}
+
+/**
+ * Hands out ranges of a linear memory. Free ranges sit in bins by size class and merge with their neighbours when they
+ * are returned; all operations take a time that does not depend on the number of ranges.
+ */
+export class Allocator {
+  /** Size of each free range by its start, and start by its end. */
+  readonly #freeSize = new Map<number, number>();
+  readonly #freeByEnd = new Map<number, number>();
+  readonly #bins: Set<number>[] = Array.from({ length: 33 * 4 }, () => new Set<number>());
+  #end: number;
+  readonly #limit: number;
+  #free = 0;
+
+  /** Manages [start, limit); `end` is how far the memory reaches now. */
+  constructor(start: number, end: number, limit: number) {
+    this.#end = start;
+    this.#limit = limit;
+    if (end > start) this.extend(end);
+  }
+
+  get freeBytes(): number {
+    return this.#free;
+  }
+  get end(): number {
+    return this.#end;
+  }
+  get limit(): number {
+    return this.#limit;
+  }
+
+  /** The memory now reaches up to `end`. */
+  extend(end: number): void {
+    const start = this.#end;
+    this.#end = end;
+    this.#insert(start, end - start);
+  }
+
+  /** A range of at least `bytes`, or -1 when no free range is large enough. */
+  allocate(bytes: number): number {
+    const size = blockSize(bytes);
+    let bin = binOf(size);
+    // In the first bin ranges may be too small; in the later ones all fit.
+    for (const start of this.#bins[bin]) if (this.#freeSize.get(start)! >= size) return this.#take(start, size);
+    for (bin++; bin < this.#bins.length; bin++) {
+      for (const start of this.#bins[bin]) return this.#take(start, size);
+    }
+    return -1;
+  }
+
+  release(start: number, bytes: number): void {
+    let size = blockSize(bytes);
+    const after = this.#freeSize.get(start + size);
+    if (after !== undefined) {
+      this.#remove(start + size, after);
+      size += after;
+    }
+    const before = this.#freeByEnd.get(start);
+    if (before !== undefined) {
+      const n = this.#freeSize.get(before)!;
+      this.#remove(before, n);
+      start = before;
+      size += n;
+    }
+    this.#insert(start, size);
+  }
+
+  #take(start: number, size: number): number {
+    const have = this.#freeSize.get(start)!;
+    this.#remove(start, have);
+    if (have > size) this.#insert(start + size, have - size);
+    return start;
+  }
+  #insert(start: number, size: number): void {
+    this.#free += size;
+    this.#freeSize.set(start, size);
+    this.#freeByEnd.set(start + size, start);
+    this.#bins[binOf(size)].add(start);
+  }
+  #remove(start: number, size: number): void {
+    this.#free -= size;
+    this.#freeSize.delete(start);
+    this.#freeByEnd.delete(start + size);
+    this.#bins[binOf(size)].delete(start);
+  }
+}
+
+/** Four bins for every power of two. */
+function binOf(size: number): number {
+  const log = 31 - Math.clz32(size);
+  return log * 4 + ((size >>> Math.max(0, log - 2)) & 3);
+}

@@ -1,0 +1,119 @@
+import {
+  type Backend, BackendError, type Buffer, type Capabilities, type ClosedJaxpr, type CompileOptions, type Device, type Executable, type HostArray, type MemoryStats, standardDTypes,
+} from "@traceform/core";
+import { lowerProgram } from "@traceform/compiler";
+import { byteLengthOf, CpuBuffer } from "./buffer.ts";
+import { emitProgram } from "./emit/program.ts";
+import { CpuExecutable } from "./executable.ts";
+import { relaxedSimdWorks } from "./features.ts";
+import { Heap } from "./heap.ts";
+import { toDevice, toHost } from "./host.ts";
+
+export interface CpuOptions {
+  /** Logical devices; all share one memory. One by default. */
+  readonly devices?: number;
+  /** The most memory the backend's heap may take; 4 GiB by default. Arrays beyond it are kept outside until used. */
+  readonly maxMemoryBytes?: number;
+  /** Whether V8's 256-bit vectorisation may be switched on for matrix products, in Node. On by default. */
+  readonly revectorize?: boolean;
+  /** Whether fused multiply-add may be used where the engine has it. On by default. */
+  readonly relaxedSimd?: boolean;
+}
+
+/**
+ * A backend that compiles programs to WebAssembly with SIMD.
+ *
+ * @example
+ * ```ts
+ * setDefaultBackend(cpu());
+ * ```
+ */
+export function cpu(options: CpuOptions = {}): Backend {
+  return new CpuBackend(options);
+}
+
+class CpuDevice implements Device {
+  readonly id: number;
+  readonly kind = "cpu";
+  readonly backend: Backend;
+  readonly #heap: Heap;
+  constructor(id: number, backend: Backend, heap: Heap) {
+    this.id = id;
+    this.backend = backend;
+    this.#heap = heap;
+  }
+  releaseById(id: number): void {
+    // A spilled storage is not in the table: its memory went with its handle.
+    const storage = this.#heap.resident(id);
+    if (storage !== undefined && storage.refs > 0 && --storage.refs === 0) this.#heap.free(storage);
+  }
+  memoryStats(): MemoryStats {
+    let bytesInUse = 0;
+    let liveBuffers = 0;
+    for (const s of this.#heap.residents()) {
+      if (s.device !== this.id) continue;
+      bytesInUse += s.bytes;
+      liveBuffers++;
+    }
+    return { bytesInUse, liveBuffers, bytesLimit: this.#heap.limit, bytesSpilled: this.#heap.bytesSpilled };
+  }
+  toString(): string {
+    return `cpu:${this.id}`;
+  }
+}
+
+class CpuBackend implements Backend {
+  readonly name = "cpu";
+  readonly devices: readonly Device[];
+  readonly capabilities: Capabilities;
+  readonly #heap: Heap;
+  readonly #relaxed: boolean;
+
+  constructor(options: CpuOptions) {
+    const heap = new Heap(options.maxMemoryBytes ?? 2 ** 32);
+    this.#heap = heap;
+    this.#relaxed = (options.relaxedSimd ?? true) && relaxedSimdWorks();
+    this.devices = Array.from({ length: options.devices ?? 1 }, (_, i) => new CpuDevice(i, this, heap));
+    this.capabilities = { dtypes: standardDTypes, syncReads: true, collectives: false, maxBufferBytes: heap.limit };
+  }
+
+  compile(program: ClosedJaxpr, options: CompileOptions): Executable {
+    const lowered = lowerProgram(program, options.name ?? "program");
+    const bytes = emitProgram(lowered, { shared: false, maximumPages: this.#heap.maximumPages, relaxed: this.#relaxed });
+    const module = new WebAssembly.Module(bytes);
+    const instance = new WebAssembly.Instance(module, { e: { m: this.#heap.memory } });
+    const device = options.devices?.[0] ?? this.devices[0];
+    const constants = program.consts.map((c) => this.#constant(c, device));
+    return new CpuExecutable(lowered, this.#heap, device, instance.exports["run"] as (table: number, arena: number) => void, constants);
+  }
+
+  #constant(value: ClosedJaxpr["consts"][number], device: Device): CpuBuffer {
+    const holder = value as unknown as { bufferOn?: (device: Device) => Buffer };
+    const buffer = holder.bufferOn?.(device);
+    if (buffer === undefined) throw new BackendError("compile", { message: "a constant of the program has no buffer" });
+    buffer.retain();
+    return buffer as CpuBuffer;
+  }
+
+  put(data: HostArray, device: Device): Buffer {
+    const buffer = new CpuBuffer(this.#heap, device, data.shape, data.dtype, byteLengthOf(data.shape, data.dtype), true);
+    const { pointer, bytes } = buffer.storage;
+    toDevice(data, this.#heap.u8.subarray(pointer, pointer + bytes));
+    this.#heap.unpin(buffer.storage);
+    return buffer;
+  }
+
+  readSync(buffer: Buffer): HostArray {
+    const { storage, shape, dtype } = buffer as CpuBuffer;
+    const source = storage.pointer >= 0 ? this.#heap.u8.subarray(storage.pointer, storage.pointer + storage.bytes) : new Uint8Array(storage.spilled!);
+    return { shape, dtype, bytes: toHost(source, dtype) };
+  }
+
+  async read(buffer: Buffer): Promise<HostArray> {
+    return this.readSync(buffer);
+  }
+
+  [Symbol.dispose](): void {
+    // The memory goes when nothing refers to it any more.
+  }
+}

@@ -1,0 +1,189 @@
+import { OutOfMemoryError } from "@traceform/core";
+import { Allocator, blockSize } from "./allocator.ts";
+
+const page = 65536;
+const growth = 64 << 20;
+/** Room before the first block and after the last: vector loads may touch neighbours of what they use. */
+const guardBytes = 1024;
+
+/**
+ * The bytes of one buffer: in the heap, or, after it was spilled, in an ordinary array buffer that only this object
+ * owns.
+ */
+export interface Storage {
+  /** The address in the heap, or -1. */
+  pointer: number;
+  readonly bytes: number;
+  spilled: ArrayBuffer | null;
+  /** While above zero the storage stays where it is. */
+  pins: number;
+  /** Said in out-of-memory errors. */
+  readonly label: { readonly shape: readonly number[]; readonly dtype: string } | string;
+  readonly id: number;
+  readonly device: number;
+  /** References held by the library. */
+  refs: number;
+}
+
+/**
+ * One WebAssembly memory for all devices and programs. Resident storages are held strongly, so nothing moves while it is
+ * used; under pressure unpinned ones move into array buffers of their own, and the heap forgets them: if their handle
+ * is gone too, the engine frees them at once, without a finalizer having to run.
+ */
+export class Heap {
+  readonly memory: WebAssembly.Memory;
+  readonly maximumPages: number;
+  readonly #allocator: Allocator;
+  /** In the order in which they came in: the first are the first to go. */
+  readonly #resident = new Map<number, Storage>();
+  #bytesResident = 0;
+  #bytesSpilled = 0;
+  #u8!: Uint8Array<ArrayBuffer>;
+  #u32!: Uint32Array<ArrayBuffer>;
+  readonly limit: number;
+
+  constructor(maxBytes: number) {
+    let maximum = Math.max(2, Math.min(65536, Math.floor(maxBytes / page)));
+    let memory: WebAssembly.Memory | null = null;
+    // Some engines reserve the maximum: settle for less where that fails.
+    while (memory === null) {
+      try {
+        memory = new WebAssembly.Memory({ initial: Math.min(16, maximum), maximum });
+      } catch (error) {
+        if (maximum <= 1024) throw error;
+        maximum = Math.floor(maximum / 2);
+      }
+    }
+    this.memory = memory;
+    this.maximumPages = maximum;
+    this.limit = maximum * page;
+    this.#allocator = new Allocator(guardBytes, memory.buffer.byteLength - guardBytes, this.limit - guardBytes);
+    this.#view();
+  }
+
+  #view(): void {
+    this.#u8 = new Uint8Array(this.memory.buffer);
+    this.#u32 = new Uint32Array(this.memory.buffer);
+  }
+  /** The whole memory. Views go stale when it grows: fetch them anew for every use. */
+  get u8(): Uint8Array<ArrayBuffer> {
+    if (this.#u8.length === 0) this.#view();
+    return this.#u8;
+  }
+  get u32(): Uint32Array<ArrayBuffer> {
+    if (this.#u32.length === 0) this.#view();
+    return this.#u32;
+  }
+
+  get bytesResident(): number {
+    return this.#bytesResident;
+  }
+  get bytesSpilled(): number {
+    return this.#bytesSpilled;
+  }
+  residents(): Iterable<Storage> {
+    return this.#resident.values();
+  }
+  resident(id: number): Storage | undefined {
+    return this.#resident.get(id);
+  }
+
+  /** Memory for a new storage; it starts with one pin if `pinned`. */
+  create(id: number, device: number, bytes: number, label: Storage["label"], pinned: boolean): Storage {
+    const storage: Storage = {
+      pointer: this.allocate(bytes, label), bytes, spilled: null, pins: pinned ? 1 : 0, label, id, device, refs: 1,
+    };
+    this.#resident.set(id, storage);
+    this.#bytesResident += bytes;
+    return storage;
+  }
+
+  /** Makes the storage resident and keeps it so until `unpin`. */
+  pin(storage: Storage): number {
+    storage.pins++;
+    if (storage.pointer < 0) {
+      const bytes = new Uint8Array(storage.spilled!);
+      storage.pointer = this.allocate(storage.bytes, storage.label);
+      this.u8.set(bytes, storage.pointer);
+      storage.spilled = null;
+      this.#resident.set(storage.id, storage);
+      this.#bytesResident += storage.bytes;
+    }
+    return storage.pointer;
+  }
+  unpin(storage: Storage): void {
+    storage.pins--;
+  }
+
+  free(storage: Storage): void {
+    if (storage.pointer >= 0) {
+      this.#allocator.release(storage.pointer, storage.bytes);
+      this.#resident.delete(storage.id);
+      this.#bytesResident -= storage.bytes;
+      storage.pointer = -1;
+    }
+    storage.spilled = null;
+  }
+
+  /** A range of the heap; the memory grows, then storages are spilled, to find it. */
+  allocate(bytes: number, label: Storage["label"]): number {
+    let pointer = this.#allocator.allocate(bytes);
+    if (pointer >= 0) return pointer;
+    if (this.#grow(blockSize(bytes))) {
+      pointer = this.#allocator.allocate(bytes);
+      if (pointer >= 0) return pointer;
+    }
+    for (const storage of this.#resident.values()) {
+      if (storage.pins > 0) continue;
+      this.#spill(storage);
+      // Looking for a range costs little beside the copy; enough neighbours must be free.
+      pointer = this.#allocator.allocate(bytes);
+      if (pointer >= 0) return pointer;
+    }
+    throw this.#outOfMemory(bytes, label);
+  }
+  release(pointer: number, bytes: number): void {
+    this.#allocator.release(pointer, bytes);
+  }
+
+  #grow(bytes: number): boolean {
+    const { end, limit } = this.#allocator;
+    const room = Math.floor((limit - end) / page);
+    if (room <= 0) return false;
+    const need = Math.ceil(bytes / page);
+    for (const want of [Math.min(room, Math.max(need, growth / page)), Math.min(room, need)]) {
+      try {
+        this.memory.grow(want);
+      } catch {
+        continue;
+      }
+      this.#view();
+      this.#allocator.extend(end + want * page);
+      return true;
+    }
+    return false;
+  }
+
+  #spill(storage: Storage): void {
+    storage.spilled = this.u8.slice(storage.pointer, storage.pointer + storage.bytes).buffer;
+    this.#allocator.release(storage.pointer, storage.bytes);
+    storage.pointer = -1;
+    this.#resident.delete(storage.id);
+    this.#bytesResident -= storage.bytes;
+    this.#bytesSpilled += storage.bytes;
+  }
+
+  #outOfMemory(bytes: number, label: Storage["label"]): OutOfMemoryError {
+    const largest = [...this.#resident.values()].sort((a, b) => b.bytes - a.bytes).slice(0, 5).map((s) => labelText(s.label));
+    return new OutOfMemoryError("cpu", {
+      message: `no room for ${labelText(label)} (${bytes} bytes) in a heap of ${this.limit} bytes, of which arrays in use hold ${this.#bytesResident}`,
+      operands: { "largest in use": largest.join(", ") || "none" },
+      fix: "dispose of arrays that are no longer needed, use smaller batches, or give cpu({ maxMemoryBytes }) more",
+    });
+  }
+}
+
+/** Labels are formatted only when an error needs them. */
+function labelText(label: Storage["label"]): string {
+  return typeof label === "string" ? label : `${label.dtype}[${label.shape.join(",")}]`;
+}

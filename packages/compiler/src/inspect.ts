@@ -1,0 +1,88 @@
+import type { CostAnalysis } from "@traceform/core";
+import { dtypeName } from "@traceform/core";
+import type { Kernel, Program, Step, View } from "./program.ts";
+
+/** The kernels of a program by name, in the order of launches; those of loops and branches once. */
+export function programKernels(program: Program): string[] {
+  const names: string[] = [];
+  const walk = (steps: readonly Step[]): void => {
+    for (const s of steps) {
+      if (s.kind === "launch") names.push(s.kernel.name);
+      else if (s.kind === "copy") names.push("copy");
+      else if (s.kind === "branch") s.branches.forEach(walk);
+      else {
+        walk(s.condition);
+        walk(s.body);
+      }
+    }
+  };
+  walk(program.steps);
+  return names;
+}
+
+/** Operations and bytes of one run. Loops of unknown length count once. */
+export function programCost(program: Program): CostAnalysis {
+  let flops = 0;
+  let transcendentals = 0;
+  let bytesAccessed = 0;
+  const walk = (steps: readonly Step[], times: number): void => {
+    for (const s of steps) {
+      if (s.kind === "launch") {
+        flops += times * s.kernel.flops;
+        if (s.kernel.kind === "nest") transcendentals += times * s.kernel.transcendentals;
+        for (const v of s.args) if (v.steps.length === 0) bytesAccessed += times * v.buffer.bytes;
+      } else if (s.kind === "copy") bytesAccessed += 2 * times * s.bytes;
+      else if (s.kind === "branch") s.branches.forEach((b) => walk(b, times));
+      else {
+        const n = times * (s.trips ?? 1);
+        walk(s.condition, n);
+        walk(s.body, n);
+      }
+    }
+  };
+  walk(program.steps, 1);
+  return { flops: Math.round(flops), bytesAccessed, transcendentals, temporaryBytes: program.arenaBytes };
+}
+
+/** A listing for people: arguments, kernels with their loops and pointers, results. */
+export function programText(program: Program): string {
+  const lines: string[] = [`program ${program.name}`];
+  program.arguments.forEach((a, i) => lines.push(`  argument ${i}: ${dtypeName(a.dtype)}[${a.shape.join(",")}]`));
+  const walk = (steps: readonly Step[], indent: string): void => {
+    for (const s of steps) {
+      switch (s.kind) {
+        case "launch":
+          lines.push(`${indent}${s.kernel.name} ${loopsOf(s.kernel)}(${s.args.map(place).join(", ")})`);
+          break;
+        case "copy":
+          lines.push(`${indent}copy ${s.bytes} bytes (${place(s.from)} -> ${place(s.to)})`);
+          break;
+        case "branch":
+          s.branches.forEach((b, i) => {
+            lines.push(`${indent}branch ${i} of ${place(s.index)}:`);
+            walk(b, `${indent}  `);
+          });
+          break;
+        case "loop":
+          lines.push(s.trips === null ? `${indent}while ${place(s.predicate!)}:` : `${indent}loop ${s.trips}:`);
+          walk(s.condition, `${indent}  `);
+          walk(s.body, `${indent}  `);
+      }
+    }
+  };
+  walk(program.steps, "  ");
+  program.sources.forEach((s, i) => lines.push(`  result ${i}: ${dtypeName(program.results[i].dtype)}[${program.results[i].shape.join(",")}] = ${s.kind} ${s.position}`));
+  return lines.join("\n");
+}
+
+function loopsOf(kernel: Kernel): string {
+  if (kernel.kind !== "nest") return "";
+  const extents = (axes: readonly { readonly extent: number }[]): string => axes.map((a) => a.extent).join("x");
+  const inner = kernel.stages.map((s) => extents(s.axes)).filter((s) => s !== "");
+  return `[${extents(kernel.outer)}${inner.length > 0 ? ` | ${inner.join(" ; ")}` : ""}] `;
+}
+
+function place(v: View): string {
+  const name = v.buffer.kind === "temporary" ? `t${v.buffer.id}` : `${v.buffer.kind} ${v.buffer.position}`;
+  return `${name}${v.offset === 0 ? "" : `+${v.offset}`}${v.steps.length > 0 ? "[step]" : ""}`;
+}

@@ -1,0 +1,34 @@
+import { expect, test } from "vitest";
+import goldens from "../../testing/goldens/core.json" with { type: "json" };
+import { asArray, type DType, promote, promoteTypes, resultType, type WeakDType } from "./index.ts";
+
+function parse(name: string): WeakDType {
+  const weakType = name.startsWith("weak ");
+  return { dtype: name.replace("weak ", "") as DType, weakType };
+}
+
+test("promotion follows JAX's lattice, weak types included", () => {
+  for (const [pair, expected] of Object.entries(goldens.promotion)) {
+    const [, a, b] = /^((?:weak )?\w+) ((?:weak )?\w+)$/.exec(pair)!;
+    const { dtype, weakType } = promote([parse(a), parse(b)]);
+    expect([dtype, weakType], pair).toEqual(expected);
+  }
+});
+
+test("64-bit results come from 64-bit inputs only", () => {
+  expect(promoteTypes("uint32", "int32")).toBe("int32");
+  expect(promoteTypes("int64", "uint32")).toBe("int64");
+  expect(promoteTypes("float64", "float32")).toBe("float64");
+  expect(promoteTypes("float64", "complex64")).toBe("complex128");
+  expect(promote([{ dtype: "uint64", weakType: false }, { dtype: "int64", weakType: false }])).toEqual({ dtype: "float32", weakType: true });
+});
+
+test("a JavaScript number adopts an integer dtype when it is integral, else the result is float32", () => {
+  const ints = asArray(new Int8Array(2));
+  expect(resultType(ints, 2)).toEqual({ dtype: "int8", weakType: false });
+  expect(resultType(ints, 2.5)).toEqual({ dtype: "float32", weakType: true });
+  expect(resultType(asArray(new Float64Array(2)), 2.5)).toEqual({ dtype: "float64", weakType: false });
+  expect(resultType(asArray([true]), 2)).toEqual({ dtype: "float32", weakType: true });
+  expect(resultType(3)).toEqual({ dtype: "float32", weakType: true });
+  expect(resultType(3n, ints)).toEqual({ dtype: "int8", weakType: false });
+});

@@ -1,0 +1,36 @@
+import { expect, test } from "vitest";
+import { DeviceQueue } from "./index.ts";
+
+const later = <T>(value: T): Promise<T> => new Promise((resolve) => setTimeout(() => resolve(value), 1));
+
+test("an empty queue runs a synchronous task at once", () => {
+  const queue = new DeviceQueue();
+  expect(queue.submit(() => 3)).toBe(3);
+  expect(queue.isIdle).toBe(true);
+});
+
+test("tasks keep their order behind an asynchronous one", async () => {
+  const queue = new DeviceQueue();
+  const order: number[] = [];
+  queue.submit(async () => {
+    await later(null);
+    order.push(1);
+  });
+  const second = queue.submit(() => order.push(2));
+  expect(second).toBeInstanceOf(Promise);
+  queue.submit(() => order.push(3));
+  await queue.idle();
+  expect(order).toEqual([1, 2, 3]);
+  expect(queue.isIdle).toBe(true);
+});
+
+test("a failure reaches its reader and does not stop the queue", async () => {
+  const queue = new DeviceQueue();
+  const failing = queue.submit(async () => {
+    await later(null);
+    throw new Error("lost");
+  });
+  const after = queue.submit(() => "ran");
+  await expect(failing).rejects.toThrow("lost");
+  expect(await after).toBe("ran");
+});

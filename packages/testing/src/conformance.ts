@@ -1,0 +1,1 @@
+export { backendConformance, type ConformanceOptions } from "./conformance/suite.ts";

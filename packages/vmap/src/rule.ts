@@ -1,0 +1,57 @@
+import type { Jaxpr, NDArray, Params, Primitive } from "@traceform/core";
+
+/** The axis of an array along which the batch runs; `null` for an array that is the same for all of it. */
+export type BatchDim = number | null;
+
+export interface BatchContext {
+  /** The primitive being batched, so that one rule can serve many. */
+  readonly primitive: Primitive<never>;
+  readonly axisSize: number;
+  /** The name that collectives know the axis by. */
+  readonly axisName: string | null;
+  /** A jaxpr batched along leading axes: see `batch.ts`. Memoised. */
+  batchJaxpr(jaxpr: Jaxpr, batched: readonly boolean[], instantiate?: boolean | readonly boolean[]): BatchedJaxpr;
+  /** Runs a function of arrays whose operands are batched along leading axes where `batched` says so. */
+  batched(fn: (...args: NDArray[]) => readonly NDArray[], args: readonly NDArray[], batched: readonly boolean[]): [outs: NDArray[], dims: BatchDim[]];
+}
+
+export interface BatchedJaxpr {
+  /** (consts, operands) -> results; what is batched has a leading axis. */
+  readonly jaxpr: Jaxpr;
+  /** Arrays that custom rules close over; operands of whoever holds the jaxpr. */
+  readonly consts: readonly NDArray[];
+  readonly batchedOut: readonly boolean[];
+}
+
+/** Operands with the places of their batch axes, and parameters, in; results with the places of theirs out. */
+export type BatchRule<P = Params> = (
+  args: readonly NDArray[],
+  dims: readonly BatchDim[],
+  params: P,
+  context: BatchContext,
+) => readonly [outs: readonly NDArray[], dims: readonly BatchDim[]];
+
+/** A rule with the primitive it belongs to. */
+export type BatchEntry = readonly [primitive: Primitive<never>, rule: BatchRule<never>];
+
+export function entry<P>(primitive: Primitive<P>, rule: BatchRule<P>): BatchEntry {
+  return [primitive as unknown as Primitive<never>, rule as BatchRule<never>];
+}
+
+/** A table that is put together when it is first read, so that importing the package does no work. */
+export class BatchTable {
+  readonly #families: () => readonly (readonly BatchEntry[])[];
+  #rules: Map<Primitive<never>, BatchRule<never>> | null = null;
+  constructor(families: () => readonly (readonly BatchEntry[])[]) {
+    this.#families = families;
+  }
+  get(primitive: Primitive<never>): BatchRule<never> | undefined {
+    this.#rules ??= new Map(this.#families().flat());
+    return this.#rules.get(primitive);
+  }
+  /** The primitives that have a rule. */
+  primitives(): Primitive<never>[] {
+    this.#rules ??= new Map(this.#families().flat());
+    return [...this.#rules.keys()];
+  }
+}

@@ -1,0 +1,22 @@
+import { BatchTable } from "../rule.ts";
+import { collectiveRules } from "./collectives.ts";
+import { controlRules } from "./control.ts";
+import { customRules } from "./custom.ts";
+import { dotRules } from "./dot.ts";
+import { elementwiseRules } from "./elementwise.ts";
+import { indexingRules } from "./indexing.ts";
+import { reduceRules } from "./reduce.ts";
+import { shapeRules } from "./shape.ts";
+import { windowRules } from "./window.ts";
+
+export const batchRules: BatchTable = /* @__PURE__ */ new BatchTable(() => [
+  elementwiseRules(),
+  shapeRules(),
+  reduceRules(),
+  dotRules(),
+  indexingRules(),
+  windowRules(),
+  collectiveRules(),
+  controlRules(),
+  customRules(),
+]);
