@@ -3,6 +3,12 @@ import { BackendError } from "./errors.ts";
 
 let chosen: Backend | null = null;
 let chosenDevice: Device | null = null;
+let provided: (() => Backend) | null = null;
+
+/** Names the backend to start when an operation needs one and none was chosen. The umbrella package does so. */
+export function provideBackend(factory: () => Backend): void {
+  provided = factory;
+}
 
 /** Makes `backend` the one on which eager operations and `jit` run; `null` takes it away. Returns the backend. */
 export function setDefaultBackend<B extends Backend | null>(backend: B): B {
@@ -13,6 +19,7 @@ export function setDefaultBackend<B extends Backend | null>(backend: B): B {
 
 /** @throws {BackendError} when no backend was chosen */
 export function defaultBackend(): Backend {
+  if (chosen === null && provided !== null) chosen = provided();
   if (chosen === null) {
     throw new BackendError("defaultBackend", {
       message: "no backend was chosen, so there is nothing to run on",
@@ -23,7 +30,7 @@ export function defaultBackend(): Backend {
 }
 
 export function hasDefaultBackend(): boolean {
-  return chosen !== null;
+  return chosen !== null || provided !== null;
 }
 
 /** The device on which new arrays are made. */

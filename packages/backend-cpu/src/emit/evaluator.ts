@@ -6,8 +6,10 @@ import type { Opcode } from "../wasm/opcodes.ts";
 import type { Helpers } from "./helpers.ts";
 import { isComparison, isWide, scalarOpcode, vectorComparison, vectorOpcode, vectorShape, wasmType } from "./scalar-ops.ts";
 
-/** Lanes of a vector loop. 64-bit values take two registers. */
+/** Lanes of a register of 32-bit values; 64-bit values take two registers for them. */
 export const lanes = 4;
+/** The most groups of lanes that one iteration takes. */
+const mostGroups = 4;
 
 export const scalarLoads: Readonly<Record<Storage, Opcode>> = {
   bool: "i32.load8_u", i8: "i32.load8_s", u8: "i32.load8_u", i16: "i32.load16_s", u16: "i32.load16_u",
@@ -49,6 +51,8 @@ export class Evaluator {
   #uses = new Map<Ex, number>();
   /** The axis that is the lanes at the moment. */
   vectorAxis: Axis | null = null;
+  /** Groups of lanes in one iteration: independent chains hide the latency of the instructions. */
+  groups = 1;
   /** Nodes that are lanes for another reason: accumulators of a vector loop. */
   readonly #lanesOf = new Set<Ex>();
   readonly #trail: (() => void)[] = [];
@@ -118,11 +122,15 @@ export class Evaluator {
   hold(x: Ex, spread: boolean): void {
     if (x.op === "const") return;
     if (this.varies(x)) {
-      for (let h = 0; h < (isWide(x.type) ? 2 : 1); h++) this.#holdVector(x, h);
+      for (let r = 0; r < this.registers(x.type); r++) this.#holdVector(x, r);
       return;
     }
     this.#holdScalar(x);
     if (spread) this.#holdSpread(x);
+  }
+  /** How many registers a value on lanes takes at the moment. */
+  registers(type: ScalarType): number {
+    return isWide(type) ? 2 * this.groups : this.groups;
   }
   #entry(x: Ex): Held {
     let held = this.#held.get(x);
@@ -154,16 +162,16 @@ export class Evaluator {
     this.#spread(x.type);
     const local = this.#own("v128");
     this.code.set(local);
-    held.vector = [local, local];
+    held.vector = new Array<number>(2 * mostGroups).fill(local);
   }
-  #holdVector(x: Ex, half: number): number {
+  #holdVector(x: Ex, r: number): number {
     const held = this.#entry(x);
-    if (held.vector[half] === undefined) {
-      this.#computeVector(x, half);
-      held.vector[half] = this.#own("v128");
-      this.code.set(held.vector[half]);
+    if (held.vector[r] === undefined) {
+      this.#computeVector(x, r);
+      held.vector[r] = this.#own("v128");
+      this.code.set(held.vector[r]);
     }
-    return held.vector[half];
+    return held.vector[r];
   }
 
   /** Pushes a scalar. */
@@ -390,18 +398,18 @@ export class Evaluator {
     this.code.op(`${vectorShape[type]}.splat`);
   }
 
-  /** Pushes half `half` of a vector. */
-  vector(x: Ex, half: number): void {
+  /** Pushes register `r` of a vector. */
+  vector(x: Ex, r: number): void {
     const { code } = this;
     const held = this.#held.get(x);
-    if (held !== undefined && held.vector[half] !== undefined) return code.get(held.vector[half]);
+    if (held !== undefined && held.vector[r] !== undefined) return code.get(held.vector[r]);
     if (!this.varies(x)) {
       if (x.op === "const") return this.#vectorConstant(x);
       this.scalar(x);
       return this.#spread(x.type);
     }
-    if ((this.#uses.get(x) ?? 0) > 1) return code.get(this.#holdVector(x, half));
-    this.#computeVector(x, half);
+    if ((this.#uses.get(x) ?? 0) > 1) return code.get(this.#holdVector(x, r));
+    this.#computeVector(x, r);
   }
 
   #vectorConstant(x: Ex): void {
@@ -415,68 +423,68 @@ export class Evaluator {
     this.code.v128(new Uint8Array(view.buffer));
   }
 
-  #computeVector(x: Ex, half: number): void {
+  #computeVector(x: Ex, r: number): void {
     const { code } = this;
     switch (x.op) {
       case "axis":
-        return this.#laneNumbers(x);
+        return this.#laneNumbers(x, r);
       case "index":
-        return this.#vectorIndex(x.index!);
+        return this.#vectorIndex(x.index!, r);
       case "load":
-        return this.#vectorLoad(x, half);
+        return this.#vectorLoad(x, r);
       case "select":
-        return this.#vectorSelect(x, half);
+        return this.#vectorSelect(x, r);
       case "fma":
         if (!this.#helpers.relaxed) {
-          this.vector(x.args[0], half);
-          this.vector(x.args[1], half);
+          this.vector(x.args[0], r);
+          this.vector(x.args[1], r);
           code.op(`${vectorShape[x.type] as "f32x4"}.mul`);
-          this.vector(x.args[2], half);
+          this.vector(x.args[2], r);
           return code.op(`${vectorShape[x.type] as "f32x4"}.add`);
         }
-        for (const a of x.args) this.vector(a, half);
+        for (const a of x.args) this.vector(a, r);
         return code.op(`${vectorShape[x.type] as "f32x4"}.relaxed_madd`);
       case "copysign":
-        this.vector(x.args[0], half);
-        this.vector(x.args[1], half);
+        this.vector(x.args[0], r);
+        this.vector(x.args[1], r);
         this.#magnitudeMask(x.type);
         return code.op("v128.bitselect");
       case "shl":
       case "shr_s":
       case "shr_u":
-        if (this.varies(x.args[1])) return this.#byLane(x, half);
-        this.vector(x.args[0], half);
+        if (this.varies(x.args[1])) return this.#byLane(x, r);
+        this.vector(x.args[0], r);
         this.scalar(x.args[1]);
         if (x.type === "i64") code.op("i32.wrap_i64");
         return code.op(`${vectorShape[x.type] as "i32x4"}.${x.op}`);
       case "bitcast":
-        return this.vector(x.args[0], half);
+        return this.vector(x.args[0], r);
       case "from_bool":
-        return this.#fromMask(x, half);
+        return this.#fromMask(x, r);
     }
-    if (isComparison(x.op)) return this.#vectorCompare(x);
-    if (this.#vectorConvert(x, half)) return;
+    if (isComparison(x.op)) return this.#vectorCompare(x, r);
+    if (this.#vectorConvert(x, r)) return;
     const opcode = vectorOpcode(x);
-    if (opcode === undefined) return this.#byLane(x, half);
-    for (const a of x.args) this.vector(a, half);
+    if (opcode === undefined) return this.#byLane(x, r);
+    for (const a of x.args) this.vector(a, r);
     code.op(opcode);
   }
 
-  #laneNumbers(x: Ex): void {
+  #laneNumbers(x: Ex, r: number): void {
     this.code.get(this.#axes.get(x.axis!)!);
     this.code.op("i32x4.splat");
-    this.code.v128([0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0]);
+    this.code.v128(Array.from({ length: 16 }, (_, i) => (i % 4 === 0 ? r * lanes + i / 4 : 0)));
     this.code.op("i32x4.add");
   }
 
-  #vectorIndex(index: Index): void {
+  #vectorIndex(index: Index, r: number): void {
     const { code } = this;
     const fixed = index.terms.filter((t) => !this.varies(t.atom));
     this.#pushTerms(fixed, 1, index.c);
     code.op("i32x4.splat");
     for (const t of index.terms) {
       if (!this.varies(t.atom)) continue;
-      this.vector(t.atom, 0);
+      this.vector(t.atom, r);
       if (t.coef !== 1) {
         code.i32(t.coef);
         code.op("i32x4.splat");
@@ -491,52 +499,52 @@ export class Evaluator {
     this.code.v128(Array.from({ length: 16 }, (_, i) => bytes[i % bytes.length]));
   }
 
-  /** A mask of four lanes as masks of two wide lanes. */
-  #mask(x: Ex, wide: boolean, half: number): void {
-    this.vector(x, 0);
-    if (wide) this.code.op(half === 0 ? "i64x2.extend_low_i32x4_s" : "i64x2.extend_high_i32x4_s");
+  /** A mask for register `r`: of four lanes, or the half of one for two wide lanes. */
+  #mask(x: Ex, wide: boolean, r: number): void {
+    this.vector(x, wide ? r >> 1 : r);
+    if (wide) this.code.op((r & 1) === 0 ? "i64x2.extend_low_i32x4_s" : "i64x2.extend_high_i32x4_s");
   }
-  #vectorSelect(x: Ex, half: number): void {
+  #vectorSelect(x: Ex, r: number): void {
     const [c, a, b] = x.args;
-    this.vector(a, half);
-    this.vector(b, half);
-    this.#mask(c, isWide(x.type), half);
+    this.vector(a, r);
+    this.vector(b, r);
+    this.#mask(c, isWide(x.type), r);
     this.code.op("v128.bitselect");
   }
-  #fromMask(x: Ex, half: number): void {
+  #fromMask(x: Ex, r: number): void {
     const wide = isWide(x.type);
-    this.#mask(x.args[0], wide, half);
+    this.#mask(x.args[0], wide, r);
     this.code.v128(Array.from({ length: 16 }, (_, i) => (i % (wide ? 8 : 4) === 0 ? 1 : 0)));
     this.code.op("v128.and");
   }
 
-  #vectorCompare(x: Ex): void {
+  #vectorCompare(x: Ex, r: number): void {
     const opcode = vectorComparison(x);
-    if (opcode === undefined) return this.#byLane(x, 0);
+    if (opcode === undefined) return this.#byLane(x, r);
     const wide = isWide(x.args[0].type);
     for (let h = 0; h < (wide ? 2 : 1); h++) {
-      for (const a of x.args) this.vector(a, h);
+      for (const a of x.args) this.vector(a, wide ? 2 * r + h : r);
       this.code.op(opcode);
     }
     if (wide) this.code.shuffle(evenWords);
   }
 
   /** Conversions between lanes of 32 and 64 bits, and within them. */
-  #vectorConvert(x: Ex, half: number): boolean {
+  #vectorConvert(x: Ex, r: number): boolean {
     const { code } = this;
     const [a] = x.args;
     const from = a?.type;
     const high = (): void => {
-      if (half === 0) return this.vector(a, 0);
+      if ((r & 1) === 0) return this.vector(a, r >> 1);
       // A shuffle takes two operands.
-      const local = this.#heldVector(a, 0);
+      const local = this.#heldVector(a, r >> 1);
       code.get(local);
       code.get(local);
       code.shuffle(upperHalf);
     };
     const joined = (opcode: Opcode): void => {
       for (let h = 0; h < 2; h++) {
-        this.vector(a, h);
+        this.vector(a, 2 * r + h);
         code.op(opcode);
       }
       code.shuffle(lowHalves);
@@ -550,20 +558,20 @@ export class Evaluator {
         joined("f32x4.demote_f64x2_zero");
         return true;
       case "wrap":
-        this.vector(a, 0);
-        this.vector(a, 1);
+        this.vector(a, 2 * r);
+        this.vector(a, 2 * r + 1);
         code.shuffle(evenWords);
         return true;
       case "extend_s":
       case "extend_u":
-        this.vector(a, 0);
-        code.op(`i64x2.extend_${half === 0 ? "low" : "high"}_i32x4_${x.op.slice(-1) as "s"}`);
+        this.vector(a, r >> 1);
+        code.op(`i64x2.extend_${(r & 1) === 0 ? "low" : "high"}_i32x4_${x.op.slice(-1) as "s"}`);
         return true;
       case "from_s":
       case "from_u":
         if (from !== "i32") return false;
         if (x.type === "f32") {
-          this.vector(a, 0);
+          this.vector(a, r);
           code.op(`f32x4.convert_i32x4_${x.op.slice(-1) as "s"}`);
         } else {
           high();
@@ -574,7 +582,7 @@ export class Evaluator {
       case "trunc_u":
         if (x.type !== "i32") return false;
         if (from === "f32") {
-          this.vector(a, 0);
+          this.vector(a, r);
           code.op(`i32x4.trunc_sat_f32x4_${x.op.slice(-1) as "s"}`);
         } else joined(`i32x4.trunc_sat_f64x2_${x.op.slice(-1) as "s"}_zero`);
         return true;
@@ -588,30 +596,36 @@ export class Evaluator {
     if (!this.varies(x)) return this.scalar(x);
     const { code } = this;
     const wide = isWide(x.type);
-    code.get(this.#heldVector(x, wide ? lane >> 1 : 0));
-    code.lane(`${vectorShape[x.type]}.extract_lane`, wide ? lane & 1 : lane);
+    code.get(this.#heldVector(x, wide ? lane >> 1 : lane >> 2));
+    code.lane(`${vectorShape[x.type]}.extract_lane`, wide ? lane & 1 : lane & 3);
     if (x.type === "bool") {
       code.i32(1);
       code.op("i32.and");
     }
   }
-  #heldVector(x: Ex, half: number): number {
+  #heldVector(x: Ex, r: number): number {
     const held = this.#held.get(x);
-    return held?.vector[half] ?? this.#holdVector(x, half);
+    return held?.vector[r] ?? this.#holdVector(x, r);
+  }
+
+  /** Holds the registers of one group of lanes. */
+  #holdGroup(x: Ex, group: number): void {
+    if (!isWide(x.type)) this.#heldVector(x, group);
+    else for (let h = 0; h < 2; h++) this.#heldVector(x, 2 * group + h);
   }
 
   /** An operation without a vector instruction: lane by lane. */
-  #byLane(x: Ex, half: number): void {
+  #byLane(x: Ex, r: number): void {
     const { code } = this;
     const wide = isWide(x.type);
     const shape = vectorShape[x.type];
     // Operands first, since holding them emits code.
     for (const a of x.args) {
-      if (this.varies(a)) for (let h = 0; h < (isWide(a.type) ? 2 : 1); h++) this.#heldVector(a, h);
+      if (this.varies(a)) this.#holdGroup(a, wide ? r >> 1 : r);
       else if (a.op !== "const") this.#holdScalar(a);
     }
     code.v128(new Uint8Array(16));
-    const first = wide ? half * 2 : 0;
+    const first = wide ? r * 2 : r * 4;
     for (let i = 0; i < (wide ? 2 : 4); i++) {
       if (x.op === "idiv" || x.op === "imod") this.#divideLane(x, first + i);
       else {
@@ -685,26 +699,26 @@ export class Evaluator {
     return strideAlong(index, this.vectorAxis);
   }
 
-  #vectorLoad(x: Ex, half: number): void {
+  #vectorLoad(x: Ex, r: number): void {
     const { code } = this;
     const guard = x.args[0] ?? null;
     const stride = this.#laneStride(x.index!, guard);
-    if (stride !== 1) return this.#gatherLanes(x, half);
+    if (stride !== 1) return this.#gatherLanes(x, r);
     this.#guardedAddress(x);
     switch (x.storage!) {
       case "f32":
       case "i32":
-        return code.memory("v128.load");
+        return code.memory("v128.load", r * 16);
       case "f64":
       case "i64":
-        return code.memory("v128.load", half * 16);
+        return code.memory("v128.load", r * 16);
       case "u16":
-        return code.memory("v128.load16x4_u");
+        return code.memory("v128.load16x4_u", r * 8);
       case "i16":
-        return code.memory("v128.load16x4_s");
+        return code.memory("v128.load16x4_s", r * 8);
       default: {
         const signed = x.storage === "i8";
-        code.memory("v128.load32_zero");
+        code.memory("v128.load32_zero", r * 4);
         code.op(signed ? "i16x8.extend_low_i8x16_s" : "i16x8.extend_low_i8x16_u");
         code.op(signed ? "i32x4.extend_low_i16x8_s" : "i32x4.extend_low_i16x8_u");
         if (x.storage === "bool") code.op("i32x4.neg");
@@ -712,17 +726,17 @@ export class Evaluator {
     }
   }
 
-  #gatherLanes(x: Ex, half: number): void {
+  #gatherLanes(x: Ex, r: number): void {
     const { code } = this;
     const wide = isWide(x.type);
     const bytes = storageBytes[x.storage!];
     const guard = x.args[0] ?? null;
-    for (const t of x.index!.terms) if (t.atom.axis !== this.vectorAxis && this.varies(t.atom)) this.#heldVector(t.atom, 0);
-    if (guard !== null && this.varies(guard)) this.#heldVector(guard, 0);
+    for (const t of x.index!.terms) if (t.atom.axis !== this.vectorAxis && this.varies(t.atom)) this.#heldVector(t.atom, wide ? r >> 1 : r);
+    if (guard !== null && this.varies(guard)) this.#heldVector(guard, wide ? r >> 1 : r);
     code.v128(new Uint8Array(16));
     const held = code.local("v128");
     code.set(held);
-    const first = wide ? half * 2 : 0;
+    const first = wide ? r * 2 : r * 4;
     for (let i = 0; i < (wide ? 2 : 4); i++) {
       const simple = bytes >= 4;
       if (!simple) code.get(held);
@@ -751,45 +765,18 @@ export class Evaluator {
   storeVector(s: StoreTarget): void {
     const { code } = this;
     const stride = this.#laneStride(s.index, s.guard);
-    const wide = isWide(s.value.type);
-    for (let h = 0; h < (wide ? 2 : 1); h++) if (this.varies(s.value)) this.#heldVector(s.value, h);
+    // All registers first: the stores of neighbours then stand side by side, and may overwrite what was read.
+    if (this.varies(s.value)) for (let r = 0; r < this.registers(s.value.type); r++) this.#heldVector(s.value, r);
     if (stride !== 1) return this.#scatterLanes(s);
     const write = (): void => {
-      const address = (): void => this.#address(s);
-      switch (s.storage) {
-        case "f32":
-        case "i32":
-          address();
-          this.vector(s.value, 0);
-          return code.memory("v128.store");
-        case "f64":
-        case "i64":
-          for (let h = 0; h < 2; h++) {
-            address();
-            this.vector(s.value, h);
-            code.memory("v128.store", h * 16);
-          }
-          return;
-        default: {
-          const bytes = storageBytes[s.storage];
-          const v = code.local("v128");
-          this.vector(s.value, 0);
-          code.v128(Array.from({ length: 16 }, (_, i) => (i % 4 < bytes ? (s.storage === "bool" ? (i % 4 === 0 ? 1 : 0) : 255) : 0)));
-          code.op("v128.and");
-          code.set(v);
-          address();
-          code.get(v);
-          code.get(v);
-          code.op("i16x8.narrow_i32x4_u");
-          if (bytes === 1) {
-            code.set(v);
-            code.get(v);
-            code.get(v);
-            code.op("i8x16.narrow_i16x8_u");
-          }
-          code.memoryLane(bytes === 1 ? "v128.store32_lane" : "v128.store64_lane", 0);
-          code.release("v128", v);
+      for (let r = 0; r < this.registers(s.value.type); r++) {
+        if (storageBytes[s.storage] < 4) {
+          this.#storeNarrow(s, r);
+          continue;
         }
+        this.#address(s);
+        this.vector(s.value, r);
+        code.memory("v128.store", r * 16);
       }
     };
     if (s.guard === null) return write();
@@ -797,13 +784,36 @@ export class Evaluator {
     this.#when(write);
   }
 
+  /** Stores four values of one or two bytes. */
+  #storeNarrow(s: StoreTarget, r: number): void {
+    const { code } = this;
+    const bytes = storageBytes[s.storage];
+    const v = code.local("v128");
+    this.vector(s.value, r);
+    code.v128(Array.from({ length: 16 }, (_, i) => (i % 4 < bytes ? (s.storage === "bool" ? (i % 4 === 0 ? 1 : 0) : 255) : 0)));
+    code.op("v128.and");
+    code.set(v);
+    this.#address(s);
+    code.get(v);
+    code.get(v);
+    code.op("i16x8.narrow_i32x4_u");
+    if (bytes === 1) {
+      code.set(v);
+      code.get(v);
+      code.get(v);
+      code.op("i8x16.narrow_i16x8_u");
+    }
+    code.memoryLane(bytes === 1 ? "v128.store32_lane" : "v128.store64_lane", 0, r * 4 * bytes);
+    code.release("v128", v);
+  }
+
   #scatterLanes(s: StoreTarget): void {
     const { code } = this;
     const bytes = storageBytes[s.storage];
-    for (const t of s.index.terms) if (t.atom.axis !== this.vectorAxis && this.varies(t.atom)) this.#heldVector(t.atom, 0);
-    if (s.guard !== null && this.varies(s.guard)) this.#heldVector(s.guard, 0);
+    for (const t of s.index.terms) if (t.atom.axis !== this.vectorAxis && this.varies(t.atom)) for (let g = 0; g < this.groups; g++) this.#heldVector(t.atom, g);
+    if (s.guard !== null && this.varies(s.guard)) for (let g = 0; g < this.groups; g++) this.#heldVector(s.guard, g);
     if (!this.varies(s.value) && s.value.op !== "const") this.#holdScalar(s.value);
-    for (let i = 0; i < lanes; i++) {
+    for (let i = 0; i < lanes * this.groups; i++) {
       const write = (): void => {
         code.get(this.#pointer(s.slot));
         this.#laneIndex(s.index, i, bytes);

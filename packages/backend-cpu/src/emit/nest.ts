@@ -33,6 +33,19 @@ interface Held {
   readonly spread: boolean;
 }
 
+/** As many groups as keep the values of an iteration in registers, of which there are fifteen. */
+function groupsFor(nest: Nest): number {
+  let size = 0;
+  let wide = false;
+  for (const s of nest.stages) {
+    const nodes = [...reachable([...stageRoots(s), ...s.reductions.flatMap((r) => r.combined)])];
+    size = Math.max(size, nodes.filter((x) => x.op !== "const" && x.op !== "axis").length);
+    wide ||= nodes.some((x) => isWide(x.type));
+  }
+  const groups = size <= 14 ? 4 : size <= 40 ? 2 : 1;
+  return wide ? Math.ceil(groups / 2) : groups;
+}
+
 class NestEmitter {
   readonly #nest: Nest;
   readonly #code: Code;
@@ -42,6 +55,8 @@ class NestEmitter {
   readonly #results = new Set<Ex>();
   readonly #running = new Set<Ex>();
   readonly #plan: ReturnType<typeof planVectors>;
+  /** How many groups of lanes an iteration of a vector loop takes. */
+  readonly #groups: number;
   /** Per stage, the nodes below its roots and the nodes to hold, by depth. */
   readonly #stageNodes = new Map<Stage, Set<Ex>>();
 
@@ -50,6 +65,7 @@ class NestEmitter {
     this.#code = code;
     this.#ev = new Evaluator(code, helpers, (s) => s + 2);
     this.#plan = planVectors(nest, lanes);
+    this.#groups = groupsFor(nest);
     for (const s of nest.stages) for (const r of s.reductions) for (const x of r.results) {
       this.#results.add(x);
       if (s.scan) this.#running.add(x);
@@ -189,7 +205,12 @@ class NestEmitter {
     code.set(i);
     if (vector) {
       this.#ev.vectorAxis = axis;
-      this.#steps(i, lanes, limit, body);
+      if (this.#groups > 1 && axis.extent >= lanes * this.#groups) {
+        this.#ev.groups = this.#groups;
+        this.#steps(i, lanes * this.#groups, limit, body);
+        this.#ev.groups = 1;
+      }
+      if (chunked || axis.extent % (lanes * this.#groups) >= lanes) this.#steps(i, lanes, limit, body);
       this.#ev.vectorAxis = null;
       if (!chunked && axis.extent % lanes === 0) return;
     }
@@ -242,7 +263,7 @@ class NestEmitter {
     const inner = this.#plan.inner[index];
     const folds = stage.reductions.map((r) => new Fold(r, this.#code, ev, outerVector));
     // The accumulators outlive what the stage holds; later stages refer to them.
-    for (const f of folds) f.start(inner !== null);
+    for (const f of folds) f.start(inner !== null, this.#groups);
     const leaf = (onLanes: boolean): void => {
       const m = ev.mark();
       ev.setUses(this.#uses(stage));
@@ -286,6 +307,7 @@ class Fold {
   readonly #ev: Evaluator;
   readonly #onLanes: boolean;
   #scalars: number[] = [];
+  #groups = 1;
   #vectors: number[][] = [];
   readonly #uses: Map<Ex, number>;
 
@@ -300,12 +322,14 @@ class Fold {
     for (const x of r.combined) this.#uses.set(x, (this.#uses.get(x) ?? 0) + 1);
   }
 
-  start(spread: boolean): void {
+  /** `spread`: the stage's own axis is the lanes, with `groups` of them. */
+  start(spread: boolean, groups: number): void {
+    this.#groups = groups;
     const code = this.#code;
     if (this.#onLanes || spread) {
       this.#vectors = this.#r.init.map((x) =>
-        Array.from({ length: isWide(x.type) ? 2 : 1 }, (_, h) => {
-          this.#ev.vector(x, h);
+        Array.from({ length: (isWide(x.type) ? 2 : 1) * (spread ? groups : this.#ev.groups) }, () => {
+          this.#ev.vector(x, 0);
           const local = code.local("v128");
           code.set(local);
           return local;
@@ -330,8 +354,8 @@ class Fold {
     const mark = ev.mark();
     if (onLanes) {
       const rights = values.map((x) =>
-        Array.from({ length: isWide(x.type) ? 2 : 1 }, (_, h) => {
-          ev.vector(x, h);
+        Array.from({ length: ev.registers(x.type) }, (_, r) => {
+          ev.vector(x, r);
           const local = code.local("v128");
           code.set(local);
           return local;
@@ -362,9 +386,9 @@ class Fold {
     ev.setUses(this.#uses);
     const order: number[] = [];
     for (const [i, x] of combined.entries()) {
-      for (let h = 0; h < this.#vectors[i].length; h++) {
-        ev.vector(x, h);
-        order.push(this.#vectors[i][h]);
+      for (let r = 0; r < ev.registers(x.type); r++) {
+        ev.vector(x, r);
+        order.push(this.#vectors[i][r]);
       }
     }
     for (const local of order.reverse()) this.#code.set(local);
@@ -388,6 +412,9 @@ class Fold {
   finish(spread: boolean): void {
     if (!spread || this.#onLanes) return;
     const code = this.#code;
+    for (let g = 1; g < this.#groups; g++) {
+      this.#combineVectors(this.#vectors.map((list, i) => (isWide(this.#r.init[i].type) ? [list[2 * g], list[2 * g + 1]] : [list[g]])));
+    }
     for (let lane = 0; lane < lanes; lane++) {
       const rights = this.#r.init.map((x, i) => {
         const wide = isWide(x.type);

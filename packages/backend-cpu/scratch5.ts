@@ -1,0 +1,16 @@
+import { check, host, lax } from "./scratch.ts";
+import { bind } from "@traceform/core";
+const L: any = lax; const F = "float32", I = "int32"; let tol = 2e-5;
+const C = (a: any, b: any) => lax.complex(a, b);
+const RI = (z: any) => [lax.real(z), lax.imag(z)];
+for (const p of ["neg","square","exp","expm1","log","log1p","sqrt","rsqrt","sinh","cosh","tanh","sin","cos","tan","asin","acos","atan","asinh","acosh","atanh","logistic","sign","abs","conj","isFinite"]) check(p, (a, b) => { const y = bind(L[p + "P"], [C(a, b)], p === "conj" ? { inputDtype: "complex64" } : {} as any)[0]; return p === "abs" || p === "isFinite" ? y : RI(y); }, [host([25], F), host([25], F)], tol);
+for (const p of ["add","sub","mul","div","pow"]) check(p, (a, b, c, d) => RI(bind(L[p + "P"], [C(a, b), C(c, d)], {} as any)[0]), [host([25], F), host([25], F), host([25], F), host([25], F)], 1e-4);
+for (const p of ["eq","ne"]) check(p, (a, b, c, d) => bind(L[p + "P"], [C(a, b), C(c, d)], {} as any)[0], [host([25], F), host([25], F), host([25], F), host([25], F)]);
+check("out", (a, b) => C(a, b), [host([25], F), host([25], F)]);
+check("dotc", (a, b, c, d) => RI(lax.dot(C(a, b), C(c, d))), [host([5, 6], F), host([5, 6], F), host([6, 4], F), host([6, 4], F)], 1e-4);
+check("sumc", (a, b) => { const z = C(a, b); return [...RI(lax.reduceSum(z, [1])), ...RI(lax.transpose(z, [1, 0])), ...RI(bind(L.reduceProdP, [z], { axes: [1] } as any)[0])]; }, [host([5, 6], F), host([5, 6], F)], 1e-4);
+check("scanc", (a, b) => { const [c, y] = L.scan((c: any, x: any) => [lax.mul(c, x), c], C(a, b), L.broadcast ? lax.reshape(C(lax.concatenate([a, b], 0), lax.concatenate([b, a], 0)), [2, 6]) : 0); return [...RI(c), ...RI(y)]; }, [host([6], F), host([6], F)], 1e-4);
+for (const dt of ["float16", "bfloat16"]) for (const p of ["add","mul","div","max","pow"]) check(p + dt, (a, b) => lax.convertElementType(bind(L[p + "P"], [lax.convertElementType(a, dt as any), lax.convertElementType(b, dt as any)], {} as any)[0], F), [host([25], F), host([25], F)], 1e-2);
+for (const dt of ["float16", "bfloat16"]) check("dot" + dt, (a, b) => lax.convertElementType(lax.dot(lax.convertElementType(a, dt as any), lax.convertElementType(b, dt as any)), F), [host([5, 5], F), host([5, 5], F)], 1e-2);
+for (const dt of ["float16", "bfloat16"]) check("cvt" + dt, (a) => lax.convertElementType(a, dt as any), [host([65], F)], 0);
+for (const dt of ["float16", "bfloat16"]) check("red" + dt, (a) => [lax.convertElementType(lax.reduceSum(lax.convertElementType(a, dt as any), [0]), F), lax.convertElementType(L.sort(lax.convertElementType(a, dt as any)), F)], [host([65], F)], 3e-2);

@@ -1,0 +1,50 @@
+import { isNDArray, setDefaultBackend, treeMap } from "@traceform/core";
+import { cpu } from "@traceform/backend-cpu";
+import "@traceform/numpy/methods";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { beforeAll, describe, expect, test } from "vitest";
+import { assertResults, commentExamples, type Example, importsFor, nameSources, readmeExamples } from "./docs.ts";
+import { root } from "./process.ts";
+
+/** Arrays become nested JavaScript arrays, so that a comment can state them. */
+async function plain(value: unknown): Promise<unknown> {
+  const x = await value;
+  if (typeof x !== "object" || x === null) return x;
+  return treeMap((leaf: unknown) => (isNDArray(leaf) ? leaf.jsSync() : leaf), x);
+}
+
+function close(actual: unknown, expected: unknown): boolean {
+  if (typeof actual === "number" && typeof expected === "number") {
+    return Object.is(actual, expected) || Math.abs(actual - expected) <= 2e-5 * Math.max(1, Math.abs(expected));
+  }
+  if (typeof actual !== "object" || actual === null || typeof expected !== "object" || expected === null) return Object.is(actual, expected);
+  const [a, b] = [actual, expected] as Record<string, unknown>[];
+  const keys = Object.keys(b);
+  return Object.keys(a).length === keys.length && keys.every((k) => close(a[k], b[k]));
+}
+
+async function check(value: unknown, expected: unknown): Promise<void> {
+  const actual = await plain(value);
+  if (!close(actual, expected)) expect(actual).toEqual(expected);
+}
+
+const modules: Record<string, string[]> = {};
+
+beforeAll(async () => {
+  setDefaultBackend(cpu());
+  (globalThis as { __check?: unknown }).__check = check;
+  mkdirSync(`${root}out/docs`, { recursive: true });
+  for (const m of nameSources) modules[m] = Object.keys((await import(`../packages/${m}/src/index.ts`)) as object);
+});
+
+function run(examples: readonly Example[]): void {
+  test.each(examples.map((e) => [e.place, e] as const))("%s", async (place, example) => {
+    const imports = example.pkg === null ? "" : importsFor(example, modules);
+    const file = `${root}out/docs/${place.replace(/[^\w]/g, "_")}.ts`;
+    writeFileSync(file, `${imports}\n${assertResults(example.code)}\nexport {};\n`);
+    await import(/* @vite-ignore */ file);
+  });
+}
+
+describe("examples of the documentation give what they say", () => run(readmeExamples()));
+describe("examples of doc comments give what they say", () => run(commentExamples()));
