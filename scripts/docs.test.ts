@@ -28,11 +28,20 @@ async function check(value: unknown, expected: unknown): Promise<void> {
   if (!close(actual, expected)) expect(actual).toEqual(expected);
 }
 
+async function throws(body: () => Promise<unknown>, name: string): Promise<void> {
+  const error: unknown = await body().then(
+    () => null,
+    (e: unknown) => e,
+  );
+  expect((error as Error | null)?.constructor.name).toBe(name);
+  expect((error as Error).message, "an error of ours says how to repair the call").toContain("fix:");
+}
+
 const modules: Record<string, string[]> = {};
 
 beforeAll(async () => {
   setDefaultBackend(cpu());
-  (globalThis as { __check?: unknown }).__check = check;
+  Object.assign(globalThis, { __check: check, __throws: throws });
   mkdirSync(`${root}out/docs`, { recursive: true });
   for (const m of nameSources) modules[m] = Object.keys((await import(`../packages/${m}/src/index.ts`)) as object);
 });

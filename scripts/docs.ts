@@ -58,11 +58,16 @@ export function importsFor({ code, pkg }: Example, modules: Readonly<Record<stri
   return [...lines].map(([m, names]) => `import { ${names.join(", ")} } from "@traceform/${m}";`).join("\n");
 }
 
-/** Replaces `expression; // => expected` by a check of the two. */
+/** Replaces `expression; // => expected` by a check of the two, and `expression; // throws Name` by one of the error. */
 export function assertResults(code: string): string {
   const lines = code.split("\n");
   const out: string[] = [];
   for (let i = 0; i < lines.length; i++) {
+    const failure = /^(\s*)(.*?);?\s*\/\/ throws (\w+)$/.exec(lines[i]);
+    if (failure !== null) {
+      out.push(`${failure[1]}await __throws(async () => (${failure[2]}), "${failure[3]}");`);
+      continue;
+    }
     const match = /^(\s*)(.*?);?\s*\/\/ => (.*)$/.exec(lines[i]);
     if (match === null) {
       out.push(lines[i]);
@@ -71,7 +76,9 @@ export function assertResults(code: string): string {
     // A long expectation goes on in the comment lines below.
     let expected = match[3];
     while (/^\s*\/\/ {4}/.test(lines[i + 1] ?? "")) expected += lines[++i].replace(/^\s*\/\/ {4}/, " ");
-    const [, indent, statement] = match;
+    const indent = match[1];
+    // The result of a long statement may stand on the line below it.
+    const statement = match[2] === "" ? (out.pop() ?? "").trim().replace(/;$/, "") : match[2];
     const declaration = /^(?:const|let) (\w+)/.exec(statement);
     if (declaration !== null) out.push(`${indent}${statement};`, `${indent}await __check(${declaration[1]}, (${expected}));`);
     else out.push(`${indent}await __check(${statement.replace(/^console\.log\((.*)\)$/, "$1")}, (${expected}));`);

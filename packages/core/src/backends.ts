@@ -14,6 +14,7 @@ export function provideBackend(factory: () => Backend): void {
 export function setDefaultBackend<B extends Backend | null>(backend: B): B {
   chosen = backend;
   chosenDevice = null;
+  if (backend === null) provided = null;
   return backend;
 }
 

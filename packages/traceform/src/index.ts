@@ -20,9 +20,25 @@ export {
   setDefaultBackend,
 } from "@traceform/core";
 export { cpu } from "@traceform/backend-cpu";
-export * from "@traceform/grad";
-export * from "@traceform/jit";
-export * from "@traceform/vmap";
+export {
+  checkpoint,
+  customJvp,
+  customVjp,
+  grad,
+  type GradOptions,
+  hessian,
+  jacfwd,
+  jacobian,
+  jacrev,
+  jvp,
+  linearize,
+  linearTranspose,
+  stopGradient,
+  valueAndGrad,
+  vjp,
+} from "@traceform/grad";
+export { evalShape, jit, type JitFunction, type JitOptions, makeJaxpr, ShapeDtypeStruct } from "@traceform/jit";
+export { vmap, type VmapOptions } from "@traceform/vmap";
 export * as lax from "@traceform/lax";
 export * as nn from "@traceform/nn";
 export * as numpy from "@traceform/numpy";

@@ -210,7 +210,7 @@ class NestEmitter {
         this.#steps(i, lanes * this.#groups, limit, body);
         this.#ev.groups = 1;
       }
-      if (chunked || axis.extent % (lanes * this.#groups) >= lanes) this.#steps(i, lanes, limit, body);
+      if (chunked || this.#groups === 1 || axis.extent < lanes * this.#groups || axis.extent % (lanes * this.#groups) >= lanes) this.#steps(i, lanes, limit, body);
       this.#ev.vectorAxis = null;
       if (!chunked && axis.extent % lanes === 0) return;
     }
