@@ -19,7 +19,7 @@ async function jaxjs(): Promise<() => Promise<unknown>> {
   const { jit, numpy: np } = await import("@jax-js/jax");
   await start();
   const [p, m, v] = mlpState(inputs);
-  const [x, y] = [inputs["x"], inputs["y"]].map((t) => np.array(t.data).reshape([...t.shape]));
+  const [x, y] = [inputs["x"], inputs["y"]].map((t) => np.array(t.data as Float32Array<ArrayBuffer>).reshape([...t.shape]));
   return async () => ((jit(mlpStep() as never) as never as ReturnType<typeof mlpStep>)(p, m, v, x, y)[3]).data();
 }
 

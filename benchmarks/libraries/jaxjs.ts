@@ -4,7 +4,7 @@ import type { Library, Setup } from "../library.ts";
 
 type Arr = np.Array;
 
-const put = ({ data, shape }: Tensor): Arr => np.array(data).reshape([...shape]);
+const put = ({ data, shape }: Tensor): Arr => np.array(data as Float32Array<ArrayBuffer>).reshape([...shape]);
 
 function jitted(f: (...xs: Arr[]) => Arr): Setup {
   return async (inputs) => {

@@ -71,7 +71,7 @@ const lstm: Setup = (inputs) => {
   const loss = (w: NDArray, b: NDArray, xs: NDArray): NDArray => {
     const zero = zeros([hidden]);
     const [, hs] = scan(
-      ([h, c]: [NDArray, NDArray], x: NDArray): [[NDArray, NDArray], NDArray] => {
+      ([h, c]: readonly [NDArray, NDArray], x: NDArray): [[NDArray, NDArray], NDArray] => {
         const gates = add(add(matmul(x, rows(w, 0)), matmul(h, rows(w, 1))), b);
         const [i, f, g, o] = split(gates, 4);
         const next = add(multiply(sigmoid(f), c), multiply(sigmoid(i), tanh(g)));

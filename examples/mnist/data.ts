@@ -32,7 +32,7 @@ function readIdx(name: string, limit?: number): { shape: number[]; data: Uint8Ar
   const count = Math.min(shape[0], limit ?? Infinity);
   const row = shape.slice(1).reduce((a, b) => a * b, 1);
   const start = 4 + 4 * rank;
-  return { shape: [count, ...shape.slice(1)], data: readFileSync(path).subarray(start, start + count * row) };
+  return { shape: [count, ...shape.slice(1)], data: new Uint8Array(readFileSync(path).subarray(start, start + count * row)) };
 }
 
 /** The training or test digits; the first `limit` of them when given. */

@@ -68,7 +68,7 @@ export async function train(model: Model, data: Dataset, test: Dataset, options:
   let state = optimizer.init(params);
   const losses: number[] = [];
   const accuracies: number[] = [];
-  let predictions = new Uint8Array(test.size);
+  let predictions: Uint8Array = new Uint8Array(test.size);
 
   for (let epoch = 1; epoch <= epochs; epoch++) {
     const begun = performance.now();

@@ -3,9 +3,10 @@ import {
 } from "@traceform/core";
 import { lowerProgram } from "@traceform/compiler";
 import { byteLengthOf, CpuBuffer } from "./buffer.ts";
-import { emitProgram } from "./emit/program.ts";
+import { emitProgram, usesContractions } from "./emit/program.ts";
 import { CpuExecutable } from "./executable.ts";
 import { relaxedSimdWorks } from "./features.ts";
+import { type GemmLibrary, gemmLibrary } from "./gemm.ts";
 import { Heap } from "./heap.ts";
 import { toDevice, toHost } from "./host.ts";
 
@@ -68,23 +69,37 @@ class CpuBackend implements Backend {
   readonly capabilities: Capabilities;
   readonly #heap: Heap;
   readonly #relaxed: boolean;
+  readonly #revectorize: boolean;
 
   constructor(options: CpuOptions) {
     const heap = new Heap(options.maxMemoryBytes ?? 2 ** 32);
     this.#heap = heap;
     this.#relaxed = (options.relaxedSimd ?? true) && relaxedSimdWorks();
+    this.#revectorize = options.revectorize ?? true;
     this.devices = Array.from({ length: options.devices ?? 1 }, (_, i) => new CpuDevice(i, this, heap));
     this.capabilities = { dtypes: standardDTypes, syncReads: true, collectives: false, maxBufferBytes: heap.limit };
   }
 
   compile(program: ClosedJaxpr, options: CompileOptions): Executable {
-    const lowered = lowerProgram(program, options.name ?? "program");
+    const { tile } = this.#gemm();
+    const lowered = lowerProgram(program, options.name ?? "program", { tile });
     const bytes = emitProgram(lowered, { shared: false, maximumPages: this.#heap.maximumPages, relaxed: this.#relaxed });
     const module = new WebAssembly.Module(bytes);
-    const instance = new WebAssembly.Instance(module, { e: { m: this.#heap.memory } });
+    const imports: Record<string, WebAssembly.ImportValue> = { m: this.#heap.memory };
+    if (usesContractions(lowered)) imports["block"] = this.#block();
+    const instance = new WebAssembly.Instance(module, { e: imports });
     const device = options.devices?.[0] ?? this.devices[0];
     const constants = program.consts.map((c) => this.#constant(c, device));
     return new CpuExecutable(lowered, this.#heap, device, instance.exports["run"] as (table: number, arena: number) => void, constants);
+  }
+
+  #library: GemmLibrary | null = null;
+  #gemm(): GemmLibrary {
+    return (this.#library ??= gemmLibrary({ relaxed: this.#relaxed, revectorize: this.#revectorize, maximumPages: this.#heap.maximumPages }));
+  }
+  #blockFunction: WebAssembly.ExportValue | null = null;
+  #block(): WebAssembly.ExportValue {
+    return (this.#blockFunction ??= new WebAssembly.Instance(this.#gemm().module, { e: { m: this.#heap.memory } }).exports["block"]);
   }
 
   #constant(value: ClosedJaxpr["consts"][number], device: Device): CpuBuffer {

@@ -1,12 +1,14 @@
-import { addIndex, axisIndex, constIndex, divIndex, scaleIndex } from "./affine.ts";
+import { addIndex, axisIndex, constIndex, divIndex, flattenIndex, modIndex, scaleIndex, unflattenIndex } from "./affine.ts";
+import { emitProduct, worthPacking } from "./contract.ts";
 import type { Ex, Index } from "./expr.ts";
-import type { Node } from "./graph.ts";
+import type { Node, Value } from "./graph.ts";
 import { convertElement } from "./convert.ts";
 import { folding, storing } from "./kernels.ts";
 import type { Scope } from "./lower.ts";
 import { foldMonoid, monoids } from "./reduce.ts";
 import { elementRules } from "./elementwise.ts";
-import { windowElement } from "./windows.ts";
+import type { View } from "./program.ts";
+import { windowElement, type Windows } from "./windows.ts";
 import { roundToDType, scalarInfo, constantOf } from "./scalars.ts";
 import type { KernelBuilder } from "./kernels.ts";
 
@@ -23,7 +25,7 @@ export function freeDims(rank: number, contract: readonly number[], batch: reado
 }
 
 /** The product of two elements, in the dtype of the result. */
-function product(k: KernelBuilder, node: Node, a: Ex, b: Ex): Ex {
+function elementProduct(k: KernelBuilder, node: Node, a: Ex, b: Ex): Ex {
   const [lhs, rhs] = node.ins;
   const dtype = node.outs[0].dtype;
   // 16-bit floats are already in 32 bits: no rounding of the operands.
@@ -33,28 +35,58 @@ function product(k: KernelBuilder, node: Node, a: Ex, b: Ex): Ex {
   return elementRules["mul"](k.e, [x, y], { dtypes: [to, to], out: to, params: {} });
 }
 
-/** dot_general as a nest: batch ++ free dimensions outside, contracted dimensions folded. */
+/** dot_general: batch ++ free dimensions outside, contracted dimensions folded. Large ones of f32 go through panels. */
 export function lowerDotGeneral(scope: Scope, node: Node): void {
   const [lhs, rhs] = node.ins;
   const [out] = node.outs;
   const d = node.params["dimensionNumbers"] as DotNumbers;
+  const lhsFree = freeDims(lhs.shape.length, d.lhsContract, d.lhsBatch);
+  const rhsFree = freeDims(rhs.shape.length, d.rhsContract, d.rhsBatch);
+  const sizes = (v: Value, dims: readonly number[]): number[] => dims.map((i) => v.shape[i]);
+  const product = (list: readonly number[]): number => list.reduce((a, b) => a * b, 1);
+  const position = (rank: number, parts: readonly (readonly [readonly number[], readonly Index[]])[]): Index[] => {
+    const at = new Array<Index>(rank);
+    for (const [dims, indices] of parts) dims.forEach((i, j) => (at[i] = indices[j]));
+    return at;
+  };
+  const batchShape = sizes(lhs, d.lhsBatch);
+  const contractShape = sizes(lhs, d.lhsContract);
+  const m = product(sizes(lhs, lhsFree));
+  const n = product(sizes(rhs, rhsFree));
+  const kk = product(contractShape);
+  if (scalarInfo(out.dtype).type === "f32" && scalarInfo(lhs.dtype).type === "f32" && scalarInfo(rhs.dtype).type === "f32" && worthPacking({ m, n, k: kk })) {
+    const to = out.dtype === "float32" ? scope.target(out) : scope.lowering.temporary(out.size * 4);
+    emitProduct(scope, {
+      name: "dot_general", batch: product(batchShape), m, n, k: kk, sharedA: false, sharedB: false, batchStride: m * n, rowStride: n,
+      a: (k, b, row, c) =>
+        k.read(lhs, position(lhs.shape.length, [
+          [d.lhsBatch, unflattenIndex(k.e, b, batchShape)], [lhsFree, unflattenIndex(k.e, row, sizes(lhs, lhsFree))], [d.lhsContract, unflattenIndex(k.e, c, contractShape)],
+        ]), null),
+      b: (k, b, c, column) =>
+        k.read(rhs, position(rhs.shape.length, [
+          [d.rhsBatch, unflattenIndex(k.e, b, batchShape)], [rhsFree, unflattenIndex(k.e, column, sizes(rhs, rhsFree))], [d.rhsContract, unflattenIndex(k.e, c, contractShape)],
+        ]), null),
+    }, to);
+    if (out.dtype !== "float32") narrow(scope, out, to);
+    return;
+  }
   const k = scope.builder();
-  const { axes: outer, position } = k.axes(out.shape);
-  const { axes: inner, position: contracted } = k.axes(d.lhsContract.map((i) => lhs.shape[i]));
-  const a: Index[] = [];
-  const b: Index[] = [];
-  let next = 0;
-  d.lhsBatch.forEach((i, j) => {
-    a[i] = position[next];
-    b[d.rhsBatch[j]] = position[next++];
-  });
-  for (const i of freeDims(lhs.shape.length, d.lhsContract, d.lhsBatch)) a[i] = position[next++];
-  for (const i of freeDims(rhs.shape.length, d.rhsContract, d.rhsBatch)) b[i] = position[next++];
-  d.lhsContract.forEach((i, j) => (a[i] = contracted[j]));
-  d.rhsContract.forEach((i, j) => (b[i] = contracted[j]));
-  const fold = foldMonoid(k, monoids["sum"], out.dtype, product(k, node, k.read(lhs, a, null), k.read(rhs, b, null)));
-  const store = k.store(out, scope.target(out), position, roundToDType(k.e, out.dtype, fold.results[0]));
+  const { axes: outer, position: at } = k.axes(out.shape);
+  const { axes: inner, position: contracted } = k.axes(contractShape);
+  const nb = batchShape.length;
+  const a = position(lhs.shape.length, [[d.lhsBatch, at.slice(0, nb)], [lhsFree, at.slice(nb)], [d.lhsContract, contracted]]);
+  const b = position(rhs.shape.length, [[d.rhsBatch, at.slice(0, nb)], [rhsFree, at.slice(nb + lhsFree.length)], [d.rhsContract, contracted]]);
+  const fold = foldMonoid(k, monoids["sum"], out.dtype, elementProduct(k, node, k.read(lhs, a, null), k.read(rhs, b, null)));
+  const store = k.store(out, scope.target(out), at, roundToDType(k.e, out.dtype, fold.results[0]));
   scope.launch(k.nest("dot_general", outer, [folding(inner, [fold]), storing([], [store])]), k.slots);
+}
+
+/** Rounds an f32 result to the 16-bit dtype it should have. */
+function narrow(scope: Scope, out: Value, from: View): void {
+  const k = scope.builder();
+  const { axes, position } = k.axes(out.shape);
+  const x = k.e.load(k.slot(from), "f32", flattenIndex(k.e, position, out.shape));
+  scope.launch(k.nest("round", axes, [storing([], [k.store(out, scope.target(out), position, x)])]), k.slots);
 }
 
 export interface ConvNumbers {
@@ -71,6 +103,7 @@ export function lowerConv(scope: Scope, node: Node): void {
   const d = p["dimensionNumbers"] as ConvNumbers;
   const groups = Number(p["featureGroupCount"] ?? 1);
   const batchGroups = Number(p["batchGroupCount"] ?? 1);
+  if (convByProduct(scope, node)) return;
   const k = scope.builder();
   const { e } = k;
   const spatial = d.lhsSpec.length - 2;
@@ -85,13 +118,7 @@ export function lowerConv(scope: Scope, node: Node): void {
   const n = position[d.outSpec[0]];
 
   const a: Index[] = new Array<Index>(lhs.shape.length).fill(constIndex(0));
-  const windows = {
-    sizes: kernelShape,
-    strides: p["windowStrides"] as readonly number[],
-    padding: p["padding"] as readonly (readonly [number, number])[],
-    baseDilation: (p["lhsDilation"] as readonly number[] | null) ?? kernelShape.map(() => 1),
-    windowDilation: (p["rhsDilation"] as readonly number[] | null) ?? kernelShape.map(() => 1),
-  };
+  const windows = convWindows(node, kernelShape);
   const lhsSpatial = d.lhsSpec.slice(2).map((i) => lhs.shape[i]);
   const window = d.outSpec.slice(2).map((i) => position[i]);
   const { at, inside } = windowElement(e, windows, lhsSpatial, window, offset);
@@ -105,8 +132,102 @@ export function lowerConv(scope: Scope, node: Node): void {
 
   const x = k.read(lhs, a, inside);
   const safe = inside === null ? x : e.select(inside, x, constantOf(e, lhs.dtype, 0));
-  const fold = foldMonoid(k, monoids["sum"], out.dtype, product(k, node, safe, k.read(rhs, b, null)));
+  const fold = foldMonoid(k, monoids["sum"], out.dtype, elementProduct(k, node, safe, k.read(rhs, b, null)));
   const store = k.store(out, scope.target(out), position, roundToDType(e, out.dtype, fold.results[0]));
   scope.launch(k.nest("conv_general_dilated", outer, [folding([featureAxis, ...kernelAxes], [fold]), storing([], [store])]), k.slots);
 }
 
+
+/**
+ * A convolution as a product of matrices: rows are output positions, columns output features, and the packing of the
+ * windows reads the image in place. False when it is too small, grouped by batch, or not of f32.
+ */
+function convByProduct(scope: Scope, node: Node): boolean {
+  const [lhs, rhs] = node.ins;
+  const [out] = node.outs;
+  const p = node.params as Record<string, unknown>;
+  const d = p["dimensionNumbers"] as ConvNumbers;
+  const groups = Number(p["featureGroupCount"] ?? 1);
+  if (Number(p["batchGroupCount"] ?? 1) !== 1 || [lhs, rhs, out].some((v) => scalarInfo(v.dtype).type !== "f32")) return false;
+  const batch = out.shape[d.outSpec[0]];
+  const features = out.shape[d.outSpec[1]] / groups;
+  const inFeatures = rhs.shape[d.rhsSpec[1]];
+  const outSpatial = d.outSpec.slice(2).map((i) => out.shape[i]);
+  const kernelShape = d.rhsSpec.slice(2).map((i) => rhs.shape[i]);
+  const positions = outSpatial.reduce((a, b) => a * b, 1);
+  const depth = [inFeatures, ...kernelShape].reduce((a, b) => a * b, 1);
+  // Features last: all positions of all images are rows. Otherwise features are rows and each image is a batch.
+  const lastFeature = d.outSpec[1] === out.shape.length - 1;
+  if (!worthPacking(lastFeature ? { m: batch * positions, n: features, k: depth } : { m: features, n: positions, k: depth })) return false;
+  const windows = convWindows(node, kernelShape);
+  const lhsSpatial = d.lhsSpec.slice(2).map((i) => lhs.shape[i]);
+  // The order in which the contracted positions run is that of the image's memory as far as possible.
+  const featureInner = d.lhsSpec[1] === lhs.shape.length - 1;
+  const depthShape = featureInner ? [...kernelShape, inFeatures] : [inFeatures, ...kernelShape];
+  const image = (k: KernelBuilder, n: Index, group: Index, spatial: readonly Index[], c: Index): Ex => {
+    const { e } = k;
+    const parts = unflattenIndex(e, c, depthShape);
+    const feature = featureInner ? parts[parts.length - 1] : parts[0];
+    const offset = featureInner ? parts.slice(0, -1) : parts.slice(1);
+    const { at, inside } = windowElement(e, windows, lhsSpatial, spatial, offset);
+    const position = new Array<Index>(lhs.shape.length);
+    position[d.lhsSpec[0]] = n;
+    position[d.lhsSpec[1]] = addIndex(e, feature, scaleIndex(group, inFeatures));
+    at.forEach((x, i) => (position[d.lhsSpec[2 + i]] = x));
+    const x = k.read(lhs, position, inside);
+    return inside === null ? x : e.select(inside, x, e.f32(0));
+  };
+  const kernel = (k: KernelBuilder, group: Index, f: Index, c: Index): Ex => {
+    const { e } = k;
+    const parts = unflattenIndex(e, c, depthShape);
+    const position = new Array<Index>(rhs.shape.length);
+    position[d.rhsSpec[0]] = addIndex(e, f, scaleIndex(group, features));
+    position[d.rhsSpec[1]] = featureInner ? parts[parts.length - 1] : parts[0];
+    const offset = featureInner ? parts.slice(0, -1) : parts.slice(1);
+    offset.forEach((x, i) => (position[d.rhsSpec[2 + i]] = x));
+    return k.read(rhs, position, null);
+  };
+  const natural = lastFeature
+    ? [d.outSpec[0], ...d.outSpec.slice(2), d.outSpec[1]]
+    : [d.outSpec[0], d.outSpec[1], ...d.outSpec.slice(2)];
+  const inOrder = natural.every((x, i) => x === i);
+  const to = inOrder && out.dtype === "float32" ? scope.target(out) : scope.lowering.temporary(out.size * 4);
+  if (lastFeature) {
+    emitProduct(scope, {
+      name: "conv_general_dilated", batch: groups, m: batch * positions, n: features, k: depth, sharedA: false, sharedB: false,
+      batchStride: features, rowStride: features * groups,
+      a: (k, g, row, c) => {
+        const [n, ...spatial] = unflattenIndex(k.e, row, [batch, ...outSpatial]);
+        return image(k, n, g, spatial, c);
+      },
+      b: (k, g, c, f) => kernel(k, g, f, c),
+    }, to);
+  } else {
+    emitProduct(scope, {
+      name: "conv_general_dilated", batch: batch * groups, m: features, n: positions, k: depth, sharedA: groups === 1, sharedB: false,
+      batchStride: features * positions, rowStride: positions,
+      a: (k, b, f, c) => kernel(k, groups === 1 ? constIndex(0) : modIndex(k.e, b, groups), f, c),
+      b: (k, b, c, column) => image(k, divIndex(k.e, b, groups), modIndex(k.e, b, groups), unflattenIndex(k.e, column, outSpatial), c),
+    }, to);
+  }
+  if (!inOrder || out.dtype !== "float32") {
+    const k = scope.builder();
+    const { axes, position } = k.axes(out.shape);
+    const x = k.e.load(k.slot(to), "f32", flattenIndex(k.e, natural.map((i) => position[i]), natural.map((i) => out.shape[i])));
+    scope.launch(k.nest("conv.layout", axes, [storing([], [k.store(out, scope.target(out), position, x)])]), k.slots);
+  }
+  return true;
+}
+
+/** How the windows of a convolution lie over the image. */
+function convWindows(node: Node, sizes: readonly number[]): Windows {
+  const p = node.params as Record<string, unknown>;
+  const ones = sizes.map(() => 1);
+  return {
+    sizes,
+    strides: p["windowStrides"] as readonly number[],
+    padding: p["padding"] as readonly (readonly [number, number])[],
+    baseDilation: (p["lhsDilation"] as readonly number[] | null) ?? ones,
+    windowDilation: (p["rhsDilation"] as readonly number[] | null) ?? ones,
+  };
+}

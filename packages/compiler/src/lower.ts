@@ -6,7 +6,7 @@ import { importJaxpr, partTypes } from "./import.ts";
 import { KernelBuilder, storing } from "./kernels.ts";
 import { kernelRules } from "./families.ts";
 import { planMemory } from "./plan.ts";
-import type { ArraySpec, BufferInfo, Kernel, Program, ResultSource, Step, View } from "./program.ts";
+import type { ArraySpec, BufferInfo, Kernel, Program, ResultSource, Step, Target, View } from "./program.ts";
 import { scalarInfo } from "./scalars.ts";
 import { inlineRule } from "./views.ts";
 
@@ -17,8 +17,13 @@ export function bytesOf(value: Pick<Value, "size" | "dtype">): number {
 
 /** What is shared by all blocks of a program. */
 export class Lowering {
+  readonly target: Target;
   readonly buffers: BufferInfo[] = [];
   #loops = 0;
+
+  constructor(target: Target) {
+    this.target = target;
+  }
 
   buffer(kind: BufferInfo["kind"], bytes: number, position = -1): BufferInfo {
     const info: BufferInfo = { id: this.buffers.length, bytes, kind, position };
@@ -178,10 +183,10 @@ function arraySpec(aval: Parameters<typeof physical>[0]): ArraySpec {
  *
  * Arguments are the constvars, then the invars. @throws {BackendError} for primitives and effects without a rule
  */
-export function lowerProgram(closed: ClosedJaxpr, name: string): Program {
+export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target): Program {
   const { jaxpr } = closed;
   const block = importJaxpr(jaxpr);
-  const lowering = new Lowering();
+  const lowering = new Lowering(target);
   const scope = new Scope(lowering);
   const inputs = [...jaxpr.constvars, ...jaxpr.invars];
   const argumentSpecs = inputs.map((v) => arraySpec(v.aval));

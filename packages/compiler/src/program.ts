@@ -1,5 +1,5 @@
 import type { StandardDType } from "@traceform/core";
-import type { Axis, Ex, Exprs, Index, ScalarType, Storage } from "./expr.ts";
+import type { Axis, Ex, Exprs, Index, Storage } from "./expr.ts";
 import type { Routine } from "./routine.ts";
 
 /** A place where bytes of a program live. */
@@ -91,27 +91,34 @@ export interface RoutineKernel {
 }
 
 /**
- * A batched matrix product of packed panels: for each batch, `out[m, n] = sum over k of A[m, k] * B[k, n]`. Operands
- * are read through expressions, so that views and cheap producers are absorbed by packing.
+ * A batched product of packed panels of f32: pointers to the panels of A ([batch, panels, k, tile.m]) and B ([batch,
+ * panels, k, tile.n]), to C, and to scratch memory of one tile. The emitter supplies the micro-kernel.
  */
 export interface Contraction {
   readonly kind: "contraction";
   readonly name: string;
-  readonly e: Exprs;
-  readonly type: ScalarType;
-  readonly batch: Axis;
-  readonly m: Axis;
-  readonly n: Axis;
-  readonly k: Axis;
-  readonly a: Ex;
-  readonly b: Ex;
-  /** Parameter standing for the finished sum in the stores. */
-  readonly sum: Ex;
-  readonly stores: readonly Store[];
-  readonly slots: number;
-  /** Pointer to scratch memory for the panels, and its size. */
-  readonly scratchSlot: number;
+  readonly batch: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly tile: Tile;
+  readonly sharedA: boolean;
+  readonly sharedB: boolean;
+  /** Steps of C in elements. */
+  readonly batchStride: number;
+  readonly rowStride: number;
   readonly flops: number;
+}
+
+/** The part of a product that a micro-kernel keeps in registers. */
+export interface Tile {
+  readonly m: number;
+  readonly n: number;
+}
+
+/** What the compiler must know of the code generator. */
+export interface Target {
+  readonly tile: Tile;
 }
 
 export type Kernel = Nest | RoutineKernel | Contraction;

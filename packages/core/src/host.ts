@@ -20,7 +20,7 @@ export type TypedArray =
 export type Nested = number | bigint | boolean | readonly Nested[];
 
 type Float16Constructor = new (buffer: ArrayBufferLike, byteOffset?: number, length?: number) => TypedArray;
-const Float16: Float16Constructor | undefined = (globalThis as { Float16Array?: Float16Constructor }).Float16Array;
+const Float16: Float16Constructor | undefined = (globalThis as unknown as { Float16Array?: Float16Constructor }).Float16Array;
 
 const views = {
   int8: Int8Array,

@@ -109,27 +109,28 @@ function scalarOf(x: NDArray, fn: string, data: TypedArray): number | bigint | b
 /** A stand-in for a value while a function is traced. It belongs to one trace and dies with it. */
 export abstract class Tracer extends NDArray {
   abstract override readonly aval: Aval;
-  readonly trace: Trace;
+  /** The trace it belongs to. (`trace` is the method that sums a diagonal.) */
+  readonly tracedBy: Trace;
   constructor(trace: Trace) {
     super();
-    this.trace = trace;
+    this.tracedBy = trace;
   }
   /** Traces that know the value (eager differentiation) override this. */
   concrete(fn: string): ConcreteValue {
-    if (!this.trace.alive) {
+    if (!this.tracedBy.alive) {
       throw new TracerError(fn, {
-        message: `a traced ${this.aval} leaked from ${this.trace.name}, which has already returned`,
+        message: `a traced ${this.aval} leaked from ${this.tracedBy.name}, which has already returned`,
         fix: "return the value from the traced function instead of storing it elsewhere",
       });
     }
     throw new TracerError(fn, {
-      message: `needs a concrete value, but x is a traced ${this.aval} inside ${this.trace.name}`,
+      message: `needs a concrete value, but x is a traced ${this.aval} inside ${this.tracedBy.name}`,
       fix: "use where(...) or cond(...) instead of branching on it, or mark the argument static",
     });
   }
   dispose(): void {}
   toString(): string {
-    return `Traced<${this.aval}> with ${this.trace.name}`;
+    return `Traced<${this.aval}> with ${this.tracedBy.name}`;
   }
 }
 

@@ -54,9 +54,9 @@ export class JaxprTrace extends Trace {
 
   /** The variable or literal for a value: its own tracers as they are, everything else captured as a constant. */
   atom(x: NDArray, fn: string): Atom {
-    if (x instanceof JaxprTracer && x.trace === this) return x.atom;
+    if (x instanceof JaxprTracer && x.tracedBy === this) return x.atom;
     if (x instanceof ConcreteArray && x.scalarValue !== undefined) return new Literal(x.scalarValue, x.aval);
-    if (x instanceof Tracer && !x.trace.alive) throw leaked(fn, x);
+    if (x instanceof Tracer && !x.tracedBy.alive) throw leaked(fn, x);
     let v = this.#constOf.get(x);
     if (v === undefined) {
       v = new Var(x.aval);

@@ -59,7 +59,7 @@ export function withNewTrace<T>(trace: Trace, fn: () => T): T {
 export function bind<P>(primitive: Primitive<P>, args: readonly NDArray[], params: P): NDArray[] {
   for (let i = 0; i < args.length; i++) {
     const x = args[i];
-    if (isTracer(x) && !x.trace.alive) throw leaked(primitive.name, x);
+    if (isTracer(x) && !x.tracedBy.alive) throw leaked(primitive.name, x);
   }
   return currentTrace().process(primitive as unknown as Primitive<never>, args, params as Params);
 }
@@ -71,7 +71,7 @@ export function bind1<P>(primitive: Primitive<P>, args: readonly NDArray[], para
 
 export function leaked(fn: string, tracer: Tracer): TracerError {
   return new TracerError(fn, {
-    message: `a traced ${tracer.aval} leaked from ${tracer.trace.name}, which has already returned`,
+    message: `a traced ${tracer.aval} leaked from ${tracer.tracedBy.name}, which has already returned`,
     fix: `return the value from the traced function instead of storing it elsewhere (a global, a field, a closure)`,
   });
 }

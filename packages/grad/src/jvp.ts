@@ -35,7 +35,7 @@ export class JVPTracer extends Tracer {
   }
   /** Code under eager differentiation may read values. */
   override concrete(fn: string): ConcreteValue {
-    return this.trace.alive ? this.primal.concrete(fn) : super.concrete(fn);
+    return this.tracedBy.alive ? this.primal.concrete(fn) : super.concrete(fn);
   }
 }
 
@@ -53,7 +53,7 @@ export class JVPTrace extends Trace {
     let constant = true;
     for (let i = 0; i < args.length; i++) {
       const x = args[i];
-      if (x instanceof JVPTracer && x.trace === this) {
+      if (x instanceof JVPTracer && x.tracedBy === this) {
         primals[i] = x.primal;
         tangents[i] = x.tangent;
         constant = false;
@@ -72,10 +72,10 @@ export class JVPTrace extends Trace {
     return tangent === null || !hasTangent(primal.aval) ? primal : new JVPTracer(this, primal, tangent);
   }
   primalOf(x: NDArray): NDArray {
-    return x instanceof JVPTracer && x.trace === this ? x.primal : x;
+    return x instanceof JVPTracer && x.tracedBy === this ? x.primal : x;
   }
   tangentOf(x: NDArray): Tangent {
-    return x instanceof JVPTracer && x.trace === this ? x.tangent : null;
+    return x instanceof JVPTracer && x.tracedBy === this ? x.tangent : null;
   }
 }
 

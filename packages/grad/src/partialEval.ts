@@ -70,7 +70,7 @@ export class PartialEvalTrace extends Trace {
     return new PartialEvalTracer(this, v);
   }
   owns(x: NDArray): x is PartialEvalTracer {
-    return x instanceof PartialEvalTracer && x.trace === this;
+    return x instanceof PartialEvalTracer && x.tracedBy === this;
   }
 
   process(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
@@ -103,7 +103,7 @@ export class PartialEvalTrace extends Trace {
     if (this.owns(x)) return x.variable;
     if (x instanceof ConcreteArray && x.scalarValue !== undefined) return new Literal(x.scalarValue, x.aval);
     if (x instanceof JaxprTracer && x.atom instanceof Literal) return x.atom;
-    if (x instanceof Tracer && !x.trace.alive) throw leaked(this.name, x);
+    if (x instanceof Tracer && !x.tracedBy.alive) throw leaked(this.name, x);
     let v = this.#residuals.get(x);
     if (v === undefined) this.#residuals.set(x, (v = new Var(x.aval)));
     return v;

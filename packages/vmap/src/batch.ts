@@ -56,7 +56,7 @@ export class BatchTrace extends Trace {
     let batched = false;
     for (let i = 0; i < args.length; i++) {
       const x = args[i];
-      if (x instanceof BatchTracer && x.trace === this) {
+      if (x instanceof BatchTracer && x.tracedBy === this) {
         values[i] = x.value;
         dims[i] = x.dim;
         batched = true;
@@ -80,7 +80,7 @@ export class BatchTrace extends Trace {
     return dim === null ? value : new BatchTracer(this, value, dim);
   }
   unwrap(x: NDArray): [value: NDArray, dim: BatchDim] {
-    return x instanceof BatchTracer && x.trace === this ? [x.value, x.dim] : [x, null];
+    return x instanceof BatchTracer && x.tracedBy === this ? [x.value, x.dim] : [x, null];
   }
 }
 

@@ -1,6 +1,8 @@
 import { type BufferInfo, type Kernel, type Program, type Step, type View } from "@traceform/compiler";
 import { Code } from "../wasm/code.ts";
 import { type FunctionSlot, ModuleBuilder } from "../wasm/encoder.ts";
+import { contractionTasks, emitContraction } from "./contraction.ts";
+import { blockParameters } from "./gemm-library.ts";
 import { Helpers } from "./helpers.ts";
 import { emitNest } from "./nest.ts";
 import { emitRoutine } from "./routine.ts";
@@ -19,6 +21,8 @@ export interface EmitOptions {
  */
 export function emitProgram(program: Program, options: EmitOptions): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
+  // The inner loops of matrix products are in a module of their own.
+  const block = usesContractions(program) ? module.import("block", new Array<"i32">(blockParameters).fill("i32"), []) : null;
   const run = module.declare(["i32", "i32"], [], "run");
   const helpers = new Helpers(module, options.relaxed);
   const code = new Code(run);
@@ -160,7 +164,7 @@ export function emitProgram(program: Program, options: EmitOptions): Uint8Array<
     const slot = module.declare(params, []);
     if (kernel.kind === "nest") emitNest(kernel, slot, helpers);
     else if (kernel.kind === "routine") emitRoutine(kernel.routine, slot, helpers);
-    else throw new Error("contractions are not emitted yet");
+    else emitContraction(kernel, slot, block!);
     return slot;
   };
 
@@ -173,5 +177,16 @@ export function emitProgram(program: Program, options: EmitOptions): Uint8Array<
 function chunking(kernel: Kernel): readonly [number, number] {
   if (kernel.kind === "nest") return kernel.chunkAxis < 0 ? [1, 1] : [kernel.outer[kernel.chunkAxis].extent, kernel.chunk];
   if (kernel.kind === "routine") return [kernel.routine.tasks, kernel.routine.chunk];
-  return [1, 1];
+  return [contractionTasks(kernel), 1];
+}
+
+/** Whether the program's module imports the matrix product library. */
+export function usesContractions(program: Program): boolean {
+  const found = (steps: readonly Step[]): boolean =>
+    steps.some((s) => {
+      if (s.kind === "launch") return s.kernel.kind === "contraction";
+      if (s.kind === "branch") return s.branches.some(found);
+      return s.kind === "loop" && (found(s.condition) || found(s.body));
+    });
+  return found(program.steps);
 }

@@ -99,6 +99,16 @@ export interface FunctionSlot {
 export class ModuleBuilder {
   readonly #signatures: Signature[] = [];
   readonly #functions: FunctionSlot[] = [];
+  readonly #imports: FunctionSlot[] = [];
+
+  /** Imports the function `e.name`. All imports come before the first declaration. */
+  import(name: string, params: readonly ValueType[], results: readonly ValueType[]): FunctionSlot {
+    if (this.#functions.length > 0) throw new Error("imports come first");
+    const signature = this.#signatures[this.#signature(params, results)];
+    const slot: FunctionSlot = { index: this.#imports.length, signature, body: null, exportName: name };
+    this.#imports.push(slot);
+    return slot;
+  }
 
   #signature(params: readonly ValueType[], results: readonly ValueType[]): number {
     const same = (a: readonly string[], b: readonly string[]): boolean => a.length === b.length && a.every((x, i) => x === b[i]);
@@ -109,7 +119,7 @@ export class ModuleBuilder {
   /** Declares a function; its body may come later, so functions can call each other. */
   declare(params: readonly ValueType[], results: readonly ValueType[], exportName: string | null = null): FunctionSlot {
     const signature = this.#signatures[this.#signature(params, results)];
-    const slot: FunctionSlot = { index: this.#functions.length, signature, body: null, exportName };
+    const slot: FunctionSlot = { index: this.#imports.length + this.#functions.length, signature, body: null, exportName };
     this.#functions.push(slot);
     return slot;
   }
@@ -135,7 +145,13 @@ export class ModuleBuilder {
       }
     });
     section(2, (b) => {
-      b.u32(1);
+      b.u32(1 + this.#imports.length);
+      for (const f of this.#imports) {
+        b.name("e");
+        b.name(f.exportName!);
+        b.byte(0);
+        b.u32(this.#signatures.indexOf(f.signature));
+      }
       b.name("e");
       b.name("m");
       b.byte(2);

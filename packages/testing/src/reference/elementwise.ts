@@ -36,7 +36,7 @@ function roundHalfEven(x: number): number {
 function roundAway(x: number): number {
   const rounded = Math.sign(x) * Math.floor(Math.abs(x) + 0.5);
   // 0.49999999999999994 + 0.5 rounds up to 1.
-  return Math.abs(rounded - x) > 0.5 ? rounded - Math.sign(x) : rounded === 0 ? x * 0 : rounded;
+  return Math.abs(rounded - x) > 0.5 ? rounded - Math.sign(x) : rounded === 0 && x < 0 ? -0 : rounded;
 }
 
 const max = (a: number, b: number): number => (Number.isNaN(a) || Number.isNaN(b) ? NaN : Math.max(a, b));
@@ -224,7 +224,8 @@ function reducePrecision(x: number, exponentBits: number, mantissaBits: number):
   const unit = 2 ** (exponent - mantissaBits);
   const rounded = roundHalfEven(x / unit) * unit;
   if (Math.abs(rounded) >= 2 ** (bias + 1)) return Math.sign(x) * Infinity;
-  return Math.abs(rounded) < 2 ** (1 - bias) ? Math.sign(x) * 0 : rounded;
+  if (Math.abs(rounded) < 2 ** (1 - bias)) return x < 0 ? -0 : 0;
+  return rounded;
 }
 
 const comparisons: Record<string, (a: number | bigint, b: number | bigint) => boolean> = {

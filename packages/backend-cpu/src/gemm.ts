@@ -1,0 +1,89 @@
+import type { Tile } from "@traceform/compiler";
+import { blockParameters, emitGemmLibrary } from "./emit/gemm-library.ts";
+
+/** The compiled inner loops of matrix products, and the tile for which operands are packed. */
+export interface GemmLibrary {
+  readonly tile: Tile;
+  readonly module: WebAssembly.Module;
+  /** Whether V8 widened the loops to 256 bits. */
+  readonly revectorized: boolean;
+}
+
+interface V8Flags {
+  setFlagsFromString(flags: string): void;
+}
+
+/** V8's run-time flags, in Node. */
+function v8Flags(): V8Flags | null {
+  const host = globalThis as { process?: { versions?: { v8?: string }; getBuiltinModule?: (name: string) => unknown } };
+  if (host.process?.versions?.v8 === undefined) return null;
+  return (host.process.getBuiltinModule?.("node:v8") as V8Flags | undefined) ?? null;
+}
+
+/** Compiles with the optimising compiler at once, and with 256-bit vectors. Other modules are not touched. */
+export function compileWide(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | null {
+  const flags = v8Flags();
+  if (flags === null) return null;
+  const on = ["--experimental-wasm-revectorize", "--no-liftoff", "--no-wasm-lazy-compilation"];
+  const off = ["--no-experimental-wasm-revectorize", "--liftoff", "--wasm-lazy-compilation"];
+  try {
+    on.forEach((f) => flags.setFlagsFromString(f));
+    return new WebAssembly.Module(bytes);
+  } catch {
+    return null;
+  } finally {
+    off.forEach((f) => flags.setFlagsFromString(f));
+  }
+}
+
+interface Options {
+  readonly relaxed: boolean;
+  readonly revectorize: boolean;
+  readonly maximumPages: number;
+}
+
+const cache = new Map<string, GemmLibrary>();
+
+/**
+ * The library that is fastest here: a 6x16 tile where the engine packs pairs of vectors into 256-bit ones, otherwise
+ * 6x8, which fits the registers of 128 bits. Which it is shows in the time of one small product.
+ */
+export function gemmLibrary(options: Options): GemmLibrary {
+  const key = `${options.relaxed}${options.revectorize}${options.maximumPages}`;
+  let library = cache.get(key);
+  if (library === undefined) {
+    const build = (tile: Tile, unroll: number): Uint8Array<ArrayBuffer> =>
+      emitGemmLibrary(tile, { relaxed: options.relaxed, shared: false, maximumPages: options.maximumPages, unroll });
+    const narrow: Tile = { m: 6, n: 8 };
+    library = { tile: narrow, module: new WebAssembly.Module(build(narrow, 1)), revectorized: false };
+    if (options.revectorize) {
+      const wide: Tile = { m: 6, n: 16 };
+      const module = compileWide(build(wide, 2));
+      const plain = compileWide(build(narrow, 1));
+      if (plain !== null) library = { ...library, module: plain };
+      if (module !== null && rate(module, wide, options) > 1.15 * rate(library.module, narrow, options)) {
+        library = { tile: wide, module, revectorized: true };
+      }
+    }
+    cache.set(key, library);
+  }
+  return library;
+}
+
+/** Multiplications a millisecond on a small product, the best of a few runs. */
+function rate(module: WebAssembly.Module, tile: Tile, options: Options): number {
+  const memory = new WebAssembly.Memory({ initial: 8, maximum: options.maximumPages });
+  const instance = new WebAssembly.Instance(module, { e: { m: memory } });
+  const block = instance.exports["block"] as (...args: number[]) => void;
+  const depth = 256;
+  const [rows, columns] = [tile.m * 4, 32];
+  const args = [1024, 65536, 262144, depth * tile.m * 4, depth * tile.n * 4, columns * 4, rows, columns, depth, 1, 512];
+  if (args.length !== blockParameters) throw new Error("arguments of block");
+  let best = 0;
+  for (let trial = 0; trial < 6; trial++) {
+    const start = performance.now();
+    for (let i = 0; i < 8; i++) block(...args);
+    best = Math.max(best, (8 * rows * columns * depth) / (performance.now() - start));
+  }
+  return best;
+}
