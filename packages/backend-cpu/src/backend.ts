@@ -1,7 +1,7 @@
 import {
   type Backend, BackendError, type Buffer, type Capabilities, type ClosedJaxpr, type CompileOptions, type Device, type Executable, type HostArray, type MemoryStats, standardDTypes,
 } from "@traceform/core";
-import { lowerProgram } from "@traceform/compiler";
+import { lowerProgram, type Target } from "@traceform/compiler";
 import { byteLengthOf, CpuBuffer } from "./buffer.ts";
 import { emitProgram, usesContractions } from "./emit/program.ts";
 import { CpuExecutable } from "./executable.ts";
@@ -76,13 +76,18 @@ class CpuBackend implements Backend {
     this.#heap = heap;
     this.#relaxed = (options.relaxedSimd ?? true) && relaxedSimdWorks();
     this.#revectorize = options.revectorize ?? true;
+    const tile = (): Target["tile"] => this.#gemm().tile;
+    this.#target = {
+      get tile(): Target["tile"] {
+        return tile();
+      },
+    };
     this.devices = Array.from({ length: options.devices ?? 1 }, (_, i) => new CpuDevice(i, this, heap));
     this.capabilities = { dtypes: standardDTypes, syncReads: true, collectives: false, maxBufferBytes: heap.limit };
   }
 
   compile(program: ClosedJaxpr, options: CompileOptions): Executable {
-    const { tile } = this.#gemm();
-    const lowered = lowerProgram(program, options.name ?? "program", { tile });
+    const lowered = lowerProgram(program, options.name ?? "program", this.#target);
     const bytes = emitProgram(lowered, { shared: false, maximumPages: this.#heap.maximumPages, relaxed: this.#relaxed });
     const module = new WebAssembly.Module(bytes);
     const imports: Record<string, WebAssembly.ImportValue> = { m: this.#heap.memory };
@@ -93,6 +98,8 @@ class CpuBackend implements Backend {
     return new CpuExecutable(lowered, this.#heap, device, instance.exports["run"] as (table: number, arena: number) => void, constants);
   }
 
+  /** The tile is asked for only by programs with products: choosing it takes some milliseconds. */
+  readonly #target: Target;
   #library: GemmLibrary | null = null;
   #gemm(): GemmLibrary {
     return (this.#library ??= gemmLibrary({ relaxed: this.#relaxed, revectorize: this.#revectorize, maximumPages: this.#heap.maximumPages }));

@@ -1,12 +1,11 @@
 import { type Aval, makeAval } from "./avals.ts";
-import { defaultDevice } from "./backends.ts";
 import { type Buffer, type Device, type HostArray, physical } from "./device.ts";
 import { isComplex } from "./dtypes.ts";
 import { BackendError, DisposedError, type TraceformError } from "./errors.ts";
 import { hostFull, nest, toTyped, type TypedArray } from "./host.ts";
 import { pressureToken, unwatch, watch } from "./memory.ts";
 import { type ConcreteValue, NDArray } from "./ndarray.ts";
-import { type ArrayScope, currentScope } from "./scope.ts";
+import { currentScope } from "./scope.ts";
 
 export type ScalarValue = number | bigint | boolean;
 
@@ -21,7 +20,7 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
   #host: HostArray | null;
   #buffer: Buffer | null = null;
   #token: ArrayBuffer | null = null;
-  #ended: string | null = null;
+  #ended: Ending | null = null;
 
   private constructor(aval: Aval, host: HostArray | null, scalarValue?: ScalarValue) {
     super();
@@ -111,7 +110,7 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
   }
   #endedError(fn: string): TraceformError {
     return new DisposedError(fn, {
-      message: `this ${this.aval} ${this.#ended}`,
+      message: `this ${this.aval} ${describe(this.#ended!)}`,
       fix: "keep a result instead, or do not dispose of (or donate) an array that is still needed",
     });
   }
@@ -150,7 +149,7 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
    */
   end(how: string): void {
     if (this.#ended !== null || this.scalarValue !== undefined) return;
-    this.#ended = `${how}${placeOfCall()}`;
+    this.#ended = { how, stack: captureStack() };
     this.#host = null;
     this.#token = null;
     if (this.#buffer !== null) {
@@ -161,7 +160,7 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
   }
 
   toString(): string {
-    if (this.#ended !== null) return `Array<${this.aval}> (${this.#ended})`;
+    if (this.#ended !== null) return `Array<${this.aval}> (${describe(this.#ended)})`;
     const small = this.size <= 64 && typeof this.aval.dtype === "string" && !isComplex(this.aval.dtype);
     const readable = this.#buffer === null || this.#buffer.device.backend.readSync !== undefined;
     if (!small || !readable) return `Array<${this.aval}>`;
@@ -175,20 +174,23 @@ function formatNested(x: unknown): string {
   return String(x);
 }
 
-function placeOfCall(): string {
-  const limit = (Error as { stackTraceLimit?: number }).stackTraceLimit;
-  if (limit === undefined) return "";
-  const line = new Error().stack?.split("\n").find((l, i) => i > 2 && !/[\\/]core[\\/](?:src|dist)[\\/](?!.*\.test\.)/.test(l));
+/** How a handle's life ended, and where. Formatting the stack costs ten times as much as capturing it, so it waits. */
+interface Ending {
+  readonly how: string;
+  readonly stack: Error;
+}
+
+function captureStack(): Error {
+  const engine = Error as { stackTraceLimit?: number };
+  const limit = engine.stackTraceLimit;
+  engine.stackTraceLimit = 5;
+  const stack = new Error();
+  engine.stackTraceLimit = limit;
+  return stack;
+}
+
+function describe({ how, stack }: Ending): string {
+  const line = stack.stack?.split("\n").find((l, i) => i > 2 && !/[\\/]core[\\/](?:src|dist)[\\/](?!.*\.test\.)/.test(l));
   const place = line?.match(/([^\s()/\\]+:\d+:\d+)\)?$/)?.[1];
-  return place === undefined ? "" : ` at ${place}`;
+  return place === undefined ? how : `${how} at ${place}`;
 }
-
-/** Places on the default device unless the array is already on one. */
-export function deviceOf(args: readonly NDArray[]): Device {
-  for (const x of args) {
-    if (x instanceof ConcreteArray && x.device !== null) return x.device;
-  }
-  return defaultDevice();
-}
-
-export type { ArrayScope };

@@ -95,16 +95,21 @@ export const floorDivide: Binary = /* @__PURE__ */ binaryNumeric("floorDivide", 
   return lax.select(lower, lax.sub(q, 1), q);
 });
 
-/** The remainder with the sign of the divisor. */
-export const remainder: Binary = /* @__PURE__ */ binaryNumeric("remainder", (x, y) => {
+/** The remainder with the sign of the divisor. Integers: 0 where the divisor is 0. */
+export const remainder: Binary = /* @__PURE__ */ binaryNumeric("remainder", (x, y0) => {
+  const y = nonzeroDivisor(y0);
   const r = lax.rem(x, y);
   const fix = lax.bitwiseAnd(lax.ne(lax.lt(r, 0), lax.lt(y, 0)), lax.ne(r, 0));
   return lax.select(fix, lax.add(r, y), r);
 });
 export { remainder as mod };
 
-/** The remainder with the sign of the dividend. */
-export const fmod: Binary = /* @__PURE__ */ binaryNumeric("fmod", lax.rem);
+/** The remainder with the sign of the dividend. Integers: 0 where the divisor is 0. */
+export const fmod: Binary = /* @__PURE__ */ binaryNumeric("fmod", (x, y) => lax.rem(x, nonzeroDivisor(y)));
+
+function nonzeroDivisor(y: NDArray): NDArray {
+  return isInexact(y.dtype) ? y : lax.select(lax.eq(y, 0), lax.fullLike(y, 1), y);
+}
 
 /** `floorDivide` and `remainder` together. */
 export function divmod(x: ArrayLike, y: ArrayLike): [quotient: NDArray, remainder: NDArray] {

@@ -145,20 +145,20 @@ export interface ConvolveOptions {
   readonly precision?: lax.PrecisionLike;
 }
 
-/** The discrete convolution of two vectors. */
+/** The discrete convolution of two vectors, floating-point. */
 export function convolve(x: ArrayLike, y: ArrayLike, mode: ConvolveMode = "full", options: ConvolveOptions = {}): NDArray {
   return convolution("convolve", x, y, mode, false, options);
 }
-/** The cross-correlation of two vectors; the second is conjugated. */
+/** The cross-correlation of two vectors, floating-point; the second is conjugated. */
 export function correlate(x: ArrayLike, y: ArrayLike, mode: ConvolveMode = "valid", options: ConvolveOptions = {}): NDArray {
   return convolution("correlate", x, y, mode, true, options);
 }
 
 function convolution(fn: string, x: ArrayLike, y: ArrayLike, mode: ConvolveMode, correlation: boolean, options: ConvolveOptions): NDArray {
-  let [a, b] = convertAll([x, y]);
+  let [a, b] = [x, y].map((v) => inexact(fn, v));
+  [a, b] = convertAll([a, b]);
   if (a.ndim !== 1 || b.ndim !== 1) throw new ShapeError(fn, { message: "needs two vectors", operands: { x: a, y: b }, fix: "use scipy's convolve for more axes" });
   if (a.size === 0 || b.size === 0) throw new ShapeError(fn, { message: "needs vectors with elements", operands: { x: a, y: b } });
-  if (a.dtype === "bool") [a, b] = [lax.convertElementType(a, "int32"), lax.convertElementType(b, "int32")];
   if (isComplex(a.dtype) && correlation) b = lax.conj(b);
   // Convolution commutes; the shorter operand is the kernel. Correlation then comes out reversed.
   const swapped = a.size < b.size;
@@ -168,7 +168,7 @@ function convolution(fn: string, x: ArrayLike, y: ArrayLike, mode: ConvolveMode,
   const m = b.size;
   const padding: readonly [number, number] | undefined = {
     valid: [0, 0] as const,
-    same: correlation && swapped ? ([Math.floor((m - 1) / 2), Math.floor(m / 2)] as const) : correlation ? ([Math.floor(m / 2), Math.floor((m - 1) / 2)] as const) : ([Math.floor(m / 2), m - Math.floor(m / 2) - 1] as const),
+    same: [Math.floor(m / 2), m - Math.floor(m / 2) - 1] as const,
     full: [m - 1, m - 1] as const,
   }[mode];
   if (padding === undefined) throw new ValueError(fn, { message: `"${String(mode)}" is no mode`, fix: "use full, same or valid" });

@@ -311,11 +311,11 @@ function cumulativeInitial(fn: string, x: ArrayLike, options: CumulativeInitialO
     throw new ValueError(fn, { message: "needs an axis for an array with several", operands: { x: a } });
   }
   const axis = canonicalAxis(fn, options.axis ?? 0, a.ndim);
-  const out = cumulative(fn, a, axis, options.dtype ?? accumulator(a.dtype), op);
+  const out = cumulative(fn, a, axis, options.dtype ?? (identity === 0 ? accumulator(a.dtype) : null), op);
   if (!options.includeInitial) return out;
   return lax.pad(out, identity, out.shape.map((_, i) => [i === axis ? 1 : 0, 0, 0]));
 }
-/** Running sum, as the array API standard has it. */
+/** Running sum, as the array API standard has it: small integers add up in 32 bits. */
 export function cumulativeSum(x: ArrayLike, options: CumulativeInitialOptions = {}): NDArray {
   return cumulativeInitial("cumulativeSum", x, options, 0, lax.cumsum);
 }

@@ -149,7 +149,7 @@ export function digitize(x: ArrayLike, bins: ArrayLike, right = false): NDArray 
   if (edges.size === 0) return lax.full(toArray(x).shape, 0, "int32");
   const side = right ? "left" : "right";
   const up = searchsorted(edges, x, side);
-  const down = lax.sub(lax.full(up.shape, edges.size, "int32"), searchsorted(lax.rev(edges, [0]), x, right ? "right" : "left"));
+  const down = lax.sub(lax.full(up.shape, edges.size, "int32"), searchsorted(lax.rev(edges, [0]), x, side));
   const rises = lax.ge(lax.indexInDim(edges, -1, 0, false), lax.indexInDim(edges, 0, 0, false));
   return lax.select(rises, up, down);
 }

@@ -245,12 +245,11 @@ function sincSeries(k: number): (x: NDArray) => NDArray {
   return f;
 }
 
-/** Fraction and integer part, both with the sign of `x`. */
+/** Fraction and integer part, both with the sign of `x`. Infinities have a NaN fraction, as in JAX. */
 export function modf(x: ArrayLike): [fraction: NDArray, whole: NDArray] {
   const a = inexact("modf", x);
   const whole = trunc(a);
-  const rest = lax.select(lax.eq(lax.abs(a), Infinity), scalar(0, a.dtype), lax.sub(a, whole));
-  return [rest, whole];
+  return [lax.sub(a, whole), whole];
 }
 
 /** Mantissa in [0.5, 1) and exponent (int32) with `x = mantissa * 2^exponent`; zeros, NaN and infinities have exponent 0. */

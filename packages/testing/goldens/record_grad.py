@@ -164,6 +164,6 @@ for name, (fn, args) in CASES.items():
         record["vjp"] = [encode(g) for g in jax.vjp(fn, *args)[1](jnp.asarray(wave(np.cos, value.shape, 0)))]
         scalar = lambda *xs: jnp.sum(fn(*xs) * wave(np.cos, value.shape, 0))
         record["hvp"] = encode(jax.jvp(jax.grad(scalar), args, tangents)[1])
-    record["vmap"] = encode(jax.vmap(fn)(*(jnp.stack([a, a * 0.5]) for a in args)))
+    record["vmap"] = encode(jax.vmap(fn)(*(jnp.stack([a, a * 1.1]) for a in args)))
     out[name] = record
 print(json.dumps({"jax": jax.__version__, "cases": out}, indent=None, separators=(",", ":")))

@@ -120,7 +120,10 @@ export class Evaluator {
 
   /** Computes a value now and keeps it, in the form in which it will be used. */
   hold(x: Ex, spread: boolean): void {
-    if (x.op === "const") return;
+    if (x.op === "const") {
+      if (spread) this.#holdSpread(x);
+      return;
+    }
     if (this.varies(x)) {
       for (let r = 0; r < this.registers(x.type); r++) this.#holdVector(x, r);
       return;
@@ -158,8 +161,11 @@ export class Evaluator {
   #holdSpread(x: Ex): void {
     const held = this.#entry(x);
     if (held.vector.length > 0) return;
-    this.scalar(x);
-    this.#spread(x.type);
+    if (x.op === "const") this.#vectorConstant(x);
+    else {
+      this.scalar(x);
+      this.#spread(x.type);
+    }
     const local = this.#own("v128");
     this.code.set(local);
     held.vector = new Array<number>(2 * mostGroups).fill(local);
@@ -224,12 +230,18 @@ export class Evaluator {
         this.scalar(x.args[0]);
         return code.op("select");
       case "fma":
-        return this.#scalarFma(x);
+        if (!this.#helpers.relaxed) return this.#multiplyAdd(x);
+        return this.#onOneLane(x, `${vectorShape[x.type] as "f32x4"}.relaxed_madd`);
+      case "pmin":
+      case "pmax":
+        return this.#onOneLane(x, `${vectorShape[x.type] as "f32x4"}.${x.op}`);
       case "fmod":
-      case "rem_pio2":
-      case "quo_pio2":
         for (const a of x.args) this.scalar(a);
         return code.call(this.#helpers.function(x.op));
+      case "rem_pio2":
+      case "quo_pio2":
+        this.#holdScalar(x.args[0]);
+        return this.#reduceLarge(x.op, () => this.scalar(x.args[0]));
       default: {
         for (const a of x.args) this.scalar(a);
         const opcode = scalarOpcode(x);
@@ -239,23 +251,43 @@ export class Evaluator {
     }
   }
 
-  /** The same rounding as on lanes, so that a result does not depend on its position in an array. */
-  #scalarFma(x: Ex): void {
-    const { code } = this;
+  #multiplyAdd(x: Ex): void {
+    const type = x.type as "f32";
+    this.scalar(x.args[0]);
+    this.scalar(x.args[1]);
+    this.code.op(`${type}.mul`);
+    this.scalar(x.args[2]);
+    this.code.op(`${type}.add`);
+  }
+
+  /** A vector instruction on one lane: the same rounding at every position of an array. */
+  #onOneLane(x: Ex, opcode: Opcode): void {
     const shape = x.type === "f32" ? "f32x4" : "f64x2";
-    if (!this.#helpers.relaxed) {
-      this.scalar(x.args[0]);
-      this.scalar(x.args[1]);
-      code.op(`${x.type as "f32"}.mul`);
-      this.scalar(x.args[2]);
-      return code.op(`${x.type as "f32"}.add`);
-    }
     for (const a of x.args) {
       this.scalar(a);
-      code.op(`${shape}.splat`);
+      this.code.op(`${shape}.splat`);
     }
-    code.op(`${shape}.relaxed_madd`);
-    code.lane(`${shape}.extract_lane`, 0);
+    this.code.op(opcode);
+    this.code.lane(`${shape}.extract_lane`, 0);
+  }
+
+  /** The exact reduction by pi/2 of an f64 beyond 10^6; zero for all others, which do not use it. */
+  #reduceLarge(name: "rem_pio2" | "quo_pio2", operand: () => void): void {
+    const { code } = this;
+    const y = code.local("f64");
+    code.f64(0);
+    code.set(y);
+    operand();
+    code.op("f64.abs");
+    code.f64(1e6);
+    code.op("f64.gt");
+    code.if(() => {
+      operand();
+      code.call(this.#helpers.function(name));
+      code.set(y);
+    });
+    code.get(y);
+    code.release("f64", y);
   }
 
   /** Floor division and remainder of an index by a positive constant. */
@@ -457,6 +489,9 @@ export class Evaluator {
         this.scalar(x.args[1]);
         if (x.type === "i64") code.op("i32.wrap_i64");
         return code.op(`${vectorShape[x.type] as "i32x4"}.${x.op}`);
+      case "rem_pio2":
+      case "quo_pio2":
+        return this.#reduceLargeLanes(x, r);
       case "bitcast":
         return this.vector(x.args[0], r);
       case "from_bool":
@@ -630,7 +665,7 @@ export class Evaluator {
       if (x.op === "idiv" || x.op === "imod") this.#divideLane(x, first + i);
       else {
         for (const a of x.args) this.#lane(a, first + i);
-        if (x.op === "fmod" || x.op === "rem_pio2" || x.op === "quo_pio2") code.call(this.#helpers.function(x.op));
+        if (x.op === "fmod") code.call(this.#helpers.function(x.op));
         else {
           const opcode = scalarOpcode(x);
           invariant(opcode !== undefined, `no instruction for lanes of ${x.op}`);
@@ -647,6 +682,33 @@ export class Evaluator {
       }
       code.lane(`${shape}.replace_lane`, i);
     }
+  }
+
+  /** Large operands are rare: one test for the register decides whether its lanes are looked at. */
+  #reduceLargeLanes(x: Ex, r: number): void {
+    const { code } = this;
+    const operand = this.#heldVector(x.args[0], r);
+    const y = code.local("v128");
+    code.v128(new Uint8Array(16));
+    code.set(y);
+    code.get(operand);
+    code.op("f64x2.abs");
+    this.#vectorConstant(largeAngle);
+    code.op("f64x2.gt");
+    code.op("v128.any_true");
+    code.if(() => {
+      for (let lane = 0; lane < 2; lane++) {
+        code.get(y);
+        this.#reduceLarge(x.op as "rem_pio2", () => {
+          code.get(operand);
+          code.lane("f64x2.extract_lane", lane);
+        });
+        code.lane("f64x2.replace_lane", lane);
+        code.set(y);
+      }
+    });
+    code.get(y);
+    code.release("v128", y);
   }
 
   /** Index division on one lane: the index is affine in the lane's number and in values on lanes. */
@@ -829,6 +891,9 @@ export class Evaluator {
     }
   }
 }
+
+/** Beyond it, reducing by pi/2 needs more digits than two parts have. */
+const largeAngle: Ex = { id: -1, op: "const", type: "f64", args: [], value: 1e6, index: null, axis: null, slot: -1, storage: null, pinned: false };
 
 /** Words 0 and 2 of two vectors: the low halves of four wide lanes. */
 const evenWords: readonly number[] = [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27];

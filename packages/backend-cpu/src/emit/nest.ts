@@ -132,7 +132,9 @@ class NestEmitter {
     const consider = (a: Ex, spread: boolean): void => {
       const l = this.#level(a);
       if (l.depth !== depth || (depth <= rowDepth && l.late !== late)) return;
-      if (a.op === "const" || a.op === "axis" || this.#results.has(a)) return;
+      if (a.op === "axis" || this.#results.has(a)) return;
+      // Materialising a vector constant takes several instructions, so those of loops are held.
+      if (a.op === "const" && !spread) return;
       found.set(a, (found.get(a) ?? false) || spread);
     };
     for (const x of this.#nodes(stage)) {

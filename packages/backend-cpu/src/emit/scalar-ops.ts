@@ -41,6 +41,8 @@ export function scalarOpcode(x: Ex): Opcode | null | undefined {
     case "bitcast":
       return from === to ? null : (`${to}.reinterpret_${from}` as Opcode);
     case "fma":
+    case "pmin":
+    case "pmax":
     case "fmod":
     case "rem_pio2":
     case "quo_pio2":
@@ -60,8 +62,8 @@ export function isWide(type: ScalarType): boolean {
 }
 
 const direct: Readonly<Record<string, ReadonlySet<string>>> = {
-  f32: new Set(["add", "sub", "mul", "div", "min", "max", "neg", "abs", "sqrt", "floor", "ceil", "trunc", "nearest"]),
-  f64: new Set(["add", "sub", "mul", "div", "min", "max", "neg", "abs", "sqrt", "floor", "ceil", "trunc", "nearest"]),
+  f32: new Set(["add", "sub", "mul", "div", "min", "max", "neg", "abs", "sqrt", "floor", "ceil", "trunc", "nearest", "pmin", "pmax"]),
+  f64: new Set(["add", "sub", "mul", "div", "min", "max", "neg", "abs", "sqrt", "floor", "ceil", "trunc", "nearest", "pmin", "pmax"]),
   i32: new Set(["add", "sub", "mul"]),
   i64: new Set(["add", "sub", "mul"]),
 };

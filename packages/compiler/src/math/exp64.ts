@@ -219,19 +219,27 @@ export function pow64(e: Exprs, x: Ex, y: Ex): Ex {
   const ordinary = e.lt(e.unary("abs", product), e.f64(790));
   const magnitude = e.select(ordinary, e.add(value, e.mul(value, e.select(ordinary, low, e.f64(0)))), value);
 
+  return powSpecial(e, x, y, e.select(e.eq(value, e.f64(Infinity)), value, magnitude));
+}
+
+/** The result of pow from |x|^y: the sign, and the special values of IEEE 754. */
+export function powSpecial(e: Exprs, x: Ex, y: Ex, magnitude: Ex): Ex {
+  const { type } = x;
+  const c = (v: number): Ex => e.constant(type, v);
+  const [zero, one, inf] = [c(0), c(1), c(Infinity)];
+  const a = e.unary("abs", x);
   const isInt = e.eq(e.unary("trunc", y), y);
-  const halfY = e.mul(y, e.f64(0.5));
+  const halfY = e.mul(y, c(0.5));
   const odd = e.and(isInt, e.ne(e.unary("trunc", halfY), halfY));
-  const inf = e.f64(Infinity);
-  const zero = e.f64(0);
   // At zero and infinity the logarithm is infinite and only signs matter.
-  const grows = e.eq(e.gt(a, e.f64(1)), e.gt(y, zero));
+  const grows = e.eq(e.gt(a, one), e.gt(y, zero));
   const extreme = e.or(e.or(e.eq(a, zero), e.eq(a, inf)), e.eq(e.unary("abs", y), inf));
-  let out = e.select(extreme, e.select(grows, inf, zero), e.select(e.eq(value, inf), inf, magnitude));
-  out = e.select(e.and(e.lt(e.bitcast("i64", x), e.constant("i64", 0)), odd), e.neg(out), out);
+  let out = e.select(extreme, e.select(grows, inf, zero), magnitude);
+  const bits = type === "f32" ? "i32" : "i64";
+  out = e.select(e.and(e.lt(e.bitcast(bits, x), e.constant(bits, 0)), odd), e.neg(out), out);
   const badBase = e.and(e.and(e.lt(x, zero), e.ne(a, inf)), e.eq(isInt, e.constant("bool", 0)));
-  out = e.select(badBase, e.f64(NaN), out);
-  out = e.select(e.and(e.eq(a, e.f64(1)), e.eq(e.unary("abs", y), inf)), e.f64(1), out);
+  out = e.select(badBase, c(NaN), out);
+  out = e.select(e.and(e.eq(a, one), e.eq(e.unary("abs", y), inf)), one, out);
   out = e.select(e.or(e.ne(x, x), e.ne(y, y)), e.add(x, y), out);
-  return e.select(e.or(e.eq(y, zero), e.eq(x, e.f64(1))), e.f64(1), out);
+  return e.select(e.or(e.eq(y, zero), e.eq(x, one)), one, out);
 }

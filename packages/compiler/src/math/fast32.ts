@@ -1,4 +1,170 @@
-import type { ElementFunction } from "./common.ts";
+import type { Ex, Exprs } from "../expr.ts";
+import { copySign, type ElementFunction, polynomial } from "./common.ts";
 
-/** Single precision forms of the functions that inner loops use most. */
-export const fast32: Readonly<Record<string, ElementFunction>> = {};
+// Single precision forms of the functions that inner loops use most: few operations, no branches. Bounds are tested in
+// `elementwise.test.ts` of the backends.
+
+/** 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits. */
+const magic = 12582912;
+const ln2Hi = 0.693359375;
+const ln2Lo = -2.12194440e-4;
+
+/** The smaller of x and a bound, and the larger; NaN stays. One instruction each where minimum is several. */
+function atMost(e: Exprs, x: Ex, bound: number): Ex {
+  return e.op("pmin", x.type, [x, e.f32(bound)]);
+}
+function atLeast(e: Exprs, x: Ex, bound: number): Ex {
+  return e.op("pmax", x.type, [x, e.f32(bound)]);
+}
+
+/** x = n * ln2 + r with |r| <= ln2 / 2: n as float and as integer. */
+function reduceExp(e: Exprs, x: Ex): { n: Ex; bits: Ex; r: Ex } {
+  const t = e.fma(x, e.f32(Math.LOG2E), e.f32(magic));
+  const n = e.sub(t, e.f32(magic));
+  const bits = e.sub(e.bitcast("i32", t), e.bitcast("i32", e.f32(magic)));
+  const r = e.fma(n, e.f32(-ln2Lo), e.fma(n, e.f32(-ln2Hi), x));
+  return { n, bits, r };
+}
+/** expm1(r) on the reduced range. Polynomial of Cephes expf (Moshier, 1989). */
+function expm1Reduced(e: Exprs, r: Ex): Ex {
+  const p = polynomial(e, r, [5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.9875691500e-4]);
+  return e.fma(e.mul(r, r), p, r);
+}
+/** x * 2^n for n in [-252, 254], in two steps so that neither factor overflows. */
+function scale(e: Exprs, x: Ex, n: Ex): Ex {
+  const half = e.shrS(n, 1);
+  const power = (k: Ex): Ex => e.bitcast("f32", e.shl(e.add(k, e.i32(127)), 23));
+  return e.mul(e.mul(x, power(half)), power(e.sub(n, half)));
+}
+
+function exp32(e: Exprs, x: Ex): Ex {
+  const { bits, r } = reduceExp(e, atLeast(e, atMost(e, x, 89), -104));
+  return scale(e, e.add(expm1Reduced(e, r), e.f32(1)), bits);
+}
+
+function exp2of32(e: Exprs, x: Ex): Ex {
+  const y = atLeast(e, atMost(e, x, 129), -151);
+  const t = e.add(y, e.f32(magic));
+  const bits = e.sub(e.bitcast("i32", t), e.bitcast("i32", e.f32(magic)));
+  const r = e.mul(e.sub(y, e.sub(t, e.f32(magic))), e.f32(Math.LN2));
+  return scale(e, e.add(expm1Reduced(e, r), e.f32(1)), bits);
+}
+
+function expm1of32(e: Exprs, x: Ex): Ex {
+  const { bits, r } = reduceExp(e, atLeast(e, atMost(e, x, 89), -30));
+  const m = expm1Reduced(e, r);
+  const power = e.bitcast("f32", e.shl(e.add(bits, e.i32(127)), 23));
+  const near = e.fma(power, m, e.sub(power, e.f32(1)));
+  const y = e.select(e.gt(x, e.f32(40)), scale(e, e.add(m, e.f32(1)), bits), near);
+  return e.select(e.eq(x, e.f32(0)), x, y);
+}
+
+/** x = 2^k * (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)). */
+function split(e: Exprs, x: Ex): { k: Ex; f: Ex } {
+  const tiny = e.lt(x, e.f32(2 ** -126));
+  const bits = e.bitcast("i32", e.select(tiny, e.mul(x, e.f32(2 ** 23)), x));
+  const exponent = e.shrS(e.sub(bits, e.i32(0x3f3504f3)), 23);
+  const f = e.sub(e.bitcast("f32", e.sub(bits, e.shl(exponent, 23))), e.f32(1));
+  const k = e.op("from_s", "f32", [exponent]);
+  return { k: e.select(tiny, e.sub(k, e.f32(23)), k), f };
+}
+/** log(1 + f) + c + k * ln2. Polynomial of Cephes logf. */
+function logReduced(e: Exprs, k: Ex, f: Ex, c: Ex | null): Ex {
+  const z = e.mul(f, f);
+  const p = polynomial(e, f, [
+    3.3333331174e-1, -2.4999993993e-1, 2.0000714765e-1, -1.6668057665e-1, 1.4249322787e-1, -1.2420140846e-1, 1.1676998740e-1, -1.1514610310e-1, 7.0376836292e-2,
+  ]);
+  let y = e.mul(e.mul(f, z), p);
+  y = e.fma(k, e.f32(ln2Lo), y);
+  if (c !== null) y = e.add(y, c);
+  y = e.fma(z, e.f32(-0.5), y);
+  return e.fma(k, e.f32(ln2Hi), e.add(f, y));
+}
+function logEdges(e: Exprs, x: Ex, y: Ex): Ex {
+  const outside = e.select(e.lt(x, e.f32(0)), e.f32(NaN), e.f32(-Infinity));
+  const inside = e.select(e.gt(x, e.f32(0)), y, outside);
+  // +inf and NaN are their own logarithms.
+  return e.select(e.lt(x, e.f32(Infinity)), inside, x);
+}
+function log32(e: Exprs, x: Ex): Ex {
+  const { k, f } = split(e, x);
+  return logEdges(e, x, logReduced(e, k, f, null));
+}
+function log1pOf32(e: Exprs, x: Ex): Ex {
+  const u = e.add(x, e.f32(1));
+  const s = split(e, u);
+  const near = e.and(e.gt(x, e.f32(-0.2928)), e.lt(x, e.f32(0.4142)));
+  const k = e.select(near, e.f32(0), s.k);
+  const f = e.select(near, x, s.f);
+  const lost = e.select(e.gt(x, e.f32(1)), e.sub(e.f32(1), e.sub(u, x)), e.sub(x, e.sub(u, e.f32(1))));
+  const c = e.select(near, e.f32(0), e.div(lost, u));
+  return e.select(e.lt(e.unary("abs", x), e.f32(2 ** -25)), x, logEdges(e, u, logReduced(e, k, f, c)));
+}
+
+/** The rational approximation of Eigen and XLA: odd of degree 13 over even of degree 6, on |x| <= 7.905. */
+function tanh32(e: Exprs, x: Ex): Ex {
+  const y = atLeast(e, atMost(e, x, 7.90531110763549805), -7.90531110763549805);
+  const z = e.mul(y, y);
+  const p = polynomial(e, z, [
+    4.89352455891786e-3, 6.37261928875436e-4, 1.48572235717979e-5, 5.12229709037114e-8, -8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16,
+  ]);
+  const q = polynomial(e, z, [4.89352518554385e-3, 2.26843463243900e-3, 1.18534705686654e-4, 1.19825839466702e-6]);
+  return e.select(e.lt(e.unary("abs", x), e.f32(0.0004)), x, e.div(e.mul(y, p), q));
+}
+
+function logistic32(e: Exprs, x: Ex): Ex {
+  return e.div(e.f32(1), e.add(e.f32(1), exp32(e, e.neg(x))));
+}
+
+/**
+ * x = n * pi/2 + r, reduced in double precision: 33 bits of pi/2 make the first product exact. Beyond 10^6 the emitter's
+ * exact reduction takes over.
+ */
+function reducePi(e: Exprs, x: Ex): { n: Ex; r: Ex } {
+  const wide = e.op("promote", "f64", [x]);
+  const big = e.gt(e.unary("abs", wide), e.f64(1e6));
+  const t = e.add(e.mul(wide, e.f64(2 / Math.PI)), e.f64(6755399441055744));
+  const k = e.sub(t, e.f64(6755399441055744));
+  const near = e.sub(e.sub(wide, e.mul(k, e.f64(1.57079632673412561417))), e.mul(k, e.f64(6.07710050650619224932e-11)));
+  const r = e.op("demote", "f32", [e.select(big, e.op("rem_pio2", "f64", [wide]), near)]);
+  const quotient = e.select(big, e.op("quo_pio2", "f64", [wide]), k);
+  return { n: e.op("wrap", "i32", [e.bitcast("i64", e.add(quotient, e.f64(6755399441055744)))]), r };
+}
+/** Polynomials of Cephes sinf and cosf on |r| <= pi/4. */
+function sinReduced(e: Exprs, r: Ex): Ex {
+  const z = e.mul(r, r);
+  return e.fma(e.mul(z, r), polynomial(e, z, [-1.6666654611e-1, 8.3321608736e-3, -1.9515295891e-4]), r);
+}
+function cosReduced(e: Exprs, r: Ex): Ex {
+  const z = e.mul(r, r);
+  const p = polynomial(e, z, [4.166664568298827e-2, -1.388731625493765e-3, 2.443315711809948e-5]);
+  return e.fma(e.mul(z, z), p, e.fma(z, e.f32(-0.5), e.f32(1)));
+}
+function circular(e: Exprs, x: Ex, quarter: number): Ex {
+  const { n, r } = reducePi(e, x);
+  const m = quarter === 0 ? n : e.add(n, e.i32(quarter));
+  const odd = e.ne(e.and(m, e.i32(1)), e.i32(0));
+  const y = e.select(odd, cosReduced(e, r), sinReduced(e, r));
+  const sign = e.shl(e.and(m, e.i32(2)), 30);
+  const flipped = e.bitcast("f32", e.xor(e.bitcast("i32", y), sign));
+  const finite = e.select(e.lt(e.unary("abs", x), e.f32(Infinity)), flipped, e.f32(NaN));
+  return quarter === 0 ? e.select(e.eq(x, e.f32(0)), x, finite) : finite;
+}
+
+/** The rational approximation of XLA: odd of degree 9 over even of degree 12, on |x| <= 3.8325. */
+function erf32(e: Exprs, x: Ex): Ex {
+  const limit = 3.832506856900711;
+  const y = atLeast(e, atMost(e, x, limit), -limit);
+  const z = e.mul(y, y);
+  const p = polynomial(e, z, [1.128379143519084, 0.18520832239976145, 0.050955695062380861, 0.0034082910107109506, 0.00022905065861350646]);
+  const q = polynomial(e, z, [
+    1, 0.49746925110067538, 0.11098505178285362, 0.014070470171167667, 0.0010179625278914885, 0.000023547966471313185, -1.1791602954361697e-7,
+  ]);
+  return copySign(e, e.op("pmin", "f32", [e.unary("abs", e.div(e.mul(y, p), q)), e.f32(1)]), x);
+}
+
+export const fast32: Readonly<Record<string, ElementFunction>> = {
+  exp: exp32, exp2: exp2of32, expm1: expm1of32, log: log32, log1p: log1pOf32, tanh: tanh32, logistic: logistic32, erf: erf32,
+  sin: (e, x) => circular(e, x, 0),
+  cos: (e, x) => circular(e, x, 1),
+};

@@ -1,7 +1,7 @@
 import type { Ex, Exprs } from "../expr.ts";
 import type { ElementFunction } from "./common.ts";
 import {
-  acosh64, asinh64, atanh64, cbrt64, cosh64, exp2of64, exp64, expm1of64, log1pOf64, log64, pow64, sinh64, tanh64,
+  acosh64, asinh64, atanh64, cbrt64, cosh64, exp2of64, exp64, expm1of64, log1pOf64, log64, pow64, powSpecial, sinh64, tanh64,
 } from "./exp64.ts";
 import { fast32 } from "./fast32.ts";
 import { digamma64, erf64, erfInv64, erfc64, i0e64, i1e64, lgamma64 } from "./special64.ts";
@@ -33,7 +33,16 @@ function throughDouble(f: (e: Exprs, x: Ex, y: Ex) => Ex): (e: Exprs, x: Ex, y: 
     x.type === "f64" ? f(e, x, y) : e.op("demote", "f32", [f(e, e.op("promote", "f64", [x]), e.op("promote", "f64", [y]))]);
 }
 
-export const powFloat: (e: Exprs, x: Ex, y: Ex) => Ex = throughDouble(pow64);
+/**
+ * x^y. Single precision needs no logarithm in two parts: double precision has the digits to spare. Only the special
+ * values are shared with `pow64`.
+ */
+export function powFloat(e: Exprs, x: Ex, y: Ex): Ex {
+  if (x.type === "f64") return pow64(e, x, y);
+  const wide = e.op("promote", "f64", [e.unary("abs", x)]);
+  const product = e.mul(e.op("promote", "f64", [y]), log64(e, wide));
+  return powSpecial(e, x, y, e.op("demote", "f32", [exp64(e, product)]));
+}
 export const atan2Float: (e: Exprs, y: Ex, x: Ex) => Ex = throughDouble(atan2of64);
 /** The remainder with the dividend's sign, exact for any quotient: a loop that the emitter supplies. */
 export const remFloat: (e: Exprs, x: Ex, y: Ex) => Ex = throughDouble((e, x, y) => e.op("fmod", "f64", [x, y]));

@@ -1,0 +1,64 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { readmeExamples } from "./docs.ts";
+import { root } from "./process.ts";
+
+// What a user gets: the packages as npm would publish them, installed in a clean folder.
+const folder = mkdtempSync(join(tmpdir(), "traceform-packed-"));
+const node = process.execPath;
+const tsc = `${root}node_modules/.bin/tsc`;
+
+beforeAll(() => {
+  const { packageManager } = JSON.parse(readFileSync(`${root}package.json`, "utf8")) as { packageManager: string };
+  const tarballs = join(folder, "tarballs");
+  mkdirSync(tarballs);
+  execFileSync("npx", ["-y", packageManager, "-r", "--filter", "./packages/*", "--filter", "!@traceform/testing", "pack", "--pack-destination", tarballs], {
+    cwd: root,
+    stdio: "pipe",
+  });
+  const dependencies = Object.fromEntries(
+    readdirSync(tarballs).map((file) => {
+      const name = file.replace(/-\d+\.\d+\.\d+\.tgz$/, "").replace(/^traceform-/, "@traceform/");
+      return [name, `file:${join(tarballs, file)}`];
+    }),
+  );
+  writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "app", private: true, type: "module", dependencies, overrides: dependencies }));
+  execFileSync("npm", ["install", "--offline", "--no-audit", "--no-fund"], { cwd: folder, stdio: "pipe" });
+}, 120_000);
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test("the packages hold what they should and no tests", () => {
+  const files = readdirSync(join(folder, "node_modules/@traceform/core"), { recursive: true }).map(String);
+  expect(files).toContain("dist/index.js");
+  expect(files).toContain("dist/index.d.ts");
+  expect(files).toContain("README.md");
+  expect(files.filter((f) => /\.test(-d)?\.ts$/.test(f))).toEqual([]);
+});
+
+test("the first example of the README compiles under strict and runs", () => {
+  const [example] = readmeExamples().filter((e) => e.place.startsWith("README.md"));
+  writeFileSync(join(folder, "app.ts"), example.code);
+  const options = { strict: true, target: "ES2023", lib: ["ES2023", "ESNext.Disposable", "DOM"], module: "NodeNext", moduleResolution: "NodeNext", types: [] };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["app.ts"] }));
+  execFileSync(tsc, ["-p", folder], { cwd: folder, stdio: "pipe" });
+  const printed = execFileSync(node, ["app.js"], { cwd: folder, encoding: "utf8" });
+  expect(printed).toContain("[-21.25, -28.25, -35.25]");
+  expect(printed).toContain("[[-4.5, -9, -13.5], [-38, -47.5, -57]]");
+}, 60_000);
+
+test("one copy of core is installed, and the separate packages work without the umbrella", () => {
+  writeFileSync(
+    join(folder, "pieces.mjs"),
+    `import { setDefaultBackend, version } from "@traceform/core";
+     import { cpu } from "@traceform/backend-cpu";
+     import { grad } from "@traceform/grad";
+     import { array, sum, tanh } from "@traceform/numpy";
+     setDefaultBackend(cpu());
+     console.log(version, grad((x) => sum(tanh(x)))(array([0, 0])).jsSync());`,
+  );
+  expect(execFileSync(node, ["pieces.mjs"], { cwd: folder, encoding: "utf8" }).trim()).toBe("0.1.0 [ 1, 1 ]");
+});
