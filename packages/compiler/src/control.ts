@@ -64,7 +64,7 @@ export function lowerScan(scope: Scope, node: Node): void {
   const ys = node.outs.slice(numCarry);
   ys.forEach((v, i) => targets.push(element(scope.target(v), bytesOf(block.outs[numCarry + i]))));
   if (length > 0) child.run(block, targets);
-  scope.steps.push({ kind: "loop", loop, trips: length, condition: [], predicate: null, body: child.steps, swaps: swapsOf(carries) });
+  scope.push({ kind: "loop", loop, trips: length, condition: [], predicate: null, body: child.steps, swaps: swapsOf(carries) });
   finishCarries(scope, node.outs.slice(0, numCarry), carries);
 }
 
@@ -88,7 +88,7 @@ export function lowerWhile(scope: Scope, node: Node): void {
   const predicate = whole(lowering.buffer("temporary", 1));
   condition.run(condBlock, [predicate]);
   body.run(bodyBlock, carries.map((c) => c.next));
-  scope.steps.push({
+  scope.push({
     kind: "loop", loop: lowering.loop(), trips: null, condition: condition.steps, predicate, body: body.steps, swaps: swapsOf(carries),
   });
   finishCarries(scope, node.outs, carries);
@@ -100,11 +100,11 @@ export function lowerCond(scope: Scope, node: Node): void {
   const at = scope.view(index);
   const views = operands.map((v) => scope.view(v));
   const targets = node.outs.map((v) => scope.target(v));
-  const branches: Step[][] = node.blocks.map((block) => {
+  const branches: (readonly Step[])[] = node.blocks.map((block) => {
     const child = new Scope(scope.lowering);
     block.params.forEach((p, i) => child.place(p, views[i]));
     child.run(block, targets);
     return child.steps;
   });
-  scope.steps.push({ kind: "branch", index: at, branches });
+  scope.push({ kind: "branch", index: at, branches });
 }

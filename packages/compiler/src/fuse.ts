@@ -28,14 +28,7 @@ function amplifies(node: Node, operand: Value): boolean {
  */
 export function chooseMaterialised(block: Block): Set<Value> {
   const materialised = new Set<Value>(block.outs);
-  const readers = new Map<Value, Node[]>();
-  for (const node of block.nodes) {
-    for (const v of node.ins) {
-      const list = readers.get(v);
-      if (list === undefined) readers.set(v, [node]);
-      else if (!list.includes(node)) list.push(node);
-    }
-  }
+  const readers = readersOf(block);
   // Forward: what it costs to compute a value inside a reader, if everything that can be is inlined.
   const cost = new Map<Value, number>();
   for (const node of block.nodes) {
@@ -73,6 +66,19 @@ export function chooseMaterialised(block: Block): Set<Value> {
     }
   }
   return materialised;
+}
+
+/** The nodes that read each value. */
+export function readersOf(block: Block): Map<Value, Node[]> {
+  const readers = new Map<Value, Node[]>();
+  for (const node of block.nodes) {
+    for (const v of node.ins) {
+      const list = readers.get(v);
+      if (list === undefined) readers.set(v, [node]);
+      else if (list[list.length - 1] !== node) list.push(node);
+    }
+  }
+  return readers;
 }
 
 const viewLike: Readonly<Record<string, number>> = {

@@ -24,6 +24,9 @@ export class KernelBuilder implements Reader {
   /** Values standing for parameters, inside functions that were inlined into the kernel. */
   readonly bound: Map<Value, Ex> = new Map();
 
+  /** Asked first for every value: what a kernel computes itself need not be loaded. */
+  intercept: ((value: Value, position: readonly Index[]) => Ex | null) | null = null;
+
   constructor(locate: Locate) {
     this.#locate = locate;
   }
@@ -46,11 +49,10 @@ export class KernelBuilder implements Reader {
     if (value.literal !== null) return constantOf(e, value.dtype, value.literal);
     const bound = this.bound.get(value);
     if (bound !== undefined) return bound;
+    const own = this.intercept?.(value, position) ?? null;
+    if (own !== null) return own;
     const view = this.#locate(value);
-    if (view !== undefined) {
-      const slot = this.slot(view);
-      return loadElement(e, value.dtype, slot, flattenIndex(e, position, value.shape), guard, this.#written.has(slot));
-    }
+    if (view !== undefined) return this.load(value, view, position, guard);
     invariant(value.node !== null, "a parameter of a block has no place");
     const rule = inlineRule(value.node.op);
     invariant(rule !== undefined, `${value.node.op} must be computed before it is read`);
@@ -59,6 +61,12 @@ export class KernelBuilder implements Reader {
     let ex = this.#memo.get(key);
     if (ex === undefined) this.#memo.set(key, (ex = rule(this, value.node, value.out, position, guard)));
     return ex;
+  }
+
+  /** The element at a position of a dense array in memory. */
+  load(value: Pick<Value, "shape" | "dtype">, view: View, position: readonly Index[], guard: Ex | null = null): Ex {
+    const slot = this.slot(view);
+    return loadElement(this.e, value.dtype, slot, flattenIndex(this.e, position, value.shape), guard, this.#written.has(slot));
   }
 
   /** A store of an element of a dense array of the value's shape and dtype. */

@@ -1,8 +1,9 @@
 import { type ClosedJaxpr, BackendError, isComplex, itemsize, physical } from "@traceform/core";
 import { storageBytes } from "./expr.ts";
-import { chooseMaterialised } from "./fuse.ts";
+import { chooseMaterialised, readersOf } from "./fuse.ts";
 import type { Block, Node, Value } from "./graph.ts";
 import { importJaxpr, partTypes } from "./import.ts";
+import { KernelGroup, readOnlyBy } from "./group.ts";
 import { KernelBuilder, storing } from "./kernels.ts";
 import { kernelRules } from "./families.ts";
 import { planMemory } from "./plan.ts";
@@ -45,13 +46,38 @@ export function whole(buffer: BufferInfo, offset = 0): View {
 /** One block being lowered: where its values are, and the steps so far. */
 export class Scope {
   readonly lowering: Lowering;
-  readonly steps: Step[] = [];
+  readonly #steps: Step[] = [];
+  #group: KernelGroup | null = null;
+  #readers: ReadonlyMap<Value, readonly Node[]> = new Map();
+  #materialised: ReadonlySet<Value> = new Set();
   readonly #places = new Map<Value, View>();
   readonly #targets = new Map<Value, View>();
 
   constructor(lowering: Lowering) {
     this.lowering = lowering;
   }
+
+  /** The steps so far. */
+  get steps(): readonly Step[] {
+    this.flush();
+    return this.#steps;
+  }
+  /** Adds a step, after the kernels that are in the making. */
+  push(step: Step): void {
+    this.flush();
+    this.#steps.push(step);
+  }
+  /** Finishes the kernel in the making. */
+  flush(): void {
+    const group = this.#group;
+    if (group === null) return;
+    this.#group = null;
+    const members = new Set(group.values);
+    const outs = this.#targets;
+    const { kernel, args } = group.finish((v) => !outs.has(v) && !this.#kept.has(v) && readOnlyBy(v, members, this.#readers, this.#materialised));
+    this.launch(kernel, args);
+  }
+  readonly #kept = new Set<Value>();
 
   /** Says where a value is. */
   place(value: Value, view: View): void {
@@ -85,8 +111,22 @@ export class Scope {
       this.#places.set(value, same);
       return same;
     }
-    this.compute([value]);
+    this.#enqueue(value.shape, (g) => g.add(value, () => this.target(value)));
     return this.#places.get(value)!;
+  }
+
+  /** Puts a value into the kernel in the making, or starts another. */
+  #enqueue(shape: readonly number[], add: (group: KernelGroup) => boolean): boolean {
+    if (this.#group !== null && add(this.#group)) return true;
+    this.flush();
+    const group = new KernelGroup((v) => this.#places.get(v), shape);
+    if (!add(group)) return false;
+    this.#group = group;
+    return true;
+  }
+  /** Tries to fold along the trailing axes together with what else its rows need. */
+  reduce(value: Value, kind: string): boolean {
+    return this.#enqueue(value.node!.ins[0].shape, (g) => g.addReduction(value, kind, () => this.target(value)));
   }
 
   /** Reshapes of what is in memory are the same memory. */
@@ -115,12 +155,12 @@ export class Scope {
 
   launch(kernel: Kernel, args: readonly View[]): void {
     if (kernel.kind === "nest" && kernel.outer.some((a) => a.extent === 0)) return;
-    this.steps.push({ kind: "launch", kernel, args });
+    this.push({ kind: "launch", kernel, args });
   }
 
   copy(from: View, to: View, bytes: number): void {
     if (bytes > 0 && !(from.buffer === to.buffer && from.offset === to.offset && from.steps.length + to.steps.length === 0)) {
-      this.steps.push({ kind: "copy", from, to, bytes });
+      this.push({ kind: "copy", from, to, bytes });
     }
   }
 
@@ -131,6 +171,9 @@ export class Scope {
       if (t !== null && v.node !== null && !this.#targets.has(v)) this.#targets.set(v, t);
     });
     const materialised = chooseMaterialised(block);
+    this.#materialised = materialised;
+    this.#readers = readersOf(block);
+    for (const v of block.outs) this.#kept.add(v);
     for (const node of block.nodes) this.#lowerNode(node, materialised);
     return block.outs.map((v, i) => {
       const t = targets[i];

@@ -58,6 +58,7 @@ export function lowerReduce(kind: string): (scope: Scope, node: Node) => void {
   return (scope, node) => {
     const [x] = node.ins;
     const [out] = node.outs;
+    if (scope.reduce(out, kind)) return;
     const k = scope.builder();
     const axes = node.params["axes"] as readonly number[];
     const { kept, folded, position } = splitAxes(k, x.shape, axes);

@@ -2,6 +2,7 @@ import {
   type ArrayLike,
   asArray,
   bind,
+  dceRule,
   definePrimitive,
   DTypeError,
   isInteger,
@@ -20,6 +21,7 @@ import { ne } from "./binary.ts";
 import { convertElementType } from "./convert.ts";
 import { convertResults, shareConsts, traceBody, type TracedBody } from "./internal/bodies.ts";
 import { joinTypes, typeMismatch } from "./internal/carry.ts";
+import { dceCond } from "./internal/dce.ts";
 import { varyingLike } from "./internal/infer.ts";
 import { clamp } from "./select.ts";
 
@@ -29,6 +31,7 @@ export interface CondParams {
 }
 /** Operands: an int32 scalar index (clamped to the branches), then the operands of the branches. */
 export const condP: Primitive<CondParams> = /* @__PURE__ */ definePrimitive<CondParams>("cond", {
+  rules: { [dceRule]: dceCond },
   abstractEval: (avals, { branches }) => {
     const [index] = avals;
     if (index.dtype !== "int32" || index.ndim !== 0) {

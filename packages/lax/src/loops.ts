@@ -3,6 +3,7 @@ import {
   asArray,
   type Aval,
   bind,
+  dceRule,
   definePrimitive,
   isInteger,
   joinEffects,
@@ -24,6 +25,7 @@ import type { Arrays, Returned } from "./carrytypes.ts";
 import { add, lt } from "./binary.ts";
 import { convertElementTypeWeak } from "./convert.ts";
 import { convertResults, traceBody, type TracedBody } from "./internal/bodies.ts";
+import { dceScan, dceWhile } from "./internal/dce.ts";
 import { checkStructure, joinTypes, typeMismatch } from "./internal/carry.ts";
 import { result, varyingLike } from "./internal/infer.ts";
 
@@ -38,6 +40,7 @@ export interface ScanParams {
 }
 /** Operands: consts, initial carry, xs with a leading axis of `length`. Results: final carry, ys likewise stacked. */
 export const scanP: Primitive<ScanParams> = /* @__PURE__ */ definePrimitive<ScanParams>("scan", {
+  rules: { [dceRule]: dceScan },
   abstractEval: (avals, { jaxpr, length, numConsts, numCarry }) => {
     avals.slice(numConsts + numCarry).forEach((x) => {
       if (x.shape[0] !== length) {
@@ -65,6 +68,7 @@ export interface WhileParams {
 }
 /** Operands: condConsts, bodyConsts, initial carry. Results: final carry. */
 export const whileP: Primitive<WhileParams> = /* @__PURE__ */ definePrimitive<WhileParams>("while", {
+  rules: { [dceRule]: dceWhile },
   abstractEval: (_avals, { condJaxpr, bodyJaxpr }) => ({
     avals: bodyJaxpr.outAvals,
     effects: [...joinEffects([condJaxpr.effects, bodyJaxpr.effects])],

@@ -4,6 +4,7 @@ import {
   bind,
   bind1,
   currentTrace,
+  dceRule,
   definePrimitive,
   isEager,
   type Jaxpr,
@@ -15,6 +16,7 @@ import {
   treeUnflatten,
 } from "@traceform/core";
 import { traceBody } from "./internal/bodies.ts";
+import { dceCheckpoint } from "./internal/dce.ts";
 import { varyingLike } from "./internal/infer.ts";
 
 /**
@@ -31,6 +33,7 @@ export interface CheckpointParams {
 }
 /** Operands: closed-over values, then the flattened arguments. */
 export const checkpointP: Primitive<CheckpointParams> = /* @__PURE__ */ definePrimitive<CheckpointParams>("checkpoint", {
+  rules: { [dceRule]: dceCheckpoint },
   hiddenParams: ["preventCse"],
   abstractEval: (avals, { jaxpr }) => ({
     avals: jaxpr.outAvals.map((a) => varyingLike(a, avals)),

@@ -1,4 +1,4 @@
-"""Records values and derivatives of small functions from JAX, for packages/testing/src/goldens.grad.test.ts.
+"""Records values and derivatives of small functions from JAX, for packages/grad/src/goldens.test.ts.
 
     python record_grad.py > grad.json
 

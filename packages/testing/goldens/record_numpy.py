@@ -3,7 +3,7 @@
 Run: JAX_PLATFORMS=cpu python record_numpy.py      (JAX 0.10; 64-bit types off, as is JAX's default)
 
 A case is [name, args, result, tolerance?]. Arrays are {"d": dtype, "s": shape, "v": flat values}, with NaN and infinities as
-strings and complex numbers as pairs in a row. Functions are {"fn": name}, slices {"slice": [start, stop, step]}.
+strings and complex numbers as pairs in a row, and "w" when the result is weakly typed. Functions are {"fn": name}, slices {"slice": [start, stop, step]}.
 An error is {"error": true}.
 """
 
@@ -117,7 +117,10 @@ def to_jax(v):
 def encode_result(r):
     if isinstance(r, (list, tuple)):
         return [encode_result(w) for w in r]
-    return encode(r)
+    encoded = encode(r)
+    if isinstance(r, jax.Array) and r.weak_type:
+        encoded["w"] = True
+    return encoded
 
 
 def camel(k):
