@@ -118,9 +118,9 @@ export class Scope {
   /** Puts a value into the kernel in the making, or starts another. */
   #enqueue(shape: readonly number[], add: (group: KernelGroup) => boolean): boolean {
     if (this.#group !== null && add(this.#group)) return true;
-    this.flush();
     const group = new KernelGroup((v) => this.#places.get(v), shape);
     if (!add(group)) return false;
+    this.flush();
     this.#group = group;
     return true;
   }

@@ -11,6 +11,7 @@ import {
   makeAval,
   type NDArray,
   type Primitive,
+  refuseAsync,
   scalar,
   ShapeError,
   treeFlatten,
@@ -272,7 +273,7 @@ export function foriLoop<const C>(
   initVal: C,
   options: { readonly unroll?: number | boolean } = {},
 ): Arrays<C> {
-  const body = bodyFn as (i: NDArray, value: unknown) => unknown;
+  const body = (i: NDArray, value: unknown): unknown => refuseAsync("foriLoop", (bodyFn as (i: NDArray, value: unknown) => unknown)(i, value));
   if (typeof lower === "number" && typeof upper === "number") {
     for (const n of [lower, upper]) {
       if (!Number.isInteger(n)) throw new ValueError("foriLoop", { message: `bounds must be integers, got ${n}` });

@@ -43,8 +43,7 @@ export const hypot: Binary = /* @__PURE__ */ binaryInexact("hypot", (x, y) => {
 export const copysign: Binary = /* @__PURE__ */ binaryInexact("copysign", (x, y) => {
   // 1 / -0 is -Infinity: comparing sees the sign of zeros too.
   const negative = lax.lt(lax.select(lax.eq(y, 0), lax.div(scalar(1, y.dtype), y), y), 0);
-  const a = lax.abs(x);
-  return lax.select(negative, lax.neg(a), a);
+  return lax.mul(lax.abs(x), lax.select(negative, lax.fullLike(y, -1), lax.fullLike(y, 1)));
 });
 /** 0 below zero, `y` at zero, 1 above; NaN stays. */
 export const heaviside: Binary = /* @__PURE__ */ binaryInexact("heaviside", (x, y) => {

@@ -162,7 +162,7 @@ const needsValues = new Set(["unique", "union1d", "intersect1d", "setdiff1d", "s
 
 describe("the same values when traced", () => {
   for (const [name, list] of byName) {
-    if (needsValues.has(name)) continue;
+    if (needsValues.has(name) || !list.some((c) => holdsArrays(c[2]))) continue;
     test(name, () => {
       const failures: string[] = [];
       for (const c of list) {
@@ -185,8 +185,7 @@ describe("the same values when traced", () => {
           );
           checkJaxpr(constvarsToInvars(closed.jaxpr));
           const outs = evalClosedJaxpr(closed, arrays.map((i) => leaves[i] as NDArray));
-          const statics = typeof c[2] !== "object" || c[2] === null || outs.length === 0;
-          const d = statics || !holdsArrays(c[2]) ? null : difference(treeUnflatten(outTree, outs), c[2], c[3]);
+          const d = difference(treeUnflatten(outTree, outs), c[2], c[3]);
           if (d !== null) failures.push(`${describeCase(c)}: ${d}`);
         } catch (error) {
           if (error instanceof TracerError && / size|length|values|concrete/.test(error.message) && list.length > 1) continue;

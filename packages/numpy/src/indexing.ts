@@ -1,7 +1,7 @@
-import { type ArrayLike, type DType, type NDArray, sameShape, ShapeError } from "@traceform/core";
+import { type ArrayLike, type NDArray, sameShape, scalar, ShapeError } from "@traceform/core";
 import * as lax from "@traceform/lax";
 import { type GatherPlan, type Index, type Part, parseIndex, planGather, type Slice } from "./internal/index.ts";
-import { broadcastTo, convertTo, isScalar, toArray } from "./internal/promote.ts";
+import { broadcastTo, isScalar, toArray } from "./internal/promote.ts";
 
 export type { Index, Slice };
 
@@ -151,7 +151,7 @@ export function at(x: ArrayLike, index: readonly Index[]): IndexUpdate {
     get: (options) => getItem(a, index, options),
     set: update("set"),
     add: update("add"),
-    subtract: (values, options) => updateItem(a, index, lax.neg(asUpdate(values, a.dtype)), "add", options ?? {}),
+    subtract: (values, options) => updateItem(a, index, lax.neg(asUpdate(values, a)), "add", options ?? {}),
     multiply: update("mul"),
     mul: update("mul"),
     divide: (values, options) => lax.div(a, updateItem(ones(), index, values, "mul", options ?? {})),
@@ -164,9 +164,8 @@ export function at(x: ArrayLike, index: readonly Index[]): IndexUpdate {
 
 type UpdateKind = "set" | "add" | "mul" | "min" | "max";
 
-function asUpdate(values: ArrayLike, dtype: DType): NDArray {
-  if (isScalar(values)) return convertTo(values, { dtype, weakType: false });
-  return lax.convertElementType(toArray(values), dtype);
+function asUpdate(values: ArrayLike, x: NDArray): NDArray {
+  return isScalar(values) ? scalar(values, x.dtype, x.weakType) : lax.convertElementTypeWeak(toArray(values), x.dtype, x.weakType);
 }
 
 function combine(kind: UpdateKind, old: NDArray, values: NDArray): NDArray {
@@ -185,7 +184,7 @@ function combine(kind: UpdateKind, old: NDArray, values: NDArray): NDArray {
 }
 
 function updateItem(x: NDArray, index: readonly Index[], values: ArrayLike, kind: UpdateKind, options: SetOptions): NDArray {
-  const v = asUpdate(values, x.dtype);
+  const v = asUpdate(values, x);
   const masked = updateMasked(x, index, v, kind);
   if (masked !== null) return masked;
   const parts = parseIndex("at", x, index);
