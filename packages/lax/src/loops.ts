@@ -305,5 +305,5 @@ function loopBound(x: ArrayLike): NDArray {
 
 /** `f` applied to every element along the leading axis of `xs`, one after the other; results stacked. */
 export function map<X, Y>(f: (x: X) => Y, xs: X): Arrays<Y> {
-  return scan<null, X, Y>((c, x) => [c, f(x)], null, xs)[1];
+  return scan<null, X, Y>((c, x) => [c, refuseAsync("map", f(x))], null, xs)[1];
 }

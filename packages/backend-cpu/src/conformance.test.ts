@@ -1,0 +1,4 @@
+import { backendConformance } from "../../testing/src/conformance.ts";
+import { cpu } from "./index.ts";
+
+backendConformance(() => cpu());
