@@ -117,6 +117,7 @@ export class KernelGroup {
 
   /** Builds a value in the last stage where it may stand, or in a new one. */
   #attempt(value: Value, shape: readonly number[], build: (stage: StageDraft, at: readonly Index[]) => void): boolean {
+    const before = { stages: [...this.#stages], products: [...this.#products.values()].map((p) => ({ ...p })), firstSplit: this.#firstSplit };
     const rows = this.#rows;
     const innerShape = rows === null ? [] : shape.slice(rows);
     const needs = this.#needs(value);
@@ -139,13 +140,13 @@ export class KernelGroup {
     if (rows !== null) this.#firstSplit = false;
     this.#current = this.#stages.length - 1;
     const at = [...(rows === null ? this.#position : this.#position.slice(0, rows)), ...stage.position];
-    const marks = [...this.#products.values()].filter((p) => !p.loaded);
     try {
       build(stage, at);
     } catch (error) {
       if (!(error instanceof Mismatch)) throw error;
-      for (const p of marks) p.loaded = false;
-      if (stage.stores.length + stage.reductions.length === 0) this.#stages.pop();
+      this.#stages.splice(0, this.#stages.length, ...before.stages);
+      for (const p of before.products) this.#products.set(p.value, p);
+      this.#firstSplit = before.firstSplit;
       return false;
     }
     if (value.node !== null && !this.#names.includes(value.node.op)) this.#names.push(value.node.op);

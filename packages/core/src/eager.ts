@@ -3,12 +3,13 @@ import { defaultDevice } from "./backends.ts";
 import type { ClosedJaxpr } from "./closed.ts";
 import { ConcreteArray } from "./concrete.ts";
 import type { Backend, Buffer, CompileOptions, Device, Executable } from "./device.ts";
+import { innerJaxprs } from "./check.ts";
 import { BackendError, TraceformError } from "./errors.ts";
 import { type Eqn, Jaxpr, Var } from "./jaxpr.ts";
 import { jitP, type JitParams } from "./jit.ts";
 import { leaked, setBottomTrace, Trace } from "./trace.ts";
 import { isTracer, type NDArray } from "./ndarray.ts";
-import type { Params, Primitive } from "./primitive.ts";
+import { type Params, type Primitive, refuseRule } from "./primitive.ts";
 import { abstractEval } from "./staging.ts";
 import { jaxprId, paramsKey } from "./structure.ts";
 
@@ -92,6 +93,7 @@ export function compileProgram(backend: Backend, jaxpr: Jaxpr, options: CompileO
   let executable = programs.get(key);
   if (executable === undefined) {
     counters.compilations++;
+    refuseUncompilable(jaxpr);
     const program: ClosedJaxpr = { jaxpr, consts: [] };
     try {
       executable = backend.compile(program, options);
@@ -105,6 +107,15 @@ export function compileProgram(backend: Backend, jaxpr: Jaxpr, options: CompileO
     programs.set(key, executable);
   }
   return executable;
+}
+
+/** Throws what a primitive that cannot run has to say: see `refuseRule`. */
+function refuseUncompilable(jaxpr: Jaxpr): void {
+  for (const eqn of jaxpr.eqns) {
+    const refuse = eqn.primitive.rules[refuseRule] as ((params: Params) => Error) | undefined;
+    if (refuse !== undefined) throw refuse(eqn.params);
+    innerJaxprs(eqn.params).forEach(refuseUncompilable);
+  }
 }
 
 /** Runs an executable on concrete arguments; `donated` handles end their life here. */

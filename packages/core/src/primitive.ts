@@ -22,6 +22,11 @@ export const batchRule: unique symbol = Symbol.for("traceform.rule.batch");
 export const lowerRule: unique symbol = Symbol.for("traceform.rule.lower");
 export const partialEvalRule: unique symbol = Symbol.for("traceform.rule.partialEval");
 export const dceRule: unique symbol = Symbol.for("traceform.rule.dce");
+/**
+ * `(params) => Error` of a primitive that exists to be transformed further and cannot run: what a program that still
+ * holds one throws when it is compiled.
+ */
+export const refuseRule: unique symbol = Symbol.for("traceform.rule.refuse");
 
 /** Rules by symbol. The packages that read a rule own its type: see `JvpRule` in grad, `BatchRule` in vmap. */
 export interface PrimitiveRules {

@@ -35,14 +35,14 @@ export type ScalarOutput = NDArray | number;
  * grad((x: NDArray) => sin(x))(0.5); // cos(0.5)
  * ```
  */
-export function grad<A extends unknown[], const N extends number | readonly number[] = 0>(
-  f: (...args: A) => ScalarOutput,
-  options?: NoAux<N>,
-): (...args: Inputs<A>) => Gradients<A, N>;
 export function grad<A extends unknown[], Aux, const N extends number | readonly number[] = 0>(
   f: (...args: A) => readonly [ScalarOutput, Aux],
   options: WithAux<N>,
 ): (...args: Inputs<A>) => [gradient: Gradients<A, N>, aux: Aux];
+export function grad<A extends unknown[], const N extends number | readonly number[] = 0>(
+  f: (...args: A) => ScalarOutput,
+  options?: NoAux<N>,
+): (...args: Inputs<A>) => Gradients<A, N>;
 export function grad(f: (...args: never[]) => unknown, options: GradOptions<number | readonly number[]> = {}): (...args: never[]) => unknown {
   const run = valueAndGradient("grad", f, options);
   return (...args) => {
@@ -55,14 +55,14 @@ export function grad(f: (...args: never[]) => unknown, options: GradOptions<numb
  * The value of a scalar function together with its gradient, for about the price of the gradient. With `hasAux` the
  * value is `[value, aux]`. See `grad`.
  */
-export function valueAndGrad<A extends unknown[], const N extends number | readonly number[] = 0>(
-  f: (...args: A) => ScalarOutput,
-  options?: NoAux<N>,
-): (...args: Inputs<A>) => [value: NDArray, gradient: Gradients<A, N>];
 export function valueAndGrad<A extends unknown[], Aux, const N extends number | readonly number[] = 0>(
   f: (...args: A) => readonly [ScalarOutput, Aux],
   options: WithAux<N>,
 ): (...args: Inputs<A>) => [valueAndAux: [value: NDArray, aux: Aux], gradient: Gradients<A, N>];
+export function valueAndGrad<A extends unknown[], const N extends number | readonly number[] = 0>(
+  f: (...args: A) => ScalarOutput,
+  options?: NoAux<N>,
+): (...args: Inputs<A>) => [value: NDArray, gradient: Gradients<A, N>];
 export function valueAndGrad(f: (...args: never[]) => unknown, options: GradOptions<number | readonly number[]> = {}): (...args: never[]) => unknown {
   const run = valueAndGradient("valueAndGrad", f, options);
   return (...args) => {

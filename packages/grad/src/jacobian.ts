@@ -91,14 +91,14 @@ function assemble({ inTree, outTree, single }: Point, blocks: readonly (readonly
  * The Jacobian of a function of arrays, column by column by forward-mode differentiation: best for functions with more
  * results than inputs. For a result of shape `r` and an argument of shape `a` it has shape `[...r, ...a]`.
  */
-export function jacfwd<A extends unknown[], R, const N extends number | readonly number[] = 0>(
-  f: (...args: A) => R,
-  options?: JacobianOptions<N>,
-): (...args: Inputs<A>) => Jacobian<R, Gradients<A, N>>;
 export function jacfwd<A extends unknown[], R, Aux, const N extends number | readonly number[] = 0>(
   f: (...args: A) => readonly [R, Aux],
   options: AuxOptions<N>,
 ): (...args: Inputs<A>) => [jacobian: Jacobian<R, Gradients<A, N>>, aux: Aux];
+export function jacfwd<A extends unknown[], R, const N extends number | readonly number[] = 0>(
+  f: (...args: A) => R,
+  options?: JacobianOptions<N>,
+): (...args: Inputs<A>) => Jacobian<R, Gradients<A, N>>;
 export function jacfwd(f: (...args: never[]) => unknown, options: GradOptions<number | readonly number[]> = {}): (...args: never[]) => unknown {
   return (...args) => {
     const point = linearizeAt("jacfwd", f, options, args);
@@ -122,14 +122,14 @@ export function jacfwd(f: (...args: never[]) => unknown, options: GradOptions<nu
  * The Jacobian of a function of arrays, row by row by reverse-mode differentiation: best for functions with more inputs
  * than results. Shapes as `jacfwd`.
  */
-export function jacrev<A extends unknown[], R, const N extends number | readonly number[] = 0>(
-  f: (...args: A) => R,
-  options?: JacobianOptions<N>,
-): (...args: Inputs<A>) => Jacobian<R, Gradients<A, N>>;
 export function jacrev<A extends unknown[], R, Aux, const N extends number | readonly number[] = 0>(
   f: (...args: A) => readonly [R, Aux],
   options: AuxOptions<N>,
 ): (...args: Inputs<A>) => [jacobian: Jacobian<R, Gradients<A, N>>, aux: Aux];
+export function jacrev<A extends unknown[], R, const N extends number | readonly number[] = 0>(
+  f: (...args: A) => R,
+  options?: JacobianOptions<N>,
+): (...args: Inputs<A>) => Jacobian<R, Gradients<A, N>>;
 export function jacrev(f: (...args: never[]) => unknown, options: GradOptions<number | readonly number[]> = {}): (...args: never[]) => unknown {
   return (...args) => {
     const point = linearizeAt("jacrev", f, options, args);

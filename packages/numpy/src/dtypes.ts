@@ -16,22 +16,22 @@ import { toArray } from "./internal/promote.ts";
 
 export { promoteTypes };
 
-export const bool: "bool" = "bool";
-export const bool_: "bool" = "bool";
-export const int8: "int8" = "int8";
-export const int16: "int16" = "int16";
-export const int32: "int32" = "int32";
-export const int64: "int64" = "int64";
-export const uint8: "uint8" = "uint8";
-export const uint16: "uint16" = "uint16";
-export const uint32: "uint32" = "uint32";
-export const uint64: "uint64" = "uint64";
-export const float16: "float16" = "float16";
-export const bfloat16: "bfloat16" = "bfloat16";
-export const float32: "float32" = "float32";
-export const float64: "float64" = "float64";
-export const complex64: "complex64" = "complex64";
-export const complex128: "complex128" = "complex128";
+export const bool = "bool" as const;
+export const bool_ = "bool" as const;
+export const int8 = "int8" as const;
+export const int16 = "int16" as const;
+export const int32 = "int32" as const;
+export const int64 = "int64" as const;
+export const uint8 = "uint8" as const;
+export const uint16 = "uint16" as const;
+export const uint32 = "uint32" as const;
+export const uint64 = "uint64" as const;
+export const float16 = "float16" as const;
+export const bfloat16 = "bfloat16" as const;
+export const float32 = "float32" as const;
+export const float64 = "float64" as const;
+export const complex64 = "complex64" as const;
+export const complex128 = "complex128" as const;
 
 /** A set of dtypes with a name: `floating`, `integer`, … for `issubdtype` and `isdtype`. */
 export interface DTypeCategory {

@@ -101,15 +101,13 @@ function log1pOf32(e: Exprs, x: Ex): Ex {
   return e.select(e.lt(e.unary("abs", x), e.f32(2 ** -25)), x, logEdges(e, u, logReduced(e, k, f, c)));
 }
 
-/** The rational approximation of Eigen and XLA: odd of degree 13 over even of degree 6, on |x| <= 7.905. */
+/** expm1(2|x|) / (expm1(2|x|) + 2), which is 1 from 9.1 on. */
 function tanh32(e: Exprs, x: Ex): Ex {
-  const y = atLeast(e, atMost(e, x, 7.90531110763549805), -7.90531110763549805);
-  const z = e.mul(y, y);
-  const p = polynomial(e, z, [
-    4.89352455891786e-3, 6.37261928875436e-4, 1.48572235717979e-5, 5.12229709037114e-8, -8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16,
-  ]);
-  const q = polynomial(e, z, [4.89352518554385e-3, 2.26843463243900e-3, 1.18534705686654e-4, 1.19825839466702e-6]);
-  return e.select(e.lt(e.unary("abs", x), e.f32(0.0004)), x, e.div(e.mul(y, p), q));
+  const a = atMost(e, e.unary("abs", x), 9.1);
+  const { bits, r } = reduceExp(e, e.add(a, a));
+  const power = e.bitcast("f32", e.shl(e.add(bits, e.i32(127)), 23));
+  const m = e.fma(power, expm1Reduced(e, r), e.sub(power, e.f32(1)));
+  return copySign(e, e.div(m, e.add(m, e.f32(2))), x);
 }
 
 function logistic32(e: Exprs, x: Ex): Ex {
@@ -151,16 +149,20 @@ function circular(e: Exprs, x: Ex, quarter: number): Ex {
   return quarter === 0 ? e.select(e.eq(x, e.f32(0)), x, finite) : finite;
 }
 
-/** The rational approximation of XLA: odd of degree 9 over even of degree 12, on |x| <= 3.8325. */
+/**
+ * The rational approximation of XLA: odd of degree 9 over even of degree 12, on |x| <= 3.8325. In double precision,
+ * because rounding would cost more than the approximation does.
+ */
 function erf32(e: Exprs, x: Ex): Ex {
   const limit = 3.832506856900711;
-  const y = atLeast(e, atMost(e, x, limit), -limit);
+  const y = e.op("promote", "f64", [atLeast(e, atMost(e, x, limit), -limit)]);
   const z = e.mul(y, y);
   const p = polynomial(e, z, [1.128379143519084, 0.18520832239976145, 0.050955695062380861, 0.0034082910107109506, 0.00022905065861350646]);
   const q = polynomial(e, z, [
     1, 0.49746925110067538, 0.11098505178285362, 0.014070470171167667, 0.0010179625278914885, 0.000023547966471313185, -1.1791602954361697e-7,
   ]);
-  return copySign(e, e.op("pmin", "f32", [e.unary("abs", e.div(e.mul(y, p), q)), e.f32(1)]), x);
+  const ratio = e.op("demote", "f32", [e.div(e.mul(y, p), q)]);
+  return copySign(e, e.op("pmin", "f32", [e.unary("abs", ratio), e.f32(1)]), x);
 }
 
 export const fast32: Readonly<Record<string, ElementFunction>> = {

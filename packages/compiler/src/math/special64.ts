@@ -50,7 +50,7 @@ function erfcTail(e: Exprs, a: Ex): Ex {
     ]),
     polynomial(e, s, [
       1, 3.03380607434824582924e1, 3.25792512996573918826e2, 1.53672958608443695994e3, 3.19985821950859553908e3,
-      2.55305040613316442583e3, 4.74528541206955367215e2, -2.24409524465858183362e1,
+      2.55305040643316442583e3, 4.74528541206955367215e2, -2.24409524465858183362e1,
     ]),
   );
   const ratio = e.select(e.lt(a, e.f64(1 / 0.35)), near, far);
@@ -129,6 +129,27 @@ function lanczosSum(e: Exprs, z: Ex): { sum: Ex; slope: Ex } {
   return { sum, slope };
 }
 
+/** 1 - Euler's constant, then (-1)^k (zeta(k) - 1) / k for k = 2, 3, …, by mpmath. */
+const nearTwo: readonly number[] = [
+  0.422784335098467139, 0.322467033424113218, -0.0673523010531980951, 0.0205808084277845479, -0.00738555102867398527,
+  0.00289051033074152329, -0.00119275391170326098, 0.000509669524743042422, -0.00022315475845357938, 0.0000994575127818085337,
+  -0.0000449262367381331417, 0.0000205072127756706916, -9.4394882752683959e-6, 4.3748667899074878e-6, -2.03921575380136624e-6,
+  9.55141213040741983e-7, -4.49246919876456604e-7, 2.12071848055546659e-7, -1.00432248239680996e-7, 4.76981016936398057e-8,
+  -2.27110946089431649e-8, 1.08386592148969541e-8, -5.18347504197004666e-9, 2.48367454380247832e-9, -1.19214014058609121e-9,
+  5.73136724167886201e-10, -2.75952288512423315e-10, 1.33047643742444895e-10, -6.42296456383810002e-11, 3.10442477473222728e-11,
+];
+
+/**
+ * log(gamma(x)) on [0.5, 2.5], without the cancellation that the zeros at 1 and 2 cause elsewhere:
+ * log(gamma(2 + w)) = (1 - Euler) w + sum over k >= 2 of (zeta(k) - 1) (-w)^k / k. @see Abramowitz & Stegun 6.1.33
+ */
+function lgammaNear(e: Exprs, x: Ex): Ex {
+  const upper = e.ge(x, e.f64(1.5));
+  const w = e.sub(x, e.select(upper, e.f64(2), e.f64(1)));
+  const s = e.mul(w, polynomial(e, w, nearTwo));
+  return e.select(upper, s, e.sub(s, log1pOf64(e, w)));
+}
+
 /** log(|gamma(x)|); +inf at the poles. */
 export function lgamma64(e: Exprs, x: Ex): Ex {
   const reflected = e.lt(x, e.f64(0.5));
@@ -147,7 +168,9 @@ export function lgamma64(e: Exprs, x: Ex): Ex {
   const sine = sin64(e, e.mul(e.f64(Math.PI), folded));
   const logSine = log64(e, sine);
   const mirrored = e.sub(e.sub(e.f64(Math.log(Math.PI)), logSine), main);
-  const y = e.select(reflected, e.select(e.eq(sine, e.f64(0)), e.f64(Infinity), mirrored), main);
+  const near = e.lt(e.unary("abs", e.sub(x, e.f64(1.5))), e.f64(1));
+  const direct = e.select(near, lgammaNear(e, x), main);
+  const y = e.select(reflected, e.select(e.eq(sine, e.f64(0)), e.f64(Infinity), mirrored), direct);
   return e.select(e.eq(a, e.f64(Infinity)), e.f64(Infinity), y);
 }
 

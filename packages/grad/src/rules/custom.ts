@@ -1,4 +1,4 @@
-import { type Aval, batchRule, bind, definePrimitive, evalJaxpr, lowerRule, type NDArray, type Primitive, TransformError } from "@traceform/core";
+import { type Aval, batchRule, bind, definePrimitive, evalJaxpr, type NDArray, type Primitive, refuseRule, TransformError } from "@traceform/core";
 import { customJvpCallP, type CustomVjpBwd, customVjpCallP } from "@traceform/lax";
 import { drop, pick, place } from "../internal/memo.ts";
 import { hasTangent, instantiate } from "../internal/zeros.ts";
@@ -33,10 +33,7 @@ export const customLinearP: Primitive<CustomLinearParams> = /* @__PURE__ */ defi
     [batchRule]: (_args: unknown, _dims: unknown, { name }: CustomLinearParams): never => {
       throw forwardMode(name);
     },
-    [lowerRule]: (...args: readonly unknown[]): never => {
-      const params = args.find((a) => typeof a === "object" && a !== null && "bwd" in a) as CustomLinearParams | undefined;
-      throw forwardMode(params?.name ?? "customVjp");
-    },
+    [refuseRule]: ({ name }: CustomLinearParams): TransformError => forwardMode(name),
   },
 });
 

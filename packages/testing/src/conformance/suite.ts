@@ -6,6 +6,7 @@ import { difference } from "./compare.ts";
 import { contractionCases } from "./contractions.ts";
 import { controlCases } from "./control.ts";
 import { elementwiseCases } from "./elementwise.ts";
+import { fusionCases } from "./fusion.ts";
 import { indexingCases } from "./indexing.ts";
 import { makeInput } from "./inputs.ts";
 import { reductionCases } from "./reductions.ts";
@@ -28,6 +29,7 @@ const families = {
   indexing: indexingCases,
   windows: windowCases,
   control: controlCases,
+  fusion: fusionCases,
 };
 
 /** Seeds differ between cases and stay the same between runs. */
