@@ -15,7 +15,8 @@ interface Interval {
 export function planMemory(steps: readonly Step[]): { readonly offsets: ReadonlyMap<number, number>; readonly bytes: number } {
   const intervals = new Map<number, Interval>();
   // The end of each enclosing loop is not known yet when its body is walked: extensions are applied on leaving.
-  const open: { readonly start: number; readonly used: Set<number> }[] = [];
+  const open: { readonly loop: number; readonly start: number; readonly used: Set<number> }[] = [];
+  const closed: { readonly start: number; readonly end: number }[] = [];
   let now = 0;
 
   const touch = (buffer: BufferInfo): void => {
@@ -25,7 +26,15 @@ export function planMemory(steps: readonly Step[]): { readonly offsets: Readonly
     else found.end = now;
     for (const loop of open) loop.used.add(buffer.id);
   };
-  const view = (v: View): void => touch(v.buffer);
+  const view = (v: View): void => {
+    touch(v.buffer);
+    const interval = intervals.get(v.buffer.id);
+    // A buffer of which each trip touches a part lives during all trips.
+    for (const s of v.steps) {
+      const loop = open.find((l) => l.loop === s.loop);
+      if (loop !== undefined && interval !== undefined) interval.start = Math.min(interval.start, loop.start);
+    }
+  };
   const walk = (list: readonly Step[]): void => {
     for (const step of list) {
       now++;
@@ -47,7 +56,7 @@ export function planMemory(steps: readonly Step[]): { readonly offsets: Readonly
             touch(a);
             touch(b);
           }
-          const scope = { start: now, used: new Set<number>() };
+          const scope = { loop: step.loop, start: now, used: new Set<number>() };
           open.push(scope);
           walk(step.condition);
           now++;
@@ -55,6 +64,7 @@ export function planMemory(steps: readonly Step[]): { readonly offsets: Readonly
           walk(step.body);
           now++;
           open.pop();
+          closed.push({ start: scope.start, end: now });
           for (const id of scope.used) {
             const interval = intervals.get(id)!;
             if (interval.start <= scope.start) interval.end = now;
@@ -69,6 +79,10 @@ export function planMemory(steps: readonly Step[]): { readonly offsets: Readonly
     }
   };
   walk(steps);
+  // What leaves a loop was there for all of its trips. Inner loops were closed first.
+  for (const loop of closed) {
+    for (const i of intervals.values()) if (i.start > loop.start && i.start <= loop.end && i.end > loop.end) i.start = loop.start;
+  }
   // Halves that traded places may each hold the result, so both live as long as either.
   const join = (list: readonly Step[]): void => {
     for (const step of list) {

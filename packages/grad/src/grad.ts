@@ -23,6 +23,11 @@ type WithAux<N extends number | readonly number[]> = GradOptions<N> & { readonly
 /** What a function to differentiate may return. */
 export type ScalarOutput = NDArray | number;
 
+/** `grad` of a function that returns `[value, aux]`: `aux` is passed through and not differentiated. */
+export function grad<A extends unknown[], Aux, const N extends number | readonly number[] = 0>(
+  f: (...args: A) => readonly [ScalarOutput, Aux],
+  options: WithAux<N>,
+): (...args: Inputs<A>) => [gradient: Gradients<A, N>, aux: Aux];
 /**
  * The gradient of a scalar function: a function of the same arguments that returns, for the argument (or arguments) at
  * `argnums`, a pytree of the same type with one derivative for each element.
@@ -32,13 +37,9 @@ export type ScalarOutput = NDArray | number;
  * @throws {TransformError} for async functions, and for `argnums` that name no argument
  * @example
  * ```ts
- * grad((x: NDArray) => sin(x))(0.5); // cos(0.5)
+ * grad((x: NDArray) => sin(x))(0.5).itemSync(); // => 0.87758255
  * ```
  */
-export function grad<A extends unknown[], Aux, const N extends number | readonly number[] = 0>(
-  f: (...args: A) => readonly [ScalarOutput, Aux],
-  options: WithAux<N>,
-): (...args: Inputs<A>) => [gradient: Gradients<A, N>, aux: Aux];
 export function grad<A extends unknown[], const N extends number | readonly number[] = 0>(
   f: (...args: A) => ScalarOutput,
   options?: NoAux<N>,
@@ -51,14 +52,15 @@ export function grad(f: (...args: never[]) => unknown, options: GradOptions<numb
   };
 }
 
-/**
- * The value of a scalar function together with its gradient, for about the price of the gradient. With `hasAux` the
- * value is `[value, aux]`. See `grad`.
- */
+/** `valueAndGrad` of a function that returns `[value, aux]`: `aux` is passed through and not differentiated. */
 export function valueAndGrad<A extends unknown[], Aux, const N extends number | readonly number[] = 0>(
   f: (...args: A) => readonly [ScalarOutput, Aux],
   options: WithAux<N>,
 ): (...args: Inputs<A>) => [valueAndAux: [value: NDArray, aux: Aux], gradient: Gradients<A, N>];
+/**
+ * The value of a scalar function together with its gradient, for about the price of the gradient. With `hasAux` the
+ * value is `[value, aux]`. See `grad`.
+ */
 export function valueAndGrad<A extends unknown[], const N extends number | readonly number[] = 0>(
   f: (...args: A) => ScalarOutput,
   options?: NoAux<N>,

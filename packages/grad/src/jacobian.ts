@@ -87,14 +87,15 @@ function assemble({ inTree, outTree, single }: Point, blocks: readonly (readonly
   return treeUnflatten(outTree, rows);
 }
 
-/**
- * The Jacobian of a function of arrays, column by column by forward-mode differentiation: best for functions with more
- * results than inputs. For a result of shape `r` and an argument of shape `a` it has shape `[...r, ...a]`.
- */
+/** `jacfwd` of a function that returns `[value, aux]`: `aux` is passed through and not differentiated. */
 export function jacfwd<A extends unknown[], R, Aux, const N extends number | readonly number[] = 0>(
   f: (...args: A) => readonly [R, Aux],
   options: AuxOptions<N>,
 ): (...args: Inputs<A>) => [jacobian: Jacobian<R, Gradients<A, N>>, aux: Aux];
+/**
+ * The Jacobian of a function of arrays, column by column by forward-mode differentiation: best for functions with more
+ * results than inputs. For a result of shape `r` and an argument of shape `a` it has shape `[...r, ...a]`.
+ */
 export function jacfwd<A extends unknown[], R, const N extends number | readonly number[] = 0>(
   f: (...args: A) => R,
   options?: JacobianOptions<N>,
@@ -118,14 +119,15 @@ export function jacfwd(f: (...args: never[]) => unknown, options: GradOptions<nu
   };
 }
 
-/**
- * The Jacobian of a function of arrays, row by row by reverse-mode differentiation: best for functions with more inputs
- * than results. Shapes as `jacfwd`.
- */
+/** `jacrev` of a function that returns `[value, aux]`: `aux` is passed through and not differentiated. */
 export function jacrev<A extends unknown[], R, Aux, const N extends number | readonly number[] = 0>(
   f: (...args: A) => readonly [R, Aux],
   options: AuxOptions<N>,
 ): (...args: Inputs<A>) => [jacobian: Jacobian<R, Gradients<A, N>>, aux: Aux];
+/**
+ * The Jacobian of a function of arrays, row by row by reverse-mode differentiation: best for functions with more inputs
+ * than results. Shapes as `jacfwd`.
+ */
 export function jacrev<A extends unknown[], R, const N extends number | readonly number[] = 0>(
   f: (...args: A) => R,
   options?: JacobianOptions<N>,

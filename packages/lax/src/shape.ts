@@ -316,3 +316,16 @@ export function tile(x: ArrayLike, reps: readonly number[]): NDArray {
     a.shape.map((n, i) => n * reps[i]),
   );
 }
+
+/** `x` broadcast to the shape of `like`, by NumPy's rules. */
+export function broadcastLike(x: ArrayLike, like: ArrayLike): NDArray {
+  const a = asArray(x);
+  const { shape } = asArray(like);
+  const offset = shape.length - a.ndim;
+  return broadcastInDim(a, shape, a.shape.map((_, i) => i + offset));
+}
+
+/** Arrays of one shape joined along a new axis. */
+export function stack(operands: readonly ArrayLike[], axis = 0): NDArray {
+  return concatenate(operands.map((x) => expandDims(x, [axis])), axis);
+}

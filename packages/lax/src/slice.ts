@@ -253,3 +253,10 @@ export function split(x: ArrayLike, sizes: readonly number[], axis = 0): NDArray
 export function broadcastScalarTo(x: NDArray, shape: readonly number[]): NDArray {
   return x.ndim === 0 ? broadcastInDim(x, shape, []) : x;
 }
+
+/** The pieces of `x` along an axis, without that axis. */
+export function unstack(x: ArrayLike, axis = 0): NDArray[] {
+  const a = asArray(x);
+  const d = canonicalAxis("unstack", axis, a.ndim);
+  return Array.from({ length: a.shape[d] }, (_, i) => indexInDim(a, i, d, false));
+}

@@ -205,16 +205,16 @@ function updateMasked(x: NDArray, index: readonly Index[], values: NDArray, kind
 
 /** Static places without gaps are blocks: cut, combine, write back. */
 function updateStatic(x: NDArray, parts: readonly Part[], values: NDArray, kind: UpdateKind): NDArray {
-  const old = staticSlice(x, parts);
-  const v = updateShape(values, old.shape);
-  if (old.size === 0) return x;
+  const shape = parts.flatMap((p) => (p.kind === "new" ? [1] : p.kind === "slice" ? [p.length] : []));
+  const v = updateShape(values, shape);
+  if (shape.includes(0)) return x;
   const starts = x.shape.map(() => 0);
   const sizes = [...x.shape];
   for (const p of parts) {
     if (p.kind === "int") [starts[p.axis], sizes[p.axis]] = [p.value, 1];
     else if (p.kind === "slice") [starts[p.axis], sizes[p.axis]] = [p.start, p.length];
   }
-  const fresh = broadcastTo("at", combine(kind, old, v), old.shape);
+  const fresh = kind === "set" ? v : combine(kind, staticSlice(x, parts), v);
   if (sizes.every((n, i) => n === x.shape[i])) return lax.reshape(fresh, x.shape);
   return lax.dynamicUpdateSlice(x, lax.reshape(fresh, sizes), starts);
 }

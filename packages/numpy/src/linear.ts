@@ -166,7 +166,7 @@ export interface CrossOptions {
 
 /** The vector product along an axis of size 3 (or 2, which counts as lying in the plane). */
 export function cross(x: ArrayLike, y: ArrayLike, axis?: number | null | CrossOptions, options: CrossOptions = {}): NDArray {
-  const opts: CrossOptions = typeof axis === "number" ? { axisa: axis, axisb: axis, axisc: axis } : { ...(axis ?? {}), ...options };
+  const opts: CrossOptions = typeof axis === "number" ? { axisa: axis, axisb: axis, axisc: axis } : { ...axis, ...options };
   const [a0, b0] = convertAll([x, y]);
   const [a, b] = [moveaxis(a0, opts.axisa ?? -1, -1), moveaxis(b0, opts.axisb ?? -1, -1)];
   const [n, m] = [a.shape[a.ndim - 1], b.shape[b.ndim - 1]];

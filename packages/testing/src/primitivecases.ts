@@ -214,6 +214,7 @@ function reduceCases(): PrimitiveCase[] {
   const bitwise = [lax.reduceAndP, lax.reduceOrP, lax.reduceXorP];
   const cumulative = [lax.cumsumP, lax.cumprodP, lax.cummaxP, lax.cumminP, lax.cumlogsumexpP];
   const scalar = makeAval([], "float64");
+  const pairs = traceToJaxpr((s, p, x, y) => [lax.add(s, x), lax.mul(p, y)], [scalar, scalar, scalar, scalar], "reducer").jaxpr;
   const product = traceToJaxpr((a, b) => [lax.mul(a, b)], [scalar, scalar], "reducer").jaxpr;
   return [
     ...floats.flatMap((p) => [
@@ -229,7 +230,8 @@ function reduceCases(): PrimitiveCase[] {
       makeCase(p, { axis: 0, reverse: false }, [float([5])]),
       makeCase(p, { axis: 1, reverse: true }, [float([2, 4])]),
     ]),
-    makeCase(lax.reduceP, { dimensions: [1], jaxpr: product }, [float([2, 3]), float([])], { diff: [], label: "product" }),
+    makeCase(lax.reduceP, { dimensions: [1], jaxpr: product }, [float([2, 3]), float([])], { label: "product" }),
+    makeCase(lax.reduceP, { dimensions: [0, 2], jaxpr: pairs }, [float([2, 2, 3]), float([2, 2, 3]), float([]), float([])], { label: "sum and product" }),
     makeCase(lax.sortP, { dimension: 1, isStable: true, numKeys: 1 }, [float([2, 5])]),
     makeCase(lax.sortP, { dimension: 0, isStable: true, numKeys: 1 }, [float([5, 2]), float([5, 2]), int([5, 2])]),
     makeCase(lax.sortP, { dimension: 0, isStable: true, numKeys: 2 }, [int([6], 0, 2), float([6])]),

@@ -35,8 +35,9 @@ interface Options {
  * @throws {AxisError} for an axis that an argument or result does not have
  * @example
  * ```ts
- * vmap((x: NDArray, y: NDArray) => dot(x, y))(xs, ys); // the dot product of each pair of rows
- * vmap(predict, { inAxes: [null, 0] })(params, images);
+ * const xs = array([[1, 2], [3, 4]]);
+ * vmap((x: NDArray, y: NDArray) => dot(x, y))(xs, xs).jsSync(); // => [5, 25]
+ * vmap((x: NDArray, y: NDArray) => multiply(x, y), { inAxes: [1, null] })(xs, 10).jsSync(); // => [[10, 30], [20, 40]]
  * ```
  */
 export function vmap<A extends unknown[], R>(f: (...args: A) => R, options: VmapOptions<A, R> = {}): (...args: Inputs<A>) => R {

@@ -358,6 +358,9 @@ export class Evaluator {
     const { code } = this;
     const bytes = storageBytes[of.storage!];
     const before = this.#addresses.get(of);
+    // Stages may share an access: what one of them holds already is not added again.
+    if (before !== undefined) terms = terms.filter((t) => !before.terms.has(t));
+    if (before !== undefined && terms.length === 0) return;
     code.get(before?.local ?? this.#pointer(of.slot));
     this.#pushTerms(terms, bytes, before === undefined ? of.index!.c * bytes : 0);
     code.op("i32.add");
@@ -536,8 +539,14 @@ export class Evaluator {
 
   /** A mask for register `r`: of four lanes, or the half of one for two wide lanes. */
   #mask(x: Ex, wide: boolean, r: number): void {
-    this.vector(x, wide ? r >> 1 : r);
-    if (wide) this.code.op((r & 1) === 0 ? "i64x2.extend_low_i32x4_s" : "i64x2.extend_high_i32x4_s");
+    if (!wide) return this.vector(x, r);
+    this.#narrow(x, r >> 1);
+    this.code.op((r & 1) === 0 ? "i64x2.extend_low_i32x4_s" : "i64x2.extend_high_i32x4_s");
+  }
+  /** Pushes a register of which two wide ones are made: held, so that it is computed once. */
+  #narrow(x: Ex, r: number): void {
+    if (this.varies(x)) this.code.get(this.#heldVector(x, r));
+    else this.vector(x, r);
   }
   #vectorSelect(x: Ex, r: number): void {
     const [c, a, b] = x.args;
@@ -570,7 +579,7 @@ export class Evaluator {
     const [a] = x.args;
     const from = a?.type;
     const high = (): void => {
-      if ((r & 1) === 0) return this.vector(a, r >> 1);
+      if ((r & 1) === 0 || !this.varies(a)) return this.#narrow(a, r >> 1);
       // A shuffle takes two operands.
       const local = this.#heldVector(a, r >> 1);
       code.get(local);
@@ -599,7 +608,7 @@ export class Evaluator {
         return true;
       case "extend_s":
       case "extend_u":
-        this.vector(a, r >> 1);
+        this.#narrow(a, r >> 1);
         code.op(`i64x2.extend_${(r & 1) === 0 ? "low" : "high"}_i32x4_${x.op.slice(-1) as "s"}`);
         return true;
       case "from_s":

@@ -54,6 +54,7 @@ class NestEmitter {
   /** Results of folds, and among them those of scans, which change with every iteration. */
   readonly #results = new Set<Ex>();
   readonly #running = new Set<Ex>();
+  readonly #written: ReadonlySet<number>;
   readonly #plan: ReturnType<typeof planVectors>;
   /** How many groups of lanes an iteration of a vector loop takes. */
   readonly #groups: number;
@@ -66,6 +67,7 @@ class NestEmitter {
     this.#ev = new Evaluator(code, helpers, (s) => s + 2);
     this.#plan = planVectors(nest, lanes);
     this.#groups = groupsFor(nest);
+    this.#written = new Set(nest.stages.flatMap((s) => s.stores.map((t) => t.slot)));
     for (const s of nest.stages) for (const r of s.reductions) for (const x of r.results) {
       this.#results.add(x);
       if (s.scan) this.#running.add(x);
@@ -107,6 +109,11 @@ class NestEmitter {
       };
       x.args.forEach(see);
       x.index?.terms.forEach((t) => see(t.atom));
+      // What an earlier stage of the row has stored is there only once that stage is done.
+      if (x.op === "load" && this.#written.has(x.slot)) {
+        depth = Math.max(depth, this.#nest.outer.length - 1);
+        late = true;
+      }
       level = depth < 0 && !late ? outside : { depth, late };
     }
     this.#levels.set(x, level);

@@ -22,7 +22,7 @@ export function matchTangents(fn: string, what: string, def: Treedef, tree: unkn
     }
     const t = asArray(leaf as ArrayLike, typeof leaf === "number" ? { dtype: aval.dtype } : {});
     if (!sameShape(t.shape, aval.shape)) {
-      throw new ShapeError(fn, { message: `a ${what} must have the shape of its value`, operands: { value: values[i], [what]: t } });
+      throw new ShapeError(fn, { message: `a ${what} must have the shape of its value`, operands: { value: values[i], [what]: t }, fix: `give one ${what} for each value, of its shape` });
     }
     if (t.dtype !== tangentAval(aval).dtype) {
       throw new DTypeError(fn, {

@@ -1,11 +1,13 @@
-import { bind1, type NDArray, type Primitive, scalar } from "@traceform/core";
+import { bind, bind1, evalJaxpr, type NDArray, type Primitive, scalar } from "@traceform/core";
 import {
   add, argmaxP, argminP, associativeScan, broadcastInDim, concatenate, convertElementType, cumlogsumexpP, cummaxP, cumminP, cumprodP,
-  cumsumP, type CumulativeParams, div, eq, exp, gt, isFinite, log, lt, mul, reduceAndP, reduceMaxP, reduceMinP, reduceOrP, type ReduceParams,
+  cumsumP, type CumulativeParams, div, eq, exp, type GeneralReduceParams, gt, isFinite, log, lt, mul, reduceAndP, reduceMaxP, reduceMinP, reduceOrP, reduceP, type ReduceParams,
   reduceProdP, reduceSum, reduceSumP, reduceXorP, reshape, select, sliceInDim, sub, transpose,
 } from "@traceform/lax";
 import { linearInFirst, zeroDerivative } from "../internal/entries.ts";
-import { type JvpEntry, jvpEntry, type TransposeEntry, transposeEntry } from "../rule.ts";
+import { place } from "../internal/memo.ts";
+import { hasTangent, instantiate } from "../internal/zeros.ts";
+import { type JvpContext, type JvpEntry, jvpEntry, type Tangent, type TransposeEntry, transposeEntry } from "../rule.ts";
 
 /** `y` of a reduction, with the reduced axes back as axes of size 1, repeated over the shape of `x`. */
 function spreadOver(y: NDArray, x: NDArray, axes: readonly number[]): NDArray {
@@ -80,7 +82,44 @@ function runningLogsumexp([ya, ta]: Pair, [yb, tb]: Pair): [NDArray, NDArray] {
   return [add(log(total), safe), add(mul(ta, div(wa, some)), mul(tb, div(wb, some)))];
 }
 
+/** All operands with the reduced axes merged into a last one. */
+function mergeAxes(x: NDArray, dimensions: readonly number[]): NDArray {
+  const kept = x.shape.map((_, i) => i).filter((i) => !dimensions.includes(i));
+  const sizes = kept.map((i) => x.shape[i]);
+  return reshape(transpose(x, [...kept, ...dimensions]), [...sizes, dimensions.reduce((p, i) => p * x.shape[i], 1)]);
+}
+
+/**
+ * A reduction with any associative computation: a tree of applications of its derivative, elementwise on halves.
+ * The computation takes scalars, so its equations work on arrays too.
+ */
+function generalReduction(primals: readonly NDArray[], tangents: readonly Tangent[], params: GeneralReduceParams, { jvpJaxpr }: JvpContext): readonly [NDArray[], Tangent[]] {
+  const n = primals.length / 2;
+  const outs = bind(reduceP, primals, params);
+  const inexact = outs.map((x) => hasTangent(x.aval));
+  const derivative = jvpJaxpr(params.jaxpr, [...inexact, ...inexact], inexact);
+  const dots = primals.map((x, i) => (inexact[i % n] ? instantiate(tangents[i], x.aval) : null)).filter((t) => t !== null);
+  const k = dots.length / 2;
+  // (values, tangents) of two parts -> of both together.
+  const combine = (a: Pair, b: Pair): NDArray[] =>
+    evalJaxpr(derivative.jaxpr, [], [...derivative.consts, ...a.slice(0, n), ...b.slice(0, n), ...a.slice(n), ...b.slice(n)]);
+  let parts: Pair = [...primals.slice(0, n), ...dots.slice(0, k)].map((x) => mergeAxes(x, params.dimensions));
+  const last = parts[0].ndim - 1;
+  const cut = (from: number, to: number): NDArray[] => parts.map((x) => sliceInDim(x, from, to, 1, last));
+  for (let size = parts[0].shape[last]; size > 1; size = parts[0].shape[last]) {
+    const half = Math.floor(size / 2);
+    const both = combine(cut(0, half), cut(half, 2 * half));
+    parts = size % 2 === 0 ? both : both.map((x, i) => concatenate([x, cut(2 * half, size)[i]], last));
+  }
+  const { shape } = outs[0];
+  const initial = [...primals.slice(n), ...dots.slice(k)].map((x) => broadcastInDim(x, shape, []));
+  if (parts[0].shape[last] === 0) return [outs, place(inexact, initial.slice(n))];
+  const all = combine(initial, parts.map((x) => reshape(x, shape)));
+  return [outs, place(inexact, all.slice(n))];
+}
+
 export const reduceJvps = (): JvpEntry[] => [
+  jvpEntry(reduceP, generalReduction),
   linearInFirst(reduceSumP),
   chooser(reduceMaxP),
   chooser(reduceMinP),

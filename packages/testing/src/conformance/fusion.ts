@@ -33,6 +33,8 @@ export function fusionCases(): ConformanceCase[] {
     { name: "fusion: softmax over the first axis", dtypes: wide, operands: [m], run: (x) => lax.transpose(softmax(lax.transpose(x, [1, 0])), [1, 0]), ...loose },
     { name: "fusion: log-softmax", dtypes: wide, operands: [m], run: logSoftmax, ...loose },
     { name: "fusion: log-softmax, selected and averaged", dtypes: wide, operands: [m, { shape: [12, 37], dtype: "bool" }], run: (x, p) => lax.mul(lax.reduceSum(lax.select(p, logSoftmax(x), lax.fullLike(x, 0)), [0, 1]), 1 / 12), ...loose },
+    { name: "fusion: log-softmax with kept axes", dtypes: wide, operands: [m], run: keptLogSoftmax, ...loose },
+    { name: "fusion: layer norm with kept axes", dtypes: wide, operands: [m], run: keptStandardize, ...loose },
     { name: "fusion: layer norm", dtypes: wide, operands: [m, row, row], run: layerNorm, ...loose },
     { name: "fusion: layer norm and its statistics", dtypes: wide, operands: [m, row, row], run: (x, g, b) => [layerNorm(x, g, b), mean(x), lax.reduceMax(x, [1])], ...loose },
     { name: "fusion: two reductions of one input", dtypes: wide, operands: [m], run: (x) => [lax.reduceSum(x, [0]), lax.reduceSum(x, [1]), lax.reduceMax(lax.abs(x), [0, 1])], ...loose },
@@ -70,6 +72,20 @@ export function fusionCases(): ConformanceCase[] {
       run: (x, y) => [y, x, lax.add(x, y), y],
     },
   ];
+}
+
+/** Statistics that keep their axis, as array libraries write them: elementwise work happens at [n, 1]. */
+const kept = (x: NDArray): NDArray => lax.broadcastInDim(x, [12, 1], [0]);
+const spread = (x: NDArray): NDArray => lax.broadcastInDim(x, shape, [0, 1]);
+
+function keptLogSoftmax(x: NDArray): NDArray {
+  const y = lax.sub(x, spread(lax.stopGradient(kept(lax.reduceMax(x, [1])))));
+  return lax.sub(y, spread(lax.log(kept(lax.reduceSum(lax.exp(y), [1])))));
+}
+
+function keptStandardize(x: NDArray): NDArray {
+  const c = lax.sub(x, spread(lax.mul(kept(lax.reduceSum(x, [1])), 1 / 37)));
+  return lax.mul(c, spread(lax.rsqrt(lax.add(lax.mul(kept(lax.reduceSum(lax.square(c), [1])), 1 / 37), 1e-5))));
 }
 
 const take = { offsetDims: [1], collapsedSliceDims: [0], startIndexMap: [0], operandBatchingDims: [], startIndicesBatchingDims: [] };

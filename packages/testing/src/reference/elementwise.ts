@@ -146,7 +146,7 @@ const table: Record<string, Kinds | ((params: Record<string, unknown>, dtype: DT
   sqrt: inexact(Math.sqrt, c.sqrt),
   rsqrt: inexact((x) => 1 / Math.sqrt(x), (x) => c.div(c.cx(1, 0), c.sqrt(x))),
   cbrt: inexact(Math.cbrt),
-  square: same((x) => x * x, (x) => x * x, (x) => c.mul(x, x)),
+  square: { real: (x) => x * x, int: () => (x) => Math.imul(x, x), big: () => (x) => x * x, complex: (x) => c.mul(x, x) },
   sin: inexact(Math.sin, c.sin),
   cos: inexact(Math.cos, c.cos),
   tan: inexact(Math.tan, c.tan),

@@ -9,7 +9,7 @@ const sqrtPi = Math.sqrt(Math.PI);
 export function erf(x: number): number {
   if (Number.isNaN(x)) return NaN;
   if (Math.abs(x) > 6) return Math.sign(x);
-  if (Math.abs(x) > 2.5) return Math.sign(x) * (1 - erfc(Math.abs(x)));
+  if (Math.abs(x) > 1) return Math.sign(x) * (1 - erfc(Math.abs(x)));
   let term = x;
   let sum = x;
   for (let n = 1; Math.abs(term) > 1e-18 * Math.abs(sum); n++) {
@@ -19,12 +19,13 @@ export function erf(x: number): number {
   return sum === 0 ? x * (2 / sqrtPi) : ((2 / sqrtPi) * Math.exp(-x * x)) * sum;
 }
 
-/** Complementary error function by Lentz's evaluation of its continued fraction for x > 2. @see A&S 7.1.14 */
+/** Complementary error function: its continued fraction, from the bottom up, for x > 1/2. @see A&S 7.1.14 */
 export function erfc(x: number): number {
-  if (x < 2) return 1 - erf(x);
+  if (x < 0.5) return 1 - erf(x);
   if (x > 27.3) return 0;
   let f = x;
-  for (let k = 400; k >= 1; k--) f = x + k / 2 / f;
+  // The fraction converges like exp(-2x √(2n)).
+  for (let k = x < 2 ? 3000 : 400; k >= 1; k--) f = x + k / 2 / f;
   return exactExpOfNegativeSquare(x) / (sqrtPi * f);
 }
 
@@ -39,6 +40,8 @@ function exactExpOfNegativeSquare(x: number): number {
 export function erfInv(y: number): number {
   if (y === 1 || y === -1) return y * Infinity;
   if (!(y > -1 && y < 1)) return NaN;
+  // erf is linear here to the last place, and Winitzki's formula cancels.
+  if (Math.abs(y) < 1e-8) return (y * sqrtPi) / 2;
   const a = 0.147;
   const l = Math.log1p(-y * y);
   const t = 2 / (Math.PI * a) + l / 2;
@@ -67,8 +70,8 @@ export function lgamma(x: number): number {
   if (x < 0.5) return Math.log(Math.PI / Math.abs(sinPi(x))) - lgamma(1 - x);
   if (x === 1 || x === 2) return 0;
   // Near the zeros at 1 and 2 the Lanczos form cancels; the Taylor series of log Γ(1 + z) does not.
-  if (Math.abs(x - 1) < 0.25) return lgamma1p(x - 1);
-  if (Math.abs(x - 2) < 0.25) return lgamma1p(x - 2) + Math.log1p(x - 2);
+  if (Math.abs(x - 1) <= 0.5) return lgamma1p(x - 1);
+  if (Math.abs(x - 2) < 0.5) return lgamma1p(x - 2) + Math.log1p(x - 2);
   if (x > 1e7) return x * (Math.log(x) - 1) - 0.5 * Math.log(x) + 0.5 * Math.log(2 * Math.PI) + 1 / (12 * x);
   let sum = lanczos[0];
   for (let i = 1; i < lanczos.length; i++) sum += lanczos[i] / (x - 1 + i);

@@ -1,0 +1,22 @@
+import { host, check, lax, c } from "./scratch.ts";
+import * as core from "@traceform/core";
+import { vmap } from "../vmap/dist/index.js";
+import { jit } from "../jit/dist/index.js";
+import * as G from "../grad/dist/index.js";
+const D = "float64"; const n = 3;
+const total = (x: any) => lax.reduceSum(x, [0]);
+const vector = (...v: number[]) => core.asArray(v, { dtype: "float64" } as any);
+const asMatrix = (x: any) => lax.mul(lax.broadcastInDim(x, [n, n], [0]), lax.add(lax.broadcastInDim(x, [n, n], [1]), 1));
+const ds = (x: any) => lax.mul(x, lax.dynamicSlice(lax.concatenate([x, x], 0), [lax.convertElementType(lax.gt(total(x), 0), "int32")], [n]));
+const mp = (x: any) => lax.reduceSum(lax.dot(asMatrix(x), lax.tanh(asMatrix(x))), [0]);
+const op = (x: any) => lax.reduceSum(lax.sin(asMatrix(x)), [1]);
+const swm = (x: any) => lax.scan((c: any, _: null) => [lax.tanh(lax.dot(lax.sin(asMatrix(x)), c)), null], x, null, { length: 3 })[0];
+function show(name: string, f: any, x: any) { check(name, f, [x], 1e-9); if (process.argv[2] && name.includes(process.argv[2])) { const j = core.traceToJaxpr((...y: any[]) => { const r = f(...y); return Array.isArray(r) ? r : [r]; }, [core.makeAval(x.shape, x.dtype)], "f"); console.log(String((core as any).printJaxpr?.(j.jaxpr) ?? (core as any).formatJaxpr?.(j.jaxpr))); console.log(c.compile(j, {}).inspect().text); } }
+const xs = () => host([4, 3], D), x = () => host([3], D, (i) => [0.4, -0.3, 0.7][i]);
+show("ds", vmap(ds as any), xs()); show("op", vmap((y: any) => lax.scan((c: any, _: null) => [op(c), null], y, null, { length: 2 })[0]), xs());
+show("mp", mp, x()); show("mapmp", (y: any) => lax.map((z: any) => mp(lax.mul(y, z)), y), x());show("mapmapmp", (y: any) => lax.map((z: any) => lax.reduceSum(lax.map((w: any) => mp(lax.mul(lax.mul(y, w), z)), y), [0]), y), x());
+show("gswm", (y: any) => G.grad((z: any) => total(swm(z)))(y), x());
+const sc = (f: any) => (x: any) => lax.scan((c: any, _: null) => [lax.add(c, lax.mul(f(c), 0.1)), null], x, null, { length: 2 })[0];
+const vm = (f: any) => (x: any) => lax.reduceSum(vmap(f as any)(lax.mul(lax.broadcast(x, [2]), lax.broadcastInDim(vector(1, 0.5), [2, 3], [0]))) as any, [0]);
+show("vmscop", vm(sc(op)), x()); show("scop", sc(op), x());
+show("vmsc2", vm(sc((y: any) => lax.mul(lax.logistic(total(y)), y))), x());
