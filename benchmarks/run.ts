@@ -48,6 +48,7 @@ interface Entry {
   readonly library: Library;
   readonly side: Side;
   readonly samples: number[];
+  failed: boolean;
 }
 
 async function sample({ side, samples }: Entry, repeat: number): Promise<void> {
@@ -89,21 +90,33 @@ async function measure(c: Case, libraries: readonly Library[]): Promise<Row> {
     const setup = library.cases[c.name];
     if (setup === undefined) continue;
     try {
-      entries.push({ library, side: await setup(c.inputs), samples: [] });
+      entries.push({ library, side: await setup(c.inputs), samples: [], failed: false });
     } catch (error) {
       notes.push(`${library.name} fails: ${String(error).split("\n")[0].slice(0, 120)}`);
     }
   }
-  const reference = entries.length > 0 ? await entries[entries.length - 1].side.result() : [];
-  for (const { library, side } of entries) {
-    const d = difference(await side.result(), reference);
-    if (!(d <= Math.max(c.tolerance, 1e-7))) notes.push(`${library.name} differs by ${d.toExponential(1)} from ${entries[entries.length - 1].library.name}`);
+  // A library that fails halfway is reported as missing, with its error.
+  const attempt = async (e: Entry, work: () => Promise<void>): Promise<void> => {
+    if (e.failed) return;
+    try {
+      await work();
+    } catch (error) {
+      e.failed = true;
+      notes.push(`${e.library.name} fails: ${String(error).split("\n")[0].slice(0, 120)}`);
+    }
+  };
+  const results = new Map<Entry, ArrayLike<number>>();
+  for (const e of entries) await attempt(e, async () => void results.set(e, await e.side.result()));
+  const [judge, reference] = [...results].at(-1) ?? [null, []];
+  for (const [e, result] of results) {
+    const d = difference(result, reference);
+    if (!(d <= Math.max(c.tolerance, 1e-7))) notes.push(`${e.library.name} differs by ${d.toExponential(1)} from ${judge!.library.name}`);
   }
   const repeat = c.repeat ?? 1;
-  for (const e of entries) for (let i = 0; i < 2; i++) await sample(e, repeat);
+  for (const e of entries) for (let i = 0; i < 2; i++) await attempt(e, () => sample(e, repeat));
   for (const e of entries) e.samples.length = 0;
-  for (let r = 0; r < rounds; r++) for (const e of entries) await sample(e, repeat);
-  for (const e of entries) times[e.library.name] = median(e.samples);
+  for (let r = 0; r < rounds; r++) for (const e of entries) await attempt(e, () => sample(e, repeat));
+  for (const e of entries) if (!e.failed) times[e.library.name] = median(e.samples);
   return row(c.name, times, libraries, notes);
 }
 

@@ -99,6 +99,10 @@ function library(name: string, native: boolean, runtime: Runtime): Library {
 export async function onnxWeb(): Promise<Library> {
   const ort = await import("onnxruntime-web");
   ort.env.wasm.numThreads = 2;
+  // Its threads start with the first session. They leave a global Worker behind, which Node does not have and from which
+  // jax-js would conclude that it runs in a browser.
+  await ort.InferenceSession.create(encodeModel(matmul({ a: { shape: [2, 2], data: new Float32Array(4) }, b: { shape: [2, 2], data: new Float32Array(4) } })));
+  delete (globalThis as { Worker?: unknown }).Worker;
   return library("onnxruntime-web", false, ort as unknown as Runtime);
 }
 

@@ -81,6 +81,7 @@ class CpuBackend implements Backend {
       get tile(): Target["tile"] {
         return tile();
       },
+      wideSums: true,
     };
     this.devices = Array.from({ length: options.devices ?? 1 }, (_, i) => new CpuDevice(i, this, heap));
     this.capabilities = { dtypes: standardDTypes, syncReads: true, collectives: false, maxBufferBytes: heap.limit };

@@ -1,4 +1,6 @@
-import type { Node, Value } from "./graph.ts";
+import { readersOf } from "./fuse.ts";
+import type { Block, Node, Value } from "./graph.ts";
+import { mayOverwrite } from "./overwrite.ts";
 import { bytesOf, Scope, whole } from "./lower.ts";
 import type { BufferInfo, Step, View } from "./program.ts";
 
@@ -14,15 +16,28 @@ interface Carry {
 }
 
 /** Memory for the carries, holding their first values. A carry that the body returns unchanged needs no second place. */
-function startCarries(scope: Scope, inits: readonly Value[], params: readonly Value[], outs: readonly Value[]): Carry[] {
+function startCarries(scope: Scope, inits: readonly Value[], params: readonly Value[], block: Block): Carry[] {
+  const { outs } = block;
+  const readers = readersOf(block);
   return inits.map((v, i) => {
     const present = scope.lowering.temporary(bytesOf(v));
     const from = scope.located(v);
     if (from === undefined) scope.compute([v], [present]);
     else scope.copy(from, present, bytesOf(v));
-    const next = outs[i] === params[i] ? null : scope.lowering.temporary(bytesOf(v));
-    return { present, next };
+    return { present, next: staysInPlace(block, params[i], outs[i], readers) ? null : scope.lowering.temporary(bytesOf(v)) };
   });
+}
+
+/** Whether a carry's next value comes to be in the memory of the present one: it is the same, or a chain of updates. */
+function staysInPlace(block: Block, param: Value, out: Value, readers: ReadonlyMap<Value, readonly Node[]>): boolean {
+  let v = out;
+  while (v !== param) {
+    // Any other use of the result would see it in two places.
+    if (v.node === null || block.outs.filter((o) => o === v).length > 1 || !mayOverwrite(block, v.node, readers)) return false;
+    if (v !== out && block.outs.includes(v)) return false;
+    v = v.node.ins[0];
+  }
+  return true;
 }
 
 function swapsOf(carries: readonly Carry[]): (readonly [BufferInfo, BufferInfo])[] {
@@ -50,8 +65,11 @@ export function lowerScan(scope: Scope, node: Node): void {
   const loop = lowering.loop();
   for (let i = 0; i < numConsts; i++) bind(scope, child, block.params[i], node.ins[i]);
   const carryParams = block.params.slice(numConsts, numConsts + numCarry);
-  const carries = startCarries(scope, node.ins.slice(numConsts, numConsts + numCarry), carryParams, block.outs.slice(0, numCarry));
-  carryParams.forEach((p, i) => child.place(p, carries[i].present));
+  const carries = startCarries(scope, node.ins.slice(numConsts, numConsts + numCarry), carryParams, block);
+  carryParams.forEach((p, i) => {
+    child.place(p, carries[i].present);
+    if (carries[i].next === null) child.carries.add(p);
+  });
   const element = (base: View, bytes: number): View => ({
     buffer: base.buffer,
     offset: base.offset + (reverse ? (length - 1) * bytes : 0),
@@ -76,7 +94,7 @@ export function lowerWhile(scope: Scope, node: Node): void {
   const { lowering } = scope;
   const inits = node.ins.slice(condConsts + bodyConsts);
   const bodyParams = bodyBlock.params.slice(bodyConsts);
-  const carries = startCarries(scope, inits, bodyParams, bodyBlock.outs);
+  const carries = startCarries(scope, inits, bodyParams, bodyBlock);
   const condition = new Scope(lowering);
   const body = new Scope(lowering);
   for (let i = 0; i < condConsts; i++) bind(scope, condition, condBlock.params[i], node.ins[i]);
@@ -84,6 +102,7 @@ export function lowerWhile(scope: Scope, node: Node): void {
   carries.forEach((c, i) => {
     condition.place(condBlock.params[condConsts + i], c.present);
     body.place(bodyParams[i], c.present);
+    if (c.next === null) body.carries.add(bodyParams[i]);
   });
   const predicate = whole(lowering.buffer("temporary", 1));
   condition.run(condBlock, [predicate]);

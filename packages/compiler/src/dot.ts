@@ -76,7 +76,7 @@ export function lowerDotGeneral(scope: Scope, node: Node): void {
   const nb = batchShape.length;
   const a = position(lhs.shape.length, [[d.lhsBatch, at.slice(0, nb)], [lhsFree, at.slice(nb)], [d.lhsContract, contracted]]);
   const b = position(rhs.shape.length, [[d.rhsBatch, at.slice(0, nb)], [rhsFree, at.slice(nb + lhsFree.length)], [d.rhsContract, contracted]]);
-  const fold = foldMonoid(k, monoids["sum"], out.dtype, elementProduct(k, node, k.read(lhs, a, null), k.read(rhs, b, null)));
+  const { fold } = foldMonoid(k, monoids["sum"], out.dtype, elementProduct(k, node, k.read(lhs, a, null), k.read(rhs, b, null)), 1);
   const store = k.store(out, scope.target(out), at, roundToDType(k.e, out.dtype, fold.results[0]));
   scope.launch(k.nest("dot_general", outer, [folding(inner, [fold]), storing([], [store])]), k.slots);
 }
@@ -132,7 +132,7 @@ export function lowerConv(scope: Scope, node: Node): void {
 
   const x = k.read(lhs, a, inside);
   const safe = inside === null ? x : e.select(inside, x, constantOf(e, lhs.dtype, 0));
-  const fold = foldMonoid(k, monoids["sum"], out.dtype, elementProduct(k, node, safe, k.read(rhs, b, null)));
+  const { fold } = foldMonoid(k, monoids["sum"], out.dtype, elementProduct(k, node, safe, k.read(rhs, b, null)), 1);
   const store = k.store(out, scope.target(out), position, roundToDType(e, out.dtype, fold.results[0]));
   scope.launch(k.nest("conv_general_dilated", outer, [folding([featureAxis, ...kernelAxes], [fold]), storing([], [store])]), k.slots);
 }

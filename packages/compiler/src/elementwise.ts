@@ -2,7 +2,7 @@ import type { DType } from "@traceform/core";
 import { type Ex, type Exprs, type ScalarType } from "./expr.ts";
 import { convertElement } from "./convert.ts";
 import { copySign } from "./math/common.ts";
-import { atan2Float, elementFunction, elementFunctions, powFloat, remFloat } from "./math/functions.ts";
+import { atan2Float, elementFunction, elementFunctions, polygammaFloat, powFloat, remFloat, zetaFloat } from "./math/functions.ts";
 import { constantOf, roundToDType, type ScalarInfo, scalarInfo } from "./scalars.ts";
 
 /** What a rule knows beside its operands: dtypes of the operands and the result, and the parameters. */
@@ -222,6 +222,8 @@ const rules: Record<string, ElementRule> = {
   }),
   max: extremum("max"),
   min: extremum("min"),
+  zeta: (e, [s, q]) => zetaFloat(e, s!, q!),
+  polygamma: (e, [n, x]) => polygammaFloat(e, n!, x!),
   atan2: (e, [y, x]) => atan2Float(e, y!, x!),
   nextafter: (e, [x, y]) => nextAfter(e, x!, y!),
   and: logical("and"),
@@ -262,6 +264,7 @@ export const elementRules: Readonly<Record<string, ElementRule>> = rules;
 /** Costs of an elementwise primitive in simple operations: what recomputing it would take. */
 export function elementCost(op: string): number {
   if (elementFunctions.includes(op)) return 20;
+  if (op === "zeta" || op === "polygamma") return 300;
   return op === "pow" || op === "atan2" || op === "rem" ? 40 : op === "div" || op === "sqrt" || op === "rsqrt" ? 4 : 1;
 }
 

@@ -3,7 +3,7 @@ import type { Axis, Ex, Index } from "./expr.ts";
 import { indexKey } from "./expr.ts";
 import type { Node, Value } from "./graph.ts";
 import { KernelBuilder, type Locate } from "./kernels.ts";
-import type { Kernel, Reduction, Stage, Store, View } from "./program.ts";
+import type { Kernel, Reduction, Stage, Store, Target, View } from "./program.ts";
 import { foldMonoid, monoids } from "./reduce.ts";
 import { roundToDType } from "./scalars.ts";
 import { inlineRule } from "./views.ts";
@@ -55,9 +55,9 @@ export class KernelGroup {
   /** The stage that is being extended. */
   #current = 0;
 
-  constructor(locate: Locate, shape: readonly number[]) {
+  constructor(locate: Locate, shape: readonly number[], target: Target) {
     this.#locate = locate;
-    this.#k = new KernelBuilder((v) => (this.#products.has(v) ? undefined : locate(v)));
+    this.#k = new KernelBuilder((v) => (this.#products.has(v) ? undefined : locate(v)), target);
     this.#k.intercept = (v, position) => this.#produced(v, position);
     this.#shape = shape;
     const { axes, position } = this.#k.axes(shape);
@@ -101,10 +101,10 @@ export class KernelGroup {
     this.#rows = rows;
     const fits = this.#attempt(value, operand.shape, (stage, at) => {
       const x = this.#k.read(operand, at, null);
-      const fold = foldMonoid(this.#k, monoids[kind], operand.dtype, x);
+      const { fold, result: folded } = foldMonoid(this.#k, monoids[kind], operand.dtype, x, operand.size / Math.max(1, value.size));
       stage.reductions.push(fold);
       const view = place();
-      const result = roundToDType(this.#k.e, value.dtype, fold.results[0]);
+      const result = roundToDType(this.#k.e, value.dtype, folded);
       this.#products.set(value, { value, stage: this.#current, x: result, inner: null, view, loaded: false });
     });
     if (!fits) this.#rows = before;

@@ -4,7 +4,7 @@ import { type Axis, type Ex, Exprs, type Index, indexKey } from "./expr.ts";
 import type { Block, Value } from "./graph.ts";
 import { elementRules } from "./elementwise.ts";
 import { finishNest } from "./nest.ts";
-import type { Kernel, Reduction, Stage, Store, View } from "./program.ts";
+import type { Kernel, Reduction, Stage, Store, Target, View } from "./program.ts";
 import { constantOf, loadElement, scalarInfo, storedElement } from "./scalars.ts";
 import { inlineRule, type Reader } from "./views.ts";
 
@@ -27,8 +27,11 @@ export class KernelBuilder implements Reader {
   /** Asked first for every value: what a kernel computes itself need not be loaded. */
   intercept: ((value: Value, position: readonly Index[]) => Ex | null) | null = null;
 
-  constructor(locate: Locate) {
+  readonly target: Target;
+
+  constructor(locate: Locate, target: Target) {
     this.#locate = locate;
+    this.target = target;
   }
 
   /** The pointer argument for a view; equal views share one. */
@@ -85,7 +88,7 @@ export class KernelBuilder implements Reader {
     init: readonly Ex[],
     values: readonly Ex[],
     combine: (left: readonly Ex[], right: readonly Ex[]) => readonly Ex[],
-    options: { readonly reorder?: boolean; readonly sum?: boolean } = {},
+    options: { readonly reorder?: boolean } = {},
   ): Reduction {
     const left = init.map((x) => this.e.param(x.type));
     const right = init.map((x) => this.e.param(x.type));
@@ -94,7 +97,6 @@ export class KernelBuilder implements Reader {
       combined: combine(left, right),
       results: init.map((x) => this.e.param(x.type)),
       reorder: options.reorder ?? true,
-      sum: options.sum ?? false,
     };
   }
 

@@ -6,6 +6,7 @@ import { importJaxpr, partTypes } from "./import.ts";
 import { KernelGroup, readOnlyBy } from "./group.ts";
 import { KernelBuilder, storing } from "./kernels.ts";
 import { kernelRules } from "./families.ts";
+import { mayOverwrite } from "./overwrite.ts";
 import { planMemory } from "./plan.ts";
 import type { ArraySpec, BufferInfo, Kernel, Program, ResultSource, Step, Target, View } from "./program.ts";
 import { scalarInfo } from "./scalars.ts";
@@ -87,7 +88,7 @@ export class Scope {
     return this.#places.get(value);
   }
   builder(): KernelBuilder {
-    return new KernelBuilder((v) => this.#places.get(v));
+    return new KernelBuilder((v) => this.#places.get(v), this.lowering.target);
   }
 
   /** Where a value that a kernel is about to compute goes: a place it was promised to, or new memory. */
@@ -109,6 +110,8 @@ export class Scope {
     const same = this.#sameMemory(value);
     if (same !== undefined) {
       this.#places.set(value, same);
+      this.#shared.add(value);
+      this.#shared.add(value.node!.ins[0]);
       return same;
     }
     this.#enqueue(value.shape, (g) => g.add(value, () => this.target(value)));
@@ -118,12 +121,28 @@ export class Scope {
   /** Puts a value into the kernel in the making, or starts another. */
   #enqueue(shape: readonly number[], add: (group: KernelGroup) => boolean): boolean {
     if (this.#group !== null && add(this.#group)) return true;
-    const group = new KernelGroup((v) => this.#places.get(v), shape);
+    const group = new KernelGroup((v) => this.#places.get(v), shape, this.lowering.target);
     if (!add(group)) return false;
     this.flush();
     this.#group = group;
     return true;
   }
+  /**
+   * Whether an update may happen in the memory of its operand: when that is a temporary of this block, or a carry of
+   * the loop around it, and nothing reads it afterwards.
+   */
+  overwrites(node: Node): boolean {
+    const [x] = node.ins;
+    if (this.#block === null || this.#targets.has(node.outs[0])) return false;
+    const owned = this.carries.has(x) || (x.node !== null && !this.#shared.has(x) && this.view(x).buffer.kind === "temporary" && this.view(x).steps.length === 0);
+    return owned && mayOverwrite(this.#block, node, this.#readers);
+  }
+  /** Parameters that are carries of a loop: the block's own memory. */
+  readonly carries: Set<Value> = new Set();
+  #block: Block | null = null;
+  /** Values whose memory other values may have. */
+  readonly #shared = new Set<Value>();
+
   /** Tries to fold along the trailing axes together with what else its rows need. */
   reduce(value: Value, kind: string): boolean {
     return this.#enqueue(value.node!.ins[0].shape, (g) => g.addReduction(value, kind, () => this.target(value)));
@@ -172,6 +191,7 @@ export class Scope {
     });
     const materialised = chooseMaterialised(block);
     this.#materialised = materialised;
+    this.#block = block;
     this.#readers = readersOf(block);
     for (const v of block.outs) this.#kept.add(v);
     for (const node of block.nodes) this.#lowerNode(node, materialised);

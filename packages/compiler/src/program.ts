@@ -46,8 +46,6 @@ export interface Reduction {
   readonly results: readonly Ex[];
   /** Whether partial folds may be merged in any order: then emitters use several accumulators. */
   readonly reorder: boolean;
-  /** A plain sum of floats, which long loops add up in blocks. */
-  readonly sum: boolean;
 }
 
 /**
@@ -119,6 +117,8 @@ export interface Tile {
 /** What the compiler must know of the code generator. */
 export interface Target {
   readonly tile: Tile;
+  /** Whether long sums of f32 may be folded in f64. */
+  readonly wideSums: boolean;
 }
 
 export type Kernel = Nest | RoutineKernel | Contraction;

@@ -27,18 +27,29 @@ export const monoids: Readonly<Record<string, Monoid>> = {
   xor: { init: () => 0, op: "xor" },
 };
 
-/** Folds `value` by a monoid. The result is of the computed type of the dtype. */
-export function foldMonoid(k: KernelBuilder, monoid: Monoid, dtype: DType, value: Ex): Reduction {
+/** Sums of more elements than this are folded in double precision where the target has it. */
+const longSum = 2048;
+
+/**
+ * Folds `value`, of which there are `count` for each result, by a monoid. The result is of the computed type of the
+ * dtype. Long sums of f32 lose digits unless they are summed in blocks or, as here, in f64.
+ */
+export function foldMonoid(k: KernelBuilder, monoid: Monoid, dtype: DType, value: Ex, count: number): { readonly fold: Reduction; readonly result: Ex } {
+  const { e } = k;
   const rule = elementRules[monoid.op];
   const context = { dtypes: [dtype, dtype], out: dtype, params: {} };
   const float = scalarInfo(dtype).kind === "float";
-  return k.fold(
-    [constantOf(k.e, dtype, monoid.init(dtype))],
+  if (float && monoid.op === "add" && value.type === "f32" && count > longSum && k.target.wideSums) {
+    const fold = k.fold([e.f64(0)], [e.op("promote", "f64", [value])], ([a], [b]) => [e.add(a, b)]);
+    return { fold, result: e.op("demote", "f32", [fold.results[0]]) };
+  }
+  const fold = k.fold(
+    [constantOf(e, dtype, monoid.init(dtype))],
     [value],
     // Values of 16-bit floats stay in 32 bits while they are folded.
-    ([a], [b]) => [float && monoid.op === "mul" ? k.e.mul(a, b) : float && monoid.op === "add" ? k.e.add(a, b) : rule(k.e, [a, b], context)],
-    { sum: float && monoid.op === "add" },
+    ([a], [b]) => [float && monoid.op === "mul" ? e.mul(a, b) : float && monoid.op === "add" ? e.add(a, b) : rule(e, [a, b], context)],
   );
+  return { fold, result: fold.results[0] };
 }
 
 /** Splits the axes of an operand into those of the result and those that are folded. */
@@ -62,9 +73,9 @@ export function lowerReduce(kind: string): (scope: Scope, node: Node) => void {
     const k = scope.builder();
     const axes = node.params["axes"] as readonly number[];
     const { kept, folded, position } = splitAxes(k, x.shape, axes);
-    const fold = foldMonoid(k, monoids[kind], x.dtype, k.read(x, position, null));
+    const { fold, result: value } = foldMonoid(k, monoids[kind], x.dtype, k.read(x, position, null), x.size / Math.max(1, out.size));
     const outPosition = position.filter((_, i) => !axes.includes(i));
-    const result = roundToDType(k.e, out.dtype, fold.results[0]);
+    const result = roundToDType(k.e, out.dtype, value);
     const store = k.store(out, scope.target(out), outPosition, result);
     scope.launch(k.nest(`reduce_${kind}`, kept, [folding(folded, [fold]), storing([], [store])]), k.slots);
   };
@@ -146,7 +157,7 @@ export function lowerCumulative(kind: string): (scope: Scope, node: Node) => voi
       fold = k.fold([e.f64(0)], [e.op("promote", "f64", [value])], ([a], [b]) => [e.add(a, b)], { reorder: false });
       result = e.op("demote", "f32", [fold.results[0]]);
     } else {
-      fold = { ...foldMonoid(k, monoids[kind], x.dtype, value), reorder: false, sum: false };
+      fold = { ...foldMonoid(k, monoids[kind], x.dtype, value, 1).fold, reorder: false };
       result = fold.results[0];
     }
     const store = k.store(out, scope.target(out), at, roundToDType(e, out.dtype, result));

@@ -15,10 +15,16 @@ interface ScatterNumbers {
   readonly scatterIndicesBatchingDims: readonly number[];
 }
 
-/** Puts the operand into the memory of the result, where the update will happen. */
+/** Puts the operand into the memory of the result, where the update will happen; or finds that it is there already. */
 function startFrom(scope: Scope, node: Node): void {
-  const [x] = node.ins;
+  const [x, ...rest] = node.ins;
   const [out] = node.outs;
+  if (scope.overwrites(node)) {
+    // What the update reads is computed before it changes anything.
+    for (const v of rest) if (v.literal === null) scope.view(v);
+    scope.place(out, scope.view(x));
+    return;
+  }
   const from = scope.located(x);
   const target = scope.target(out);
   if (from === undefined) scope.compute([x], [target]);
@@ -86,8 +92,9 @@ export function lowerDynamicUpdateSlice(scope: Scope, node: Node): void {
     if (update.shape[i] === x.shape[i]) return p;
     return addIndex(e, p, valueIndex(clampIndex(e, readIndex(k, starts[i], []), x.shape[i] - update.shape[i])));
   });
+  const view = scope.view(out);
   const value = k.read(update, position, null);
-  const store = k.store(out, scope.view(out), at, value);
+  const store = k.store(out, view, at, value);
   scope.launch(k.nest(node.op, axes, [storing([], [store])]), k.slots);
 }
 

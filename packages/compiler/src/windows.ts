@@ -4,7 +4,7 @@ import type { Node, Value } from "./graph.ts";
 import { folding, type KernelBuilder, storing } from "./kernels.ts";
 import type { Scope } from "./lower.ts";
 import { beats, foldMonoid, monoids } from "./reduce.ts";
-import { constantOf, limits } from "./scalars.ts";
+import { constantOf, limits, roundToDType } from "./scalars.ts";
 import { both, inBounds } from "./views.ts";
 
 /** How windows lie over an array: for each dimension its size, step, padding and holes. */
@@ -70,8 +70,8 @@ export function lowerReduceWindow(kind: string): (scope: Scope, node: Node) => v
     const k = scope.builder();
     const l = windowLoops(k, windowsOf(node), x, out);
     const neutral = constantOf(k.e, x.dtype, monoids[kind].init(x.dtype));
-    const fold = foldMonoid(k, monoids[kind], x.dtype, guarded(k, l.inside, k.read(x, l.at, l.inside), neutral));
-    const store = k.store(out, scope.target(out), l.window, fold.results[0]);
+    const { fold, result } = foldMonoid(k, monoids[kind], x.dtype, guarded(k, l.inside, k.read(x, l.at, l.inside), neutral), 1);
+    const store = k.store(out, scope.target(out), l.window, roundToDType(k.e, out.dtype, result));
     scope.launch(k.nest(`reduce_window_${kind}`, l.outer, [folding(l.inner, [fold]), storing([], [store])]), k.slots);
   };
 }
@@ -155,7 +155,7 @@ export function lowerSelectAndScatterAdd(scope: Scope, node: Node): void {
   const here = e.eq(pick, e.fromIndex(flattenIndex(e, position, operand.shape)));
   const value = k.read(source, window, inside);
   const zero = constantOf(e, source.dtype, 0);
-  const fold = foldMonoid(k, monoids["sum"], source.dtype, guarded(k, both(e, inside, here), value, zero));
+  const { fold } = foldMonoid(k, monoids["sum"], source.dtype, guarded(k, both(e, inside, here), value, zero), 1);
   const store = k.store(out, scope.target(out), position, fold.results[0]);
   scope.launch(k.nest(node.op, outer, [folding(inner, [fold]), storing([], [store])]), k.slots);
 }

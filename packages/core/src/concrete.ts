@@ -149,7 +149,14 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
    */
   end(how: string): void {
     if (this.#ended !== null || this.scalarValue !== undefined) return;
-    this.#ended = { how, stack: captureStack() };
+    this.#finish({ how, stack: captureStack() });
+  }
+  /** Ends the life of an intermediate value of a transformation, which nobody has seen. @internal */
+  release(): void {
+    if (this.#ended === null && this.scalarValue === undefined) this.#finish(released);
+  }
+  #finish(ending: Ending): void {
+    this.#ended = ending;
     this.#host = null;
     this.#token = null;
     if (this.#buffer !== null) {
@@ -177,8 +184,10 @@ function formatNested(x: unknown): string {
 /** How a handle's life ended, and where. Formatting the stack costs ten times as much as capturing it, so it waits. */
 interface Ending {
   readonly how: string;
-  readonly stack: Error;
+  readonly stack: Error | null;
 }
+
+const released: Ending = { how: "was an intermediate value of a transformation that has returned", stack: null };
 
 function captureStack(): Error {
   const engine = Error as { stackTraceLimit?: number };
@@ -190,7 +199,7 @@ function captureStack(): Error {
 }
 
 function describe({ how, stack }: Ending): string {
-  const line = stack.stack?.split("\n").find((l, i) => i > 2 && !/[\\/]core[\\/](?:src|dist)[\\/](?!.*\.test\.)/.test(l));
+  const line = stack?.stack?.split("\n").find((l, i) => i > 2 && !/[\\/]core[\\/](?:src|dist)[\\/](?!.*\.test\.)/.test(l));
   const place = line?.match(/([^\s()/\\]+:\d+:\d+)\)?$/)?.[1];
   return place === undefined ? how : `${how} at ${place}`;
 }

@@ -1,7 +1,8 @@
-import { type NDArray, scalar, treeFlattenWithPath, treeUnflatten, TransformError } from "@traceform/core";
+import { type NDArray, scalar, treeFlattenWithPath, treeLeaves, treeUnflatten, TransformError } from "@traceform/core";
 import { stripAux } from "./internal/aux.ts";
 import { checkInputs, checkScalarOutput } from "./internal/check.ts";
 import { pullBack } from "./internal/linear.ts";
+import { Ownership } from "./internal/ownership.ts";
 import { flatten, flattenArrays, nameOf } from "./internal/trees.ts";
 import { float0Zeros, hasTangent, zeros } from "./internal/zeros.ts";
 import { linearizeFlat } from "./linearize.ts";
@@ -87,6 +88,7 @@ function valueAndGradient(
     const paths = treeFlattenWithPath(chosen).map(([path]) => path.replace(/^\[(\d+)\]/, (_, k) => `argument ${positions[Number(k)]}`));
     checkInputs(name, values.map((x, i) => ({ path: paths[i], x })), { holomorphic, allowInt });
 
+    const ownership = Ownership.begin();
     const aux = stripAux(name, f, hasAux);
     const fn = (...xs: never[]): unknown => {
       const all = [...args];
@@ -98,12 +100,13 @@ function valueAndGradient(
       const outs = flat(inputs);
       aux.strip(primalOf);
       return outs;
-    }, values);
+    }, values, ownership);
     checkScalarOutput(name, lin.outs, flat.outTree!, holomorphic);
     const [value] = lin.outs;
-    const grads = pullBack(lin, [scalar(1, value.dtype)]).map(
+    const grads = pullBack(lin, [scalar(1, value.dtype)], ownership).map(
       (g, i) => g ?? (hasTangent(values[i].aval) ? zeros(values[i].aval) : float0Zeros(values[i].shape)),
     );
+    ownership?.end([value, ...grads, ...treeLeaves(aux.value)]);
     const gradients = treeUnflatten(inTree, grads) as unknown[];
     return { value, gradient: typeof argnums === "number" ? gradients[0] : gradients, aux: aux.value };
   };

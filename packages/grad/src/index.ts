@@ -1,4 +1,17 @@
-export { checkpoint, type CheckpointOptions, type CheckpointPolicy, type CustomJvp, customJvp, type CustomVjp, customVjp, stopGradient } from "@traceform/lax";
+export {
+  checkpoint,
+  checkpointName,
+  type CheckpointOptions,
+  type CheckpointPolicy,
+  type CustomJvp,
+  customJvp,
+  type CustomVjp,
+  customVjp,
+  checkpoint as remat,
+  stopGradient,
+} from "@traceform/lax";
+export { checkGrads, type CheckGradsOptions, checkJvp, checkVjp } from "./check.ts";
+export { type CheckpointPolicies, checkpointPolicies } from "./checkpoint.ts";
 export { grad, type GradOptions, type ScalarOutput, valueAndGrad } from "./grad.ts";
 export { hessian, jacfwd, type Jacobian, jacobian, jacrev } from "./jacobian.ts";
 export { jvpJaxpr, JVPTrace, JVPTracer } from "./jvp.ts";

@@ -17,9 +17,10 @@ import {
   withTrace,
 } from "@traceform/core";
 import { bits, JaxprMemo, pick, spread } from "./internal/memo.ts";
+import type { Ownership } from "./internal/ownership.ts";
 import { hasTangent, instantiate, zeros } from "./internal/zeros.ts";
 import type { InstantiatedJvpRule, JvpContext, JvpJaxpr, JvpRule, SymbolicJvpRule, Tangent } from "./rule.ts";
-import { jvpRules } from "./rules/index.ts";
+import { jvpRules, userRules } from "./rules/index.ts";
 
 /** A value with its tangent. A value whose tangent is zero needs no tracer. */
 export class JVPTracer extends Tracer {
@@ -42,9 +43,12 @@ export class JVPTracer extends Tracer {
 /** Forward-mode differentiation: every operation also computes the tangents of its results, in the parent trace. */
 export class JVPTrace extends Trace {
   readonly parent: Trace;
-  constructor(name: string, parent: Trace) {
+  /** Set when intermediate values are released afterwards. */
+  readonly ownership: Ownership | null;
+  constructor(name: string, parent: Trace, ownership: Ownership | null = null) {
     super(name);
     this.parent = parent;
+    this.ownership = ownership;
   }
 
   process(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
@@ -62,10 +66,26 @@ export class JVPTrace extends Trace {
         tangents[i] = null;
       }
     }
-    if (constant) return this.parent.process(primitive, primals, params);
+    const { ownership } = this;
+    if (constant) {
+      const outs = this.parent.process(primitive, primals, params);
+      ownership?.reveal(outs);
+      return outs;
+    }
     const rule = findRule(primitive, this.name);
-    const [outs, outTangents] = withTrace(this.parent, () => rule(primals, tangents, params as never, context));
-    return outs.map((x, i) => this.wrap(x, outTangents[i]));
+    const run = (): readonly [outs: readonly NDArray[], tangents: readonly Tangent[]] => withTrace(this.parent, () => rule(primals, tangents, params as never, context));
+    if (ownership === null) {
+      const [outs, outTangents] = run();
+      return outs.map((x, i) => this.wrap(x, outTangents[i]));
+    }
+    const userCode = runsUserCode(primitive);
+    if (userCode) ownership.reveal(primals);
+    const [outs, outTangents] = userCode ? ownership.whileUserCode(run) : run();
+    return outs.map((x, i) => {
+      const y = this.wrap(x, outTangents[i]);
+      if (y === x) ownership.reveal([x]);
+      return y;
+    });
   }
 
   wrap(primal: NDArray, tangent: Tangent): NDArray {
@@ -77,6 +97,10 @@ export class JVPTrace extends Trace {
   tangentOf(x: NDArray): Tangent {
     return x instanceof JVPTracer && x.tracedBy === this ? x.tangent : null;
   }
+}
+
+function runsUserCode(primitive: Primitive<never>): boolean {
+  return primitive.rules[jvpRule] !== undefined || userRules.has(primitive);
 }
 
 function findRule(primitive: Primitive<never>, transformation: string): SymbolicJvpRule<never> {

@@ -1,4 +1,5 @@
 import { currentTrace, invariant, type Jaxpr, type NDArray, withNewTrace } from "@traceform/core";
+import type { Ownership } from "./internal/ownership.ts";
 import { hasTangent } from "./internal/zeros.ts";
 import { JVPTrace } from "./jvp.ts";
 import { PartialEvalTrace } from "./partialEval.ts";
@@ -25,9 +26,10 @@ export function linearizeFlat(
   name: string,
   fn: (inputs: NDArray[], primalOf: (x: NDArray) => NDArray) => readonly NDArray[],
   primals: readonly NDArray[],
+  ownership: Ownership | null = null,
 ): Linearized {
-  const later = new PartialEvalTrace(name, currentTrace());
-  const jvp = new JVPTrace(name, later);
+  const later = new PartialEvalTrace(name, ownership?.trace ?? currentTrace());
+  const jvp = new JVPTrace(name, later, ownership);
   const nonzeroIn = primals.map((x) => hasTangent(x.aval));
   const inputs = primals.map((x, i) => jvp.wrap(x, nonzeroIn[i] ? later.input(x.aval) : null));
   return withNewTrace(later, () => {

@@ -15,10 +15,11 @@ import {
   type Var,
 } from "@traceform/core";
 import { bits, JaxprMemo, merge, pick } from "./internal/memo.ts";
+import type { Ownership } from "./internal/ownership.ts";
 import { addTangents, hasTangent, instantiate } from "./internal/zeros.ts";
 import { partialEvalJaxpr } from "./partialEval.ts";
 import { isLinear, LinearOperand, type Tangent, type TransposeContext, type TransposedJaxpr, type TransposeRule } from "./rule.ts";
-import { transposeRules } from "./rules/index.ts";
+import { transposeRules, userRules } from "./rules/index.ts";
 
 /**
  * The backward pass: from cotangents of the results of a linear jaxpr to cotangents of its linear operands
@@ -32,6 +33,7 @@ export function backwardPass(
   consts: readonly NDArray[],
   args: readonly (NDArray | LinearOperand)[],
   cotangents: readonly Tangent[],
+  ownership: Ownership | null = null,
 ): Tangent[] {
   const values = new Map<Var, NDArray>();
   const linear = new Set<Var>();
@@ -73,7 +75,11 @@ export function backwardPass(
     });
     if (zero) continue;
     const operands = eqn.invars.map((a) => (isLinearAtom(a) ? new LinearOperand(a.aval) : read(a)));
-    const result = findRule(eqn.primitive)(out, operands, eqn.params as never, context);
+    const rule = findRule(eqn.primitive);
+    const run = (): readonly Tangent[] => rule(out, operands, eqn.params as never, context);
+    const userCode = ownership !== null && (eqn.primitive.rules[transposeRule] !== undefined || userRules.has(eqn.primitive));
+    if (userCode) ownership.reveal([...out, ...operands]);
+    const result = userCode ? ownership.whileUserCode(run) : run();
     eqn.invars.forEach((a, k) => accumulate(a, result[k] ?? null));
   }
   return jaxpr.invars.map((v) => (linear.has(v) ? (cts.get(v) ?? null) : null));

@@ -73,3 +73,19 @@ describe("named axes", () => {
     expect(jaxpr.outAvals.map(String)).toEqual(["float32[2]{V:i}", "float32[2]"]);
   });
 });
+
+describe("small helpers", () => {
+  test("shapes and dtypes", () => {
+    expect(typeOf(() => lax.broadcastLike(f32(3), f32(2, 3)))).toBe("float32[2,3]");
+    expect(typeOf(() => lax.stack([f32(3), f32(3)], 1))).toBe("float32[3,2]");
+    expect(typeOf(() => lax.unstack(f32(2, 3), 1))).toBe("float32[2], float32[2], float32[2]");
+    expect(typeOf(() => lax.optimizationBarrier([f32(2), f32(3)]))).toBe("float32[2], float32[3]");
+    expect(lax.dtype(f32(2))).toBe("float32");
+    expect(lax.convDimensionNumbers([1, 8, 8, 3], [3, 3, 3, 4], ["NHWC", "HWIO", "NHWC"])).toEqual({
+      lhsSpec: [0, 3, 1, 2],
+      rhsSpec: [3, 2, 0, 1],
+      outSpec: [0, 3, 1, 2],
+    });
+    expect([lax.GatherScatterMode.FILL_OR_DROP, lax.Precision.HIGHEST]).toEqual(["fill", "highest"]);
+  });
+});

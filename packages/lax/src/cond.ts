@@ -87,7 +87,7 @@ function integral(index: number): bigint {
 }
 
 /** A bool scalar from a predicate that may be a number. */
-export function scalarPredicate(fn: string, pred: NDArray): NDArray {
+function scalarPredicate(fn: string, pred: NDArray): NDArray {
   if (pred.ndim !== 0) {
     throw new ShapeError(fn, {
       message: "the predicate must be a scalar",

@@ -1,5 +1,6 @@
 import {
   type ArrayLike,
+  asArray,
   type Aval,
   bind1,
   checkDType,
@@ -14,7 +15,10 @@ import type { PrecisionLike } from "./dot.ts";
 import { checkDTypeSet, checkSameDType, numeric, result } from "./internal/infer.ts";
 import { pair } from "./internal/operands.ts";
 import { dilated, explicitPadding, type Padding, windowPositions } from "./internal/window.ts";
-import { rev } from "./shape.ts";
+import { eq } from "./binary.ts";
+import { convertElementType } from "./convert.ts";
+import { broadcastedIota } from "./create.ts";
+import { reshape, rev, tile, transpose } from "./shape.ts";
 import { swapAxes } from "./internal/axes.ts";
 
 export type { Padding };
@@ -252,4 +256,27 @@ function transposePadding(k: number, s: number, padding: string): [number, numbe
   }
   if (padding.toUpperCase() === "VALID") return [k - 1, k + s - 2 + Math.max(k - s, 0) - (k - 1)];
   throw new ValueError("convTranspose", { message: `"${padding}" is no padding`, fix: 'use "SAME", "VALID" or pairs' });
+}
+
+/**
+ * The windows that a convolution sees, as features: element `c * windowSize + k` of the feature axis is element k of the
+ * window of feature c. Their product with a flattened kernel is the convolution.
+ */
+export function convGeneralDilatedPatches(
+  lhs: ArrayLike,
+  filterShape: readonly number[],
+  windowStrides: readonly number[],
+  padding: Padding,
+  options: Omit<ConvOptions, "featureGroupCount" | "batchGroupCount"> = {},
+): NDArray {
+  const x = asArray(lhs);
+  const spec = convDimensionNumbers(x.shape, x.shape, options.dimensionNumbers);
+  const features = x.shape[spec.lhsSpec[1]];
+  const size = filterShape.reduce((n, m) => n * m, 1);
+  // One output feature for each place of the window: a kernel that is 1 there and 0 elsewhere, in every group.
+  const unit = convertElementType(eq(broadcastedIota("int32", [size, size], 0), broadcastedIota("int32", [size, size], 1)), x.dtype);
+  const kernel = tile(reshape(unit, [size, 1, ...filterShape]), [features, 1, ...filterShape.map(() => 1)]);
+  // The kernel above is laid out as OI…; its specification says where those axes stand.
+  const places = spec.rhsSpec.map((_, i) => spec.rhsSpec.indexOf(i));
+  return convGeneralDilated(x, transpose(kernel, places), windowStrides, padding, { ...options, featureGroupCount: features });
 }

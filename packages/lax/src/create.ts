@@ -5,13 +5,13 @@ import {
   checkDType,
   definePrimitive,
   type DType,
+  makeAval,
   type NDArray,
   type Primitive,
   scalar,
 } from "@traceform/core";
 import { convertElementType, convertElementTypeWeak } from "./convert.ts";
 import { checkAxes, checkDTypeSet, checkShape, numeric, result } from "./internal/infer.ts";
-import { makeAval } from "@traceform/core";
 import { broadcastInDim } from "./shape.ts";
 
 export interface IotaParams {
@@ -72,4 +72,9 @@ export function fullLike(
 /** An array whose values do not matter: zeros here. */
 export function empty(shape: readonly number[], dtype: DType = "float32"): NDArray {
   return full(shape, 0, dtype);
+}
+
+/** The dtype of anything array-like. */
+export function dtype(x: ArrayLike): DType {
+  return asArray(x).dtype;
 }

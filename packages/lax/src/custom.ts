@@ -12,7 +12,6 @@ import {
   type Primitive,
   sameShape,
   ShapeError,
-  tangentAval,
   TransformError,
   TreeError,
   type Treedef,
@@ -367,10 +366,4 @@ function checkCotangent(fn: string, i: number, ct: NDArray, shape: readonly numb
     operands: { returned: ct },
     fix: "sum it over the axes along which the argument was broadcast",
   });
-}
-
-/** Zeros for the tangent of a value: what `CustomJvpThunk` expects where nothing is perturbed. `null` for integers. */
-export function zeroTangent(x: NDArray): NDArray | null {
-  const aval = tangentAval(x.aval);
-  return typeof aval.dtype === "string" ? full(aval.shape, 0, aval.dtype) : null;
 }

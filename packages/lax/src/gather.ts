@@ -1,5 +1,6 @@
-import { type ArrayLike, asArray, type Aval, bind1, definePrimitive, DTypeError, isInteger, type NDArray, type Primitive, ShapeError } from "@traceform/core";
-import { checkAxes, result } from "./internal/infer.ts";
+import { type ArrayLike, asArray, bind1, definePrimitive, type NDArray, type Primitive, ShapeError } from "@traceform/core";
+import { checkAxes, checkIndices, result } from "./internal/infer.ts";
+import { concatenate, expandDims } from "./shape.ts";
 
 /** JAX's (XLA's) description of a gather. The index vector is the last axis of the indices. */
 export interface GatherDimensionNumbers {
@@ -29,23 +30,6 @@ export interface GatherParams {
   readonly fillValue: number | null;
   readonly indicesAreSorted: boolean;
   readonly uniqueIndices: boolean;
-}
-
-export function checkIndices(fn: string, indices: Aval, components: number): void {
-  if (!isInteger(indices.dtype)) {
-    throw new DTypeError(fn, {
-      message: "indices must be integers",
-      operands: { indices },
-      fix: 'convert them with convertElementType(indices, "int32")',
-    });
-  }
-  if (indices.ndim === 0 || indices.shape[indices.ndim - 1] !== components) {
-    throw new ShapeError(fn, {
-      message: `the last axis of the indices must have size ${components}, one component for each indexed axis`,
-      operands: { indices },
-      fix: "add an axis with expandDims(indices, [-1]) when there is one indexed axis",
-    });
-  }
 }
 
 export const gatherP: Primitive<GatherParams> = /* @__PURE__ */ definePrimitive<GatherParams>("gather", {
@@ -124,4 +108,21 @@ export function gather(
     indicesAreSorted: options.indicesAreSorted ?? false,
     uniqueIndices: options.uniqueIndices ?? false,
   });
+}
+
+/** Elements of `x` at integer arrays of one shape, one for each of `axes`; those axes become the shape of the indices, first. */
+export function indexTake(x: ArrayLike, indices: readonly ArrayLike[], axes: readonly number[]): NDArray {
+  const a = asArray(x);
+  const vectors = indices.map((i) => expandDims(asArray(i), [-1]));
+  const batch = vectors[0].ndim - 1;
+  return gather(
+    a,
+    concatenate(vectors, batch),
+    {
+      offsetDims: Array.from({ length: a.ndim - axes.length }, (_, i) => batch + i),
+      collapsedSliceDims: [...axes].sort((p, q) => p - q),
+      startIndexMap: axes,
+    },
+    a.shape.map((n, i) => (axes.includes(i) ? 1 : n)),
+  );
 }

@@ -1,7 +1,7 @@
 import { type ArrayLike, asArray, bind1, definePrimitive, type NDArray, type Primitive, ShapeError } from "@traceform/core";
 import { neg } from "./unary.ts";
-import { checkIndices, type GatherMode } from "./gather.ts";
-import { anyDType, checkAxes, checkDTypeSet, checkSameDType, type DTypeSet, ordered, result, standard } from "./internal/infer.ts";
+import type { GatherMode } from "./gather.ts";
+import { anyDType, checkAxes, checkDTypeSet, checkIndices, checkSameDType, type DTypeSet, ordered, result, standard } from "./internal/infer.ts";
 import { beside } from "./internal/operands.ts";
 
 /** JAX's (XLA's) description of a scatter. The index vector is the last axis of the indices. */

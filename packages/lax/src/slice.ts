@@ -15,7 +15,7 @@ import {
 } from "@traceform/core";
 import { checkSameDType, type NoParams, noParams, result } from "./internal/infer.ts";
 import { beside } from "./internal/operands.ts";
-import { broadcastInDim, expandDims, reshape, squeeze } from "./shape.ts";
+import { expandDims, reshape, squeeze } from "./shape.ts";
 import { lt, add } from "./binary.ts";
 import { select } from "./select.ts";
 
@@ -247,11 +247,6 @@ export function split(x: ArrayLike, sizes: readonly number[], axis = 0): NDArray
     });
   }
   return pieces;
-}
-
-/** The scalar `x` in every place of `shape`, or `x` itself when it has that shape. */
-export function broadcastScalarTo(x: NDArray, shape: readonly number[]): NDArray {
-  return x.ndim === 0 ? broadcastInDim(x, shape, []) : x;
 }
 
 /** The pieces of `x` along an axis, without that axis. */

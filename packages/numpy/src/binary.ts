@@ -1,8 +1,8 @@
-import { type ArrayLike, DTypeError, dtypeKind, isComplex, isInexact, isInteger, type NDArray, scalar } from "@traceform/core";
+import { type ArrayLike, DTypeError, dtypeKind, isInexact, isInteger, type NDArray, scalar } from "@traceform/core";
 import * as lax from "@traceform/lax";
 import { broadcastAll, isScalar, promote, promoteInexact, promoteNumeric, toArray } from "./internal/promote.ts";
 import { type Binary, binary, binaryInexact, binaryNumeric, binaryOrBool } from "./internal/ufunc.ts";
-import { truth } from "./unary.ts";
+import { truth } from "./internal/truth.ts";
 
 // Elementwise functions of two arrays, which broadcast and promote by JAX's rules. The dtype rules of families are in
 // internal/ufunc.ts.
@@ -21,9 +21,9 @@ export const maximum: Binary = /* @__PURE__ */ binary("maximum", lax.max);
 /** The smaller of both; NaN if either is. */
 export const minimum: Binary = /* @__PURE__ */ binary("minimum", lax.min);
 /** The larger of both; the other one where one is NaN. */
-export const fmax: Binary = /* @__PURE__ */ binary("fmax", (x, y) => ignoreNaN(lax.max(x, y), x, y));
+export const fmax: Binary = /* @__PURE__ */ binary("fmax", (x, y) => lax.select(wins(lax.gt(x, y), y), x, y));
 /** The smaller of both; the other one where one is NaN. */
-export const fmin: Binary = /* @__PURE__ */ binary("fmin", (x, y) => ignoreNaN(lax.min(x, y), x, y));
+export const fmin: Binary = /* @__PURE__ */ binary("fmin", (x, y) => lax.select(wins(lax.lt(x, y), y), x, y));
 /** The angle of the point (x2, x1). */
 export const arctan2: Binary = /* @__PURE__ */ binaryInexact("arctan2", lax.atan2);
 export { arctan2 as atan2 };
@@ -235,7 +235,7 @@ function integers(fn: string, x: ArrayLike, y: ArrayLike): NDArray[] {
   return operands;
 }
 
-function ignoreNaN(best: NDArray, x: NDArray, y: NDArray): NDArray {
-  if (!isInexact(x.dtype) || isComplex(x.dtype)) return best;
-  return lax.select(lax.ne(x, x), y, lax.select(lax.ne(y, y), x, best));
+/** Where the first operand is the result: it is better, or the second one is NaN. */
+function wins(better: NDArray, y: NDArray): NDArray {
+  return isInexact(y.dtype) ? lax.bitwiseOr(better, lax.ne(y, y)) : better;
 }

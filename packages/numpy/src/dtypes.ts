@@ -1,5 +1,6 @@
 import {
   type ArrayLike,
+  checkDType,
   type DType,
   DTypeError,
   dtypeKind,
@@ -32,6 +33,12 @@ export const float32 = "float32" as const;
 export const float64 = "float64" as const;
 export const complex64 = "complex64" as const;
 export const complex128 = "complex128" as const;
+
+/** The dtype of anything array-like; a dtype is returned as it is. @throws {DTypeError} for a name that is none */
+export function dtype(x: ArrayLike | DType): DType {
+  if (typeof x === "string" || (typeof x === "object" && "physicalDtype" in x)) return checkDType("dtype", x);
+  return toArray(x).dtype;
+}
 
 /** A set of dtypes with a name: `floating`, `integer`, … for `issubdtype` and `isdtype`. */
 export interface DTypeCategory {

@@ -1,7 +1,37 @@
+export { NDArray as ndarray } from "@traceform/core";
 export * from "./binary.ts";
 export * from "./calculus.ts";
 export * from "./constants.ts";
-export * from "./creation.ts";
+export {
+  arange,
+  array,
+  type ArrayOptions,
+  asarray,
+  copy,
+  type DTypeOption,
+  empty,
+  emptyLike,
+  eye,
+  frombuffer,
+  fromfunction,
+  full,
+  fullLike,
+  geomspace,
+  identity,
+  indices,
+  type LikeOptions,
+  linspace,
+  type LinspaceOptions,
+  logspace,
+  meshgrid,
+  type MeshgridOptions,
+  ones,
+  onesLike,
+  type ShapeLike,
+  vander,
+  zeros,
+  zerosLike,
+} from "./creation.ts";
 export * from "./dtypes.ts";
 export * from "./einsum.ts";
 export * from "./fill.ts";
@@ -48,6 +78,7 @@ export * from "./sorting.ts";
 export * from "./special.ts";
 export * from "./statistics.ts";
 export * from "./take.ts";
+export * from "./triangles.ts";
 export * from "./unary.ts";
 export * from "./vectorize.ts";
 export * from "./windows.ts";

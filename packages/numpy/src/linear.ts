@@ -1,8 +1,8 @@
 import { type ArrayLike, canonicalAxes, type DType, type NDArray, ShapeError, ValueError } from "@traceform/core";
 import * as lax from "@traceform/lax";
-import { diagonal } from "./creation.ts";
 import { broadcastTo, convertAll, promote, toArray } from "./internal/promote.ts";
 import { broadcastShapes, moveaxis } from "./shape.ts";
+import { diagonal } from "./triangles.ts";
 import { conj } from "./unary.ts";
 import { type ReduceOptions, sum } from "./reductions.ts";
 

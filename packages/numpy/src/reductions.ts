@@ -18,7 +18,7 @@ import * as lax from "@traceform/lax";
 import { iinfo } from "./dtypes.ts";
 import { broadcastAll, broadcastTo, convertTo, inexact, isScalar, promote, toArray } from "./internal/promote.ts";
 import type { Axis } from "./shape.ts";
-import { truth } from "./unary.ts";
+import { truth } from "./internal/truth.ts";
 
 export interface ReduceOptions {
   /** Reduced axes stay, with size 1. */

@@ -2,7 +2,7 @@ import { type ArrayLike, isTracer, type NDArray, ShapeError, ValueError } from "
 import * as lax from "@traceform/lax";
 import { flatNonzero } from "./internal/nonzero.ts";
 import { broadcastTo, promote, toArray } from "./internal/promote.ts";
-import { truth } from "./unary.ts";
+import { truth } from "./internal/truth.ts";
 import { take } from "./take.ts";
 
 /** A static size for results whose size depends on values: more are cut off, missing ones are filled up. */

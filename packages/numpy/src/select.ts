@@ -2,7 +2,7 @@ import { type ArrayLike, type NDArray, ValueError } from "@traceform/core";
 import * as lax from "@traceform/lax";
 import { broadcastAll, broadcastTo, convertAll, isScalar, promote, resultShape, toArray } from "./internal/promote.ts";
 import { nonzero, type SizeOptions } from "./search.ts";
-import { truth } from "./unary.ts";
+import { truth } from "./internal/truth.ts";
 
 /**
  * `x` where `condition` holds, else `y`; all three broadcast. With one argument the coordinates of its true elements,

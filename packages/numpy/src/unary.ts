@@ -150,12 +150,6 @@ export function isneginf(x: ArrayLike): NDArray {
   return isFloat(a.dtype) ? lax.eq(a, -Infinity) : lax.full(a.shape, false);
 }
 
-/** `x` as bool: whether elements are not 0. */
-export function truth(x: ArrayLike): NDArray {
-  const a = toArray(x);
-  return a.dtype === "bool" ? a : lax.ne(a, 0);
-}
-
 /** Whether elements are 0 or false. */
 export function logicalNot(x: ArrayLike): NDArray {
   const a = toArray(x);

@@ -48,7 +48,7 @@ export class Evaluator {
   /** The part of an address that is in a local, and the terms it covers. */
   readonly #addresses = new Map<Ex | StoreTarget, { readonly local: number; readonly terms: ReadonlySet<Term> }>();
   /** How often each node is used among the expressions being emitted. */
-  #uses = new Map<Ex, number>();
+  #uses: ReadonlyMap<Ex, number> = new Map();
   /** The axis that is the lanes at the moment. */
   vectorAxis: Axis | null = null;
   /** Groups of lanes in one iteration: independent chains hide the latency of the instructions. */
@@ -66,8 +66,11 @@ export class Evaluator {
   bindAxis(axis: Axis, local: number): void {
     this.#axes.set(axis, local);
   }
-  setUses(uses: Map<Ex, number>): void {
+  /** Says how often each node is used among the expressions emitted next; returns what held before. */
+  setUses(uses: ReadonlyMap<Ex, number>): ReadonlyMap<Ex, number> {
+    const before = this.#uses;
     this.#uses = uses;
+    return before;
   }
 
   /** Marks the present state; `undo` forgets what was held since. */

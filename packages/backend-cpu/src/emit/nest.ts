@@ -34,16 +34,11 @@ interface Held {
 }
 
 /** As many groups as keep the values of an iteration in registers, of which there are fifteen. */
-function groupsFor(nest: Nest): number {
-  let size = 0;
-  let wide = false;
-  for (const s of nest.stages) {
-    const nodes = [...reachable([...stageRoots(s), ...s.reductions.flatMap((r) => r.combined)])];
-    size = Math.max(size, nodes.filter((x) => x.op !== "const" && x.op !== "axis").length);
-    wide ||= nodes.some((x) => isWide(x.type));
-  }
+function groupsFor(stage: Stage): number {
+  const nodes = [...reachable([...stageRoots(stage), ...stage.reductions.flatMap((r) => r.combined)])];
+  const size = nodes.filter((x) => x.op !== "const" && x.op !== "axis").length;
   const groups = size <= 14 ? 4 : size <= 40 ? 2 : 1;
-  return wide ? Math.ceil(groups / 2) : groups;
+  return nodes.some((x) => isWide(x.type)) ? Math.ceil(groups / 2) : groups;
 }
 
 class NestEmitter {
@@ -56,9 +51,10 @@ class NestEmitter {
   readonly #running = new Set<Ex>();
   readonly #written: ReadonlySet<number>;
   readonly #plan: ReturnType<typeof planVectors>;
-  /** How many groups of lanes an iteration of a vector loop takes. */
-  readonly #groups: number;
+  /** How many groups of lanes an iteration of the vector loop takes: of the nest's, or of the present stage's own. */
+  #groups: number;
   /** Per stage, the nodes below its roots and the nodes to hold, by depth. */
+  readonly #stageUses = new Map<Stage, ReadonlyMap<Ex, number>>();
   readonly #stageNodes = new Map<Stage, Set<Ex>>();
 
   constructor(nest: Nest, code: Code, helpers: Helpers) {
@@ -66,7 +62,7 @@ class NestEmitter {
     this.#code = code;
     this.#ev = new Evaluator(code, helpers, (s) => s + 2);
     this.#plan = planVectors(nest, lanes);
-    this.#groups = groupsFor(nest);
+    this.#groups = Math.min(4, ...nest.stages.map(groupsFor));
     this.#written = new Set(nest.stages.flatMap((s) => s.stores.map((t) => t.slot)));
     for (const s of nest.stages) for (const r of s.reductions) for (const x of r.results) {
       this.#results.add(x);
@@ -155,8 +151,11 @@ class NestEmitter {
     return [...found].map(([x, spread]) => ({ x, spread }));
   }
 
-  #uses(stage: Stage): Map<Ex, number> {
+  #uses(stage: Stage): ReadonlyMap<Ex, number> {
+    const known = this.#stageUses.get(stage);
+    if (known !== undefined) return known;
     const uses = new Map<Ex, number>();
+    this.#stageUses.set(stage, uses);
     const use = (x: Ex): void => void uses.set(x, (uses.get(x) ?? 0) + 1);
     for (const x of this.#nodes(stage)) {
       x.args.forEach(use);
@@ -270,6 +269,7 @@ class NestEmitter {
     ev.setUses(this.#uses(stage));
     this.#enter(stage, rowDepth, true);
     const inner = this.#plan.inner[index];
+    if (inner !== null) this.#groups = groupsFor(stage);
     const folds = stage.reductions.map((r) => new Fold(r, this.#code, ev, outerVector));
     // The accumulators outlive what the stage holds; later stages refer to them.
     for (const f of folds) f.start(inner !== null, this.#groups);
@@ -392,7 +392,7 @@ class Fold {
     const axis = ev.vectorAxis;
     left.forEach((x, i) => ev.bindVector(x, this.#vectors[i]));
     right.forEach((x, i) => ev.bindVector(x, rights[i]));
-    ev.setUses(this.#uses);
+    const uses = ev.setUses(this.#uses);
     const order: number[] = [];
     for (const [i, x] of combined.entries()) {
       for (let r = 0; r < ev.registers(x.type); r++) {
@@ -401,6 +401,7 @@ class Fold {
       }
     }
     for (const local of order.reverse()) this.#code.set(local);
+    ev.setUses(uses);
     ev.undo(mark);
     ev.vectorAxis = axis;
   }
@@ -411,9 +412,10 @@ class Fold {
     const mark = ev.mark();
     left.forEach((x, i) => ev.bindScalar(x, this.#scalars[i]));
     right.forEach((x, i) => ev.bindScalar(x, rights[i]));
-    ev.setUses(this.#uses);
+    const uses = ev.setUses(this.#uses);
     for (const x of combined) ev.scalar(x);
     for (const local of [...this.#scalars].reverse()) this.#code.set(local);
+    ev.setUses(uses);
     ev.undo(mark);
   }
 

@@ -4,7 +4,7 @@ import {
   acosh64, asinh64, atanh64, cbrt64, cosh64, exp2of64, exp64, expm1of64, log1pOf64, log64, pow64, powSpecial, sinh64, tanh64,
 } from "./exp64.ts";
 import { fast32 } from "./fast32.ts";
-import { digamma64, erf64, erfInv64, erfc64, i0e64, i1e64, lgamma64 } from "./special64.ts";
+import { digamma64, erf64, erfInv64, erfc64, i0e64, i1e64, lgamma64, polygamma64, zeta64 } from "./special64.ts";
 import { acos64, asin64, atan2of64, atan64, cos64, sin64, tan64 } from "./trig64.ts";
 
 const double: Readonly<Record<string, ElementFunction>> = {
@@ -46,3 +46,6 @@ export function powFloat(e: Exprs, x: Ex, y: Ex): Ex {
 export const atan2Float: (e: Exprs, y: Ex, x: Ex) => Ex = throughDouble(atan2of64);
 /** The remainder with the dividend's sign, exact for any quotient: a loop that the emitter supplies. */
 export const remFloat: (e: Exprs, x: Ex, y: Ex) => Ex = throughDouble((e, x, y) => e.op("fmod", "f64", [x, y]));
+
+export const zetaFloat: (e: Exprs, s: Ex, q: Ex) => Ex = throughDouble(zeta64);
+export const polygammaFloat: (e: Exprs, n: Ex, x: Ex) => Ex = throughDouble(polygamma64);

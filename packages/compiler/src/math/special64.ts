@@ -189,6 +189,44 @@ export function digamma64(e: Exprs, x: Ex): Ex {
   return e.select(pole, e.f64(NaN), e.select(reflected, mirrored, main));
 }
 
+/** Bernoulli numbers B_2j over (2j)!, by mpmath. */
+const eulerMaclaurin: readonly number[] = [
+  0.0833333333333333287, -0.00138888888888888894, 0.0000330687830687830642, -8.26719576719576754e-7, 2.08767569878681002e-8, -5.28419013868749322e-10,
+  1.33825365306846805e-11, -3.38968029632258272e-13, 8.58606205627784517e-15, -2.17486869855806192e-16, 5.50900282836022953e-18, -1.39544646858125247e-19,
+];
+/** Terms of Hurwitz' series that are added one by one before the asymptotic expansion. */
+const directTerms = 9;
+
+/** The Hurwitz zeta function, sum over k >= 0 of (q + k)^-s, by Euler-Maclaurin summation; NaN for s < 1 or q < 0. */
+export function zeta64(e: Exprs, s: Ex, q: Ex): Ex {
+  const power = (x: Ex): Ex => exp64(e, e.neg(e.mul(s, log64(e, x))));
+  let sum = power(q);
+  for (let k = 1; k < directTerms; k++) sum = e.add(sum, power(e.add(q, e.f64(k))));
+  const a = e.add(q, e.f64(directTerms));
+  const last = power(a);
+  sum = e.add(sum, e.div(e.mul(last, a), e.sub(s, e.f64(1))));
+  sum = e.add(sum, e.mul(last, e.f64(0.5)));
+  // s (s + 1) … (s + 2j - 2) a^(-s - 2j + 1), from one j to the next.
+  let term = e.div(e.mul(s, last), a);
+  const inverseSquare = e.div(e.f64(1), e.mul(a, a));
+  eulerMaclaurin.forEach((c, j) => {
+    sum = e.add(sum, e.mul(term, e.f64(c)));
+    term = e.mul(e.mul(term, e.mul(e.add(s, e.f64(2 * j + 1)), e.add(s, e.f64(2 * j + 2)))), inverseSquare);
+  });
+  const pole = e.or(e.eq(s, e.f64(1)), e.and(e.le(q, e.f64(0)), e.eq(q, e.unary("floor", q))));
+  const outside = e.or(e.lt(s, e.f64(1)), e.lt(q, e.f64(0)));
+  return e.select(pole, e.f64(Infinity), e.select(outside, e.f64(NaN), sum));
+}
+
+/** The n-th derivative of digamma: (-1)^(n + 1) n! zeta(n + 1, x). */
+export function polygamma64(e: Exprs, n: Ex, x: Ex): Ex {
+  const s = e.add(n, e.f64(1));
+  const half = e.mul(n, e.f64(0.5));
+  const even = e.eq(e.unary("trunc", half), half);
+  const y = e.mul(exp64(e, lgamma64(e, s)), zeta64(e, s, x));
+  return e.select(e.eq(n, e.f64(0)), digamma64(e, x), e.select(even, e.neg(y), y));
+}
+
 /** Clenshaw's recurrence for sum(c[i] * T_i(t / 2)), the first coefficient halved. */
 function chebyshev(e: Exprs, t: Ex, coefs: readonly number[]): Ex {
   let b1 = e.f64(0);

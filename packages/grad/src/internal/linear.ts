@@ -1,6 +1,7 @@
-import { evalJaxpr, type NDArray } from "@traceform/core";
+import { evalJaxpr, type NDArray, withTrace } from "@traceform/core";
 import type { Linearized } from "../linearize.ts";
 import { pick, place } from "./memo.ts";
+import type { Ownership } from "./ownership.ts";
 import { instantiate } from "./zeros.ts";
 import { LinearOperand, type Tangent } from "../rule.ts";
 import { backwardPass } from "../transpose.ts";
@@ -14,9 +15,10 @@ export function pushForward(lin: Linearized, tangents: readonly Tangent[]): NDAr
 }
 
 /** The transposed derivative applied to cotangents of all results; `null` for inputs without one. */
-export function pullBack(lin: Linearized, cotangents: readonly Tangent[]): Tangent[] {
+export function pullBack(lin: Linearized, cotangents: readonly Tangent[], ownership: Ownership | null = null): Tangent[] {
   const { jaxpr } = lin;
   const operands = jaxpr.invars.map((v) => new LinearOperand(v.aval));
-  return place(lin.nonzeroIn, backwardPass(jaxpr, lin.residuals, operands, pick(cotangents, lin.nonzeroOut)));
+  const run = (): Tangent[] => backwardPass(jaxpr, lin.residuals, operands, pick(cotangents, lin.nonzeroOut), ownership);
+  return place(lin.nonzeroIn, ownership === null ? run() : withTrace(ownership.trace, run));
 }
 

@@ -1,3 +1,5 @@
+import type { Primitive } from "@traceform/core";
+import { customJvpCallP, customVjpCallP } from "@traceform/lax";
 import { type PartialEvalRule, RuleTable, type SymbolicJvpRule, type TransposeRule } from "../rule.ts";
 import { binaryJvps, binaryTransposes } from "./binary.ts";
 import { checkpointJvps, checkpointPartialEvals, checkpointTransposes } from "./checkpoint.ts";
@@ -5,7 +7,7 @@ import { collectiveJvps, collectiveTransposes } from "./collectives.ts";
 import { condJvps, condPartialEvals, condTransposes } from "./cond.ts";
 import { convertJvps, convertTransposes } from "./convert.ts";
 import { convJvps, convTransposes } from "./conv.ts";
-import { customJvps, customTransposes } from "./custom.ts";
+import { customJvps, customLinearP, customTransposes } from "./custom.ts";
 import { dotJvps, dotTransposes } from "./dot.ts";
 import { indexingJvps, indexingTransposes } from "./indexing.ts";
 import { jitJvps, jitPartialEvals, jitTransposes } from "./jit.ts";
@@ -65,3 +67,8 @@ export const partialEvalRules: RuleTable<PartialEvalRule<never>> = /* @__PURE__ 
   condPartialEvals(),
   checkpointPartialEvals(),
 ]);
+
+/** The primitives whose rules run functions that users wrote. */
+export const userRules: ReadonlySet<Primitive<never>> = /* @__PURE__ */ new Set<Primitive<never>>(
+  [customJvpCallP, customVjpCallP, customLinearP] as unknown as Primitive<never>[],
+);

@@ -6,6 +6,7 @@ import {
   type DTypeKind,
   dtypeKind,
   dtypeName,
+  isInteger,
   joinVarying,
   makeAval,
   sameShape,
@@ -142,4 +143,22 @@ export function product(xs: readonly number[]): number {
   let p = 1;
   for (const x of xs) p *= x;
   return p;
+}
+
+/** @throws {DTypeError} unless index vectors are integers; @throws {ShapeError} unless they have `components` components */
+export function checkIndices(fn: string, indices: Aval, components: number): void {
+  if (!isInteger(indices.dtype)) {
+    throw new DTypeError(fn, {
+      message: "indices must be integers",
+      operands: { indices },
+      fix: 'convert them with convertElementType(indices, "int32")',
+    });
+  }
+  if (indices.ndim === 0 || indices.shape[indices.ndim - 1] !== components) {
+    throw new ShapeError(fn, {
+      message: `the last axis of the indices must have size ${components}, one component for each indexed axis`,
+      operands: { indices },
+      fix: "add an axis with expandDims(indices, [-1]) when there is one indexed axis",
+    });
+  }
 }

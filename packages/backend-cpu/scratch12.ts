@@ -1,0 +1,12 @@
+import { check, host, lax, c } from "./scratch.ts";
+import { traceToJaxpr, makeAval } from "@traceform/core";
+const F = "float32", I = "int32", L: any = lax;
+const f = (x: any) => L.foriLoop(0, 5, (i: any, c: any) => lax.dynamicUpdateSlice(c, lax.sin(lax.dynamicSlice(c, [i], [3])), [lax.add(i, 1)]), x);
+check("inplace1", f, [host([9], F)]);
+console.log(c.compile(traceToJaxpr((x) => [f(x)], [makeAval([9], F)], "f"), {}).inspect().text);
+const g = (x: any, v: any) => L.scan((c: any, y: any) => { const d = lax.dynamicUpdateSlice(c, lax.reshape(y, [1]), [lax.convertElementType(y, I)]); return [d, lax.reduceSum(d, [0])]; }, x, v);
+check("inplace2", g, [host([9], F), host([4], F)]); 
+check("inplace3", (x: any, v: any) => L.scan((c: any, y: any) => { const d = lax.dynamicUpdateSlice(c, lax.reshape(y, [1]), [0]); return [d, lax.add(c, d)]; }, x, v), [host([9], F), host([4], F)]); 
+check("inplace4", (x: any, v: any) => { const a = lax.add(x, 1); const b = lax.dynamicUpdateSlice(a, v, [2]); return [lax.mul(b, 2), lax.dynamicUpdateSlice(b, v, [0])]; }, [host([9], F), host([4], F)]); 
+check("inplace5", (x: any, v: any) => { const a = lax.add(x, 1); const b = lax.dynamicUpdateSlice(a, v, [2]); return [lax.mul(b, 2), lax.mul(a, 2)]; }, [host([9], F), host([4], F)]); 
+check("inplace6", (x: any, v: any) => { const a = lax.add(x, 1); const b = lax.dynamicUpdateSlice(a, v, [2]); const d = lax.dynamicUpdateSlice(b, v, [1]); return [lax.mul(d, 2)]; }, [host([9], F), host([4], F)]); 
