@@ -99,12 +99,36 @@ function splitMultiples(index: Index, n: number): { whole: Index; rest: Index } 
   };
 }
 
+function gcd(a: number, b: number): number {
+  while (b !== 0) [a, b] = [b, a % b];
+  return Math.abs(a);
+}
+
+/**
+ * Writes the index as `g * whole + rest` with `rest` in [0, g) for a divisor g > 1 of n: then only `whole` matters to a
+ * division by n. Null when there is none.
+ */
+function splitDivisor(index: Index, n: number): { g: number; whole: Index; rest: Index } | null {
+  const sizes = [...new Set(index.terms.map((t) => Math.abs(t.coef)))].sort((a, b) => b - a);
+  let g = n;
+  for (const size of sizes) {
+    g = gcd(g, size);
+    if (g === 1) return null;
+    const { whole, rest } = splitMultiples(index, g);
+    const r = indexRange(rest);
+    if (whole.terms.length > 0 && r.min >= 0 && r.max < g) return { g, whole, rest };
+  }
+  return null;
+}
+
 /** `floor(index / n)`. */
 export function divIndex(e: Exprs, index: Index, n: number): Index {
   if (n === 1) return index;
   const { whole, rest } = splitMultiples(index, n);
   const r = indexRange(rest);
   if (r.min >= 0 && r.max < n) return whole;
+  const split = splitDivisor(rest, n);
+  if (split !== null && split.g < n) return addIndex(e, whole, divIndex(e, split.whole, n / split.g));
   const atom = e.indexAtom("idiv", rest, n);
   return addIndex(e, whole, { c: 0, terms: [{ atom, coef: 1 }] });
 }
@@ -115,6 +139,8 @@ export function modIndex(e: Exprs, index: Index, n: number): Index {
   const { rest } = splitMultiples(index, n);
   const r = indexRange(rest);
   if (r.min >= 0 && r.max < n) return rest;
+  const split = splitDivisor(rest, n);
+  if (split !== null && split.g < n) return addIndex(e, scaleIndex(modIndex(e, split.whole, n / split.g), split.g), split.rest);
   return { c: 0, terms: [{ atom: e.indexAtom("imod", rest, n), coef: 1 }] };
 }
 

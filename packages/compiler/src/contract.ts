@@ -1,8 +1,10 @@
-import { addIndex, axisIndex, offsetIndex, scaleIndex } from "./affine.ts";
-import type { Ex, Index } from "./expr.ts";
+import { addIndex, axisIndex, flattenIndex, offsetIndex, scaleIndex } from "./affine.ts";
+import type { Axis, Ex, Index } from "./expr.ts";
 import { type KernelBuilder, storing } from "./kernels.ts";
 import type { Scope } from "./lower.ts";
 import type { Contraction, View } from "./program.ts";
+import { reachable } from "./nest.ts";
+import { strideAlong } from "./schedule.ts";
 import { inBounds } from "./views.ts";
 
 /**
@@ -15,6 +17,8 @@ export interface Product {
   readonly m: number;
   readonly n: number;
   readonly k: number;
+  /** The dimensions that k runs over, for packing to walk: their product is k. */
+  readonly depthShape: readonly number[];
   /** Whether the operand is the same for all batches. */
   readonly sharedA: boolean;
   readonly sharedB: boolean;
@@ -33,8 +37,8 @@ export function worthPacking(p: Pick<Product, "m" | "n" | "k">): boolean {
 /** Emits the packing of both operands into panels, and the product of the panels. The result is f32 in `to`. */
 export function emitProduct(scope: Scope, p: Product, to: View): void {
   const { tile } = scope.lowering.target;
-  const a = pack(scope, `${p.name}.packA`, p.sharedA ? 1 : p.batch, p.m, p.k, tile.m, (k, b, i, kk) => p.a(k, b, i, kk));
-  const b = pack(scope, `${p.name}.packB`, p.sharedB ? 1 : p.batch, p.n, p.k, tile.n, (k, b, j, kk) => p.b(k, b, kk, j));
+  const a = pack(scope, `${p.name}.packA`, p.sharedA ? 1 : p.batch, p.m, p.depthShape, tile.m, (k, b, i, kk) => p.a(k, b, i, kk));
+  const b = pack(scope, `${p.name}.packB`, p.sharedB ? 1 : p.batch, p.n, p.depthShape, tile.n, (k, b, j, kk) => p.b(k, b, kk, j));
   const scratch = scope.lowering.temporary(tile.m * tile.n * 4);
   const kernel: Contraction = {
     kind: "contraction", name: p.name, batch: p.batch, m: p.m, n: p.n, k: p.k, tile,
@@ -48,7 +52,8 @@ export function emitProduct(scope: Scope, p: Product, to: View): void {
  * Packs rows into panels: [batch, ceil(rows / width), k, width], the last panel filled with zeros. A panel is read from
  * front to back by the product's inner loop.
  */
-function pack(scope: Scope, name: string, batch: number, rows: number, depth: number, width: number, read: (k: KernelBuilder, b: Index, row: Index, kk: Index) => Ex): View {
+function pack(scope: Scope, name: string, batch: number, rows: number, depthShape: readonly number[], width: number, read: (k: KernelBuilder, b: Index, row: Index, kk: Index) => Ex): View {
+  const depth = depthShape.reduce((a, b) => a * b, 1);
   const panels = Math.ceil(rows / width);
   const full = Math.floor(rows / width);
   const view = scope.lowering.temporary(batch * panels * depth * width * 4);
@@ -56,10 +61,11 @@ function pack(scope: Scope, name: string, batch: number, rows: number, depth: nu
     if (count === 0) return;
     const k = scope.builder();
     const { e } = k;
-    const [batchAxis, panelAxis, depthAxis, rowAxis] = [batch, count, depth, width].map((n) => e.axis(n));
+    const [batchAxis, panelAxis, rowAxis] = [batch, count, width].map((n) => e.axis(n));
+    const { axes: depthAxes, position: depthPosition } = k.axes(depthShape);
     const b = axisIndex(e, batchAxis);
     const panel = offsetIndex(axisIndex(e, panelAxis), first);
-    const kk = axisIndex(e, depthAxis);
+    const kk = flattenIndex(e, depthPosition, depthShape);
     const row = axisIndex(e, rowAxis);
     const at = addIndex(e, scaleIndex(panel, width), row);
     const guard = inBounds(e, at, rows);
@@ -68,11 +74,22 @@ function pack(scope: Scope, name: string, batch: number, rows: number, depth: nu
     let index = addIndex(e, scaleIndex(b, panels), panel);
     index = addIndex(e, addIndex(e, scaleIndex(index, depth * width), scaleIndex(kk, width)), row);
     const store = { slot: k.slot(view), storage: "f32", index, value, guard: null } as const;
-    scope.launch(k.nest(name, [batchAxis, panelAxis, depthAxis, rowAxis], [storing([], [store])]), k.slots);
+    // The axis along which the operand is dense comes last.
+    const last = depthAxes[depthAxes.length - 1];
+    const alongDepth = last !== undefined && denseLoads(value, last) > denseLoads(value, rowAxis);
+    const inner = alongDepth ? [rowAxis, ...depthAxes] : [...depthAxes, rowAxis];
+    scope.launch(k.nest(name, [batchAxis, panelAxis, ...inner], [storing([], [store])]), k.slots);
   };
   emit(0, full);
   emit(full, panels - full);
   return view;
+}
+
+/** The loads below a value that move by one element along an axis. */
+function denseLoads(value: Ex, axis: Axis): number {
+  let n = 0;
+  for (const x of reachable([value])) if (x.op === "load" && strideAlong(x.index!, axis) === 1) n++;
+  return n;
 }
 
 /** Rows beyond the last read the first one instead: what they load is not used. */

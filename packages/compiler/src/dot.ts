@@ -57,7 +57,7 @@ export function lowerDotGeneral(scope: Scope, node: Node): void {
   if (scalarInfo(out.dtype).type === "f32" && scalarInfo(lhs.dtype).type === "f32" && scalarInfo(rhs.dtype).type === "f32" && worthPacking({ m, n, k: kk })) {
     const to = out.dtype === "float32" ? scope.target(out) : scope.lowering.temporary(out.size * 4);
     emitProduct(scope, {
-      name: "dot_general", batch: product(batchShape), m, n, k: kk, sharedA: false, sharedB: false, batchStride: m * n, rowStride: n,
+      name: "dot_general", batch: product(batchShape), m, n, k: kk, depthShape: contractShape, sharedA: false, sharedB: false, batchStride: m * n, rowStride: n,
       a: (k, b, row, c) =>
         k.read(lhs, position(lhs.shape.length, [
           [d.lhsBatch, unflattenIndex(k.e, b, batchShape)], [lhsFree, unflattenIndex(k.e, row, sizes(lhs, lhsFree))], [d.lhsContract, unflattenIndex(k.e, c, contractShape)],
@@ -194,7 +194,7 @@ function convByProduct(scope: Scope, node: Node): boolean {
   const to = inOrder && out.dtype === "float32" ? scope.target(out) : scope.lowering.temporary(out.size * 4);
   if (lastFeature) {
     emitProduct(scope, {
-      name: "conv_general_dilated", batch: groups, m: batch * positions, n: features, k: depth, sharedA: false, sharedB: false,
+      name: "conv_general_dilated", batch: groups, m: batch * positions, n: features, k: depth, depthShape, sharedA: false, sharedB: false,
       batchStride: features, rowStride: features * groups,
       a: (k, g, row, c) => {
         const [n, ...spatial] = unflattenIndex(k.e, row, [batch, ...outSpatial]);
@@ -204,7 +204,7 @@ function convByProduct(scope: Scope, node: Node): boolean {
     }, to);
   } else {
     emitProduct(scope, {
-      name: "conv_general_dilated", batch: batch * groups, m: features, n: positions, k: depth, sharedA: groups === 1, sharedB: false,
+      name: "conv_general_dilated", batch: batch * groups, m: features, n: positions, k: depth, depthShape, sharedA: groups === 1, sharedB: false,
       batchStride: features * positions, rowStride: positions,
       a: (k, b, f, c) => kernel(k, groups === 1 ? constIndex(0) : modIndex(k.e, b, groups), f, c),
       b: (k, b, c, column) => image(k, divIndex(k.e, b, groups), modIndex(k.e, b, groups), unflattenIndex(k.e, column, outSpatial), c),

@@ -103,22 +103,59 @@ export function planMemory(steps: readonly Step[]): { readonly offsets: Readonly
   return place([...intervals.values()]);
 }
 
-/** First fit, largest first: each buffer takes the lowest offset free during its life. */
+/** Sweeps over the steps in order: each buffer takes the smallest free range that fits, and gives it back at its end. */
 function place(intervals: readonly Interval[]): { offsets: Map<number, number>; bytes: number } {
   const offsets = new Map<number, number>();
-  const placed: { readonly offset: number; readonly size: number; readonly start: number; readonly end: number }[] = [];
-  let bytes = 0;
-  for (const { buffer, start, end } of [...intervals].sort((a, b) => b.buffer.bytes - a.buffer.bytes || a.start - b.start)) {
-    const size = Math.max(alignment, Math.ceil(buffer.bytes / alignment) * alignment);
-    const busy = placed.filter((p) => p.start <= end && start <= p.end).sort((a, b) => a.offset - b.offset);
-    let offset = 0;
-    for (const p of busy) {
-      if (offset + size <= p.offset) break;
-      offset = Math.max(offset, p.offset + p.size);
-    }
-    offsets.set(buffer.id, offset);
-    placed.push({ offset, size, start, end });
-    bytes = Math.max(bytes, offset + size);
+  const free = new FreeRanges();
+  const starts = [...intervals].sort((a, b) => a.start - b.start || b.buffer.bytes - a.buffer.bytes);
+  const ends = [...intervals].sort((a, b) => a.end - b.end);
+  let next = 0;
+  const sizeOf = (i: Interval): number => Math.max(alignment, Math.ceil(i.buffer.bytes / alignment) * alignment);
+  for (const interval of starts) {
+    for (; next < ends.length && ends[next].end < interval.start; next++) free.release(offsets.get(ends[next].buffer.id)!, sizeOf(ends[next]));
+    offsets.set(interval.buffer.id, free.take(sizeOf(interval)));
   }
-  return { offsets, bytes };
+  return { offsets, bytes: free.end };
+}
+
+/** The free ranges below `end`, by offset; neighbours are merged. */
+class FreeRanges {
+  end = 0;
+  readonly #ranges: { offset: number; size: number }[] = [];
+
+  take(size: number): number {
+    let best = -1;
+    this.#ranges.forEach((r, i) => {
+      if (r.size >= size && (best < 0 || r.size < this.#ranges[best].size)) best = i;
+    });
+    if (best >= 0) {
+      const r = this.#ranges[best];
+      const { offset } = r;
+      if (r.size === size) this.#ranges.splice(best, 1);
+      else {
+        r.offset += size;
+        r.size -= size;
+      }
+      return offset;
+    }
+    // Grow; a free range at the end is part of the new one.
+    const last = this.#ranges[this.#ranges.length - 1];
+    const offset = last !== undefined && last.offset + last.size === this.end ? this.#ranges.pop()!.offset : this.end;
+    this.end = offset + size;
+    return offset;
+  }
+
+  release(offset: number, size: number): void {
+    let i = this.#ranges.findIndex((r) => r.offset > offset);
+    if (i < 0) i = this.#ranges.length;
+    this.#ranges.splice(i, 0, { offset, size });
+    for (const k of [i, i - 1]) {
+      const a = this.#ranges[k];
+      const b = this.#ranges[k + 1];
+      if (a !== undefined && b !== undefined && a.offset + a.size === b.offset) {
+        a.size += b.size;
+        this.#ranges.splice(k + 1, 1);
+      }
+    }
+  }
 }

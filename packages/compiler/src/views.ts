@@ -222,7 +222,7 @@ const random: InlineRule = (r, node, out, position, guard) => {
 
 /** The rule by which a primitive is read without being computed first, or undefined for those that need a kernel. */
 export function inlineRule(op: string): InlineRule | undefined {
-  if (op === "threefry2x32" || op === "random_bits") return random;
+  if (op === "threefry2x32") return random;
   return viewRules[op] ?? (op in elementRules ? element : undefined);
 }
 

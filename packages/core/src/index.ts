@@ -19,6 +19,7 @@ export { identity } from "./identity.ts";
 export * from "./jaxpr.ts";
 export * from "./jit.ts";
 export * from "./ndarray.ts";
+export * from "./ownership.ts";
 export { Partial } from "./partial.ts";
 export * from "./primitive.ts";
 export * from "./print.ts";

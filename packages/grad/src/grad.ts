@@ -1,8 +1,7 @@
-import { type NDArray, scalar, treeFlattenWithPath, treeLeaves, treeUnflatten, TransformError } from "@traceform/core";
+import { type NDArray, Ownership, scalar, treeFlattenWithPath, treeLeaves, treeUnflatten, TransformError } from "@traceform/core";
 import { stripAux } from "./internal/aux.ts";
 import { checkInputs, checkScalarOutput } from "./internal/check.ts";
 import { pullBack } from "./internal/linear.ts";
-import { Ownership } from "./internal/ownership.ts";
 import { flatten, flattenArrays, nameOf } from "./internal/trees.ts";
 import { float0Zeros, hasTangent, zeros } from "./internal/zeros.ts";
 import { linearizeFlat } from "./linearize.ts";

@@ -7,6 +7,7 @@ import {
   type Jaxpr,
   jvpRule,
   type NDArray,
+  type Ownership,
   type Params,
   type Primitive,
   RuleError,
@@ -17,7 +18,6 @@ import {
   withTrace,
 } from "@traceform/core";
 import { bits, JaxprMemo, pick, spread } from "./internal/memo.ts";
-import type { Ownership } from "./internal/ownership.ts";
 import { hasTangent, instantiate, zeros } from "./internal/zeros.ts";
 import type { InstantiatedJvpRule, JvpContext, JvpJaxpr, JvpRule, SymbolicJvpRule, Tangent } from "./rule.ts";
 import { jvpRules, userRules } from "./rules/index.ts";

@@ -1,5 +1,4 @@
-import { currentTrace, invariant, type Jaxpr, type NDArray, withNewTrace } from "@traceform/core";
-import type { Ownership } from "./internal/ownership.ts";
+import { currentTrace, invariant, type Jaxpr, type NDArray, type Ownership, withNewTrace } from "@traceform/core";
 import { hasTangent } from "./internal/zeros.ts";
 import { JVPTrace } from "./jvp.ts";
 import { PartialEvalTrace } from "./partialEval.ts";

@@ -8,6 +8,7 @@ import {
   Literal,
   literalValue,
   type NDArray,
+  type Ownership,
   type Primitive,
   RuleError,
   transposeRule,
@@ -15,7 +16,6 @@ import {
   type Var,
 } from "@traceform/core";
 import { bits, JaxprMemo, merge, pick } from "./internal/memo.ts";
-import type { Ownership } from "./internal/ownership.ts";
 import { addTangents, hasTangent, instantiate } from "./internal/zeros.ts";
 import { partialEvalJaxpr } from "./partialEval.ts";
 import { isLinear, LinearOperand, type Tangent, type TransposeContext, type TransposedJaxpr, type TransposeRule } from "./rule.ts";

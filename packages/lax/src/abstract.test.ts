@@ -80,6 +80,8 @@ describe("small helpers", () => {
     expect(typeOf(() => lax.stack([f32(3), f32(3)], 1))).toBe("float32[3,2]");
     expect(typeOf(() => lax.unstack(f32(2, 3), 1))).toBe("float32[2], float32[2], float32[2]");
     expect(typeOf(() => lax.optimizationBarrier([f32(2), f32(3)]))).toBe("float32[2], float32[3]");
+    const dims = { lhsContractingDims: [1], rhsContractingDims: [1], lhsBatchDims: [0], rhsBatchDims: [0] };
+    expect(typeOf(() => lax.dot(f32(2, 3, 4), f32(2, 3, 5), dims))).toBe("float32[2,4,5]");
     expect(lax.dtype(f32(2))).toBe("float32");
     expect(lax.convDimensionNumbers([1, 8, 8, 3], [3, 3, 3, 4], ["NHWC", "HWIO", "NHWC"])).toEqual({
       lhsSpec: [0, 3, 1, 2],

@@ -154,9 +154,29 @@ function isPairs(d: DotDimensionNumbersLike): d is Exclude<DotDimensionNumbersLi
   return Array.isArray(d);
 }
 
-/** Vector and matrix products of operands with one or two axes: the last axis of `lhs` with the first of `rhs`. */
-export function dot(lhs: ArrayLike, rhs: ArrayLike, options?: DotOptions): NDArray {
+/** Axes by the names that XLA gives them. */
+export interface DotDims {
+  readonly lhsContractingDims?: readonly number[];
+  readonly rhsContractingDims?: readonly number[];
+  readonly lhsBatchDims?: readonly number[];
+  readonly rhsBatchDims?: readonly number[];
+}
+
+/**
+ * Vector and matrix products of operands with one or two axes: the last axis of `lhs` with the first of `rhs`. With axes
+ * in the options, `dotGeneral`.
+ */
+export function dot(lhs: ArrayLike, rhs: ArrayLike, options?: DotOptions & DotDims): NDArray {
   const [l, r] = pair(lhs, rhs);
+  if (options !== undefined && ("lhsContractingDims" in options || "lhsBatchDims" in options)) {
+    const { lhsContractingDims = [], rhsContractingDims = [], lhsBatchDims, rhsBatchDims } = options;
+    return dotGeneral(
+      l,
+      r,
+      { lhsContract: lhsContractingDims, rhsContract: rhsContractingDims, lhsBatch: lhsBatchDims, rhsBatch: rhsBatchDims },
+      options,
+    );
+  }
   if (l.ndim < 1 || l.ndim > 2 || r.ndim < 1 || r.ndim > 2) {
     throw new ShapeError("dot", {
       message: "operands must be vectors or matrices",

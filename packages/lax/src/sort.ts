@@ -90,8 +90,13 @@ export function sortKeyVal(
 }
 
 /** The `k` largest elements along an axis (the last by default), largest first, and their int32 indices. NaN is largest. */
-export function topK(x: ArrayLike, k: number, options: { readonly axis?: number } = {}): [values: NDArray, indices: NDArray] {
+export function topK(
+  x: ArrayLike,
+  k: number,
+  options: { readonly axis?: number } | number = {},
+): [values: NDArray, indices: NDArray] {
   const a = asArray(x);
-  const [values, indices] = bind(topKP, [a], { k, axis: canonicalAxis("topK", options.axis ?? -1, a.ndim) });
+  const axis = (typeof options === "number" ? options : options.axis) ?? -1;
+  const [values, indices] = bind(topKP, [a], { k, axis: canonicalAxis("topK", axis, a.ndim) });
   return [values, indices];
 }

@@ -64,8 +64,8 @@ export function array(values: ArrayLike, options: ArrayOptions | DType | null = 
 export { array as asarray };
 
 function fromValues(values: ArrayLike, dtype: DType | null, shape: readonly number[] | undefined): NDArray {
-  if (dtype !== null && isStandardDType(dtype) && !isComplex(dtype)) {
-    if (isTypedArray(values)) return fromTyped(values, [values.length], dtype);
+  if (dtype !== null && isStandardDType(dtype)) {
+    if (isTypedArray(values) && !isComplex(dtype)) return fromTyped(values, [values.length], dtype);
     if (typeof values !== "object") return scalar(values, dtype);
     // Converting on the host keeps the digits of 64-bit values, which have no other way in.
     if (Array.isArray(values) && isPlain(values)) return asArray(values, { dtype });
@@ -166,6 +166,13 @@ function spaceOptions(
   return typeof endpoint === "object" ? endpoint : { endpoint, ...options };
 }
 
+/** Both ends in the dtype in which to compute: the result's own when that is wider than theirs. */
+function endpoints(fn: string, start: ArrayLike, stop: ArrayLike, dtype: DType | null | undefined): [NDArray, NDArray] {
+  const wide = dtype === "float64" || dtype === "complex128" ? dtype : null;
+  const [from, to] = promoteInexact(fn, wide === null ? [start, stop] : [array(start, wide), array(stop, wide)]);
+  return [from, to];
+}
+
 /** `num` evenly spaced numbers from `start` to `stop`, both included unless `endpoint` is false. */
 export function linspace(
   start: ArrayLike,
@@ -177,7 +184,7 @@ export function linspace(
   const opts = spaceOptions(endpoint, options);
   const last = opts.endpoint ?? true;
   if (!Number.isInteger(num) || num < 0) throw new ValueError("linspace", { message: `num must be a non-negative integer, got ${num}` });
-  const [from, to] = promoteInexact("linspace", [start, stop]);
+  const [from, to] = endpoints("linspace", start, stop, opts.dtype);
   const shape = from.ndim >= to.ndim ? from.shape : to.shape;
   const intervals = last ? num - 1 : num;
   const dtype = opts.dtype ?? from.dtype;
@@ -211,7 +218,7 @@ export function logspace(
 ): NDArray {
   const opts = spaceOptions(endpoint, options);
   const b = base ?? (typeof endpoint === "object" ? endpoint.base : undefined) ?? 10;
-  const exponents = linspace(start, stop, num, { endpoint: opts.endpoint, axis: opts.axis });
+  const exponents = linspace(...endpoints("logspace", start, stop, opts.dtype), num, { endpoint: opts.endpoint, axis: opts.axis });
   const out = lax.pow(lax.full(exponents.shape, b, exponents.dtype), exponents);
   return lax.convertElementType(out, opts.dtype ?? out.dtype);
 }
@@ -225,7 +232,7 @@ export function geomspace(
   options?: LinspaceOptions,
 ): NDArray {
   const opts = spaceOptions(endpoint, options);
-  const [from, to] = promoteInexact("geomspace", [start, stop]);
+  const [from, to] = endpoints("geomspace", start, stop, opts.dtype);
   const signs = lax.sign(from);
   const logs = linspace(lax.log(lax.abs(from)), lax.log(lax.abs(to)), num, { endpoint: opts.endpoint });
   let out = lax.mul(lax.exp(logs), logs.ndim === 1 ? signs : lax.broadcastInDim(signs, logs.shape, signs.shape.map((_, i) => i + 1)));

@@ -29,7 +29,7 @@ export interface GetOptions {
  */
 export function getItem(x: ArrayLike, index: readonly Index[], options: GetOptions = {}): NDArray {
   const a = toArray(x);
-  const parts = parseIndex("slice", a, index);
+  const parts = parseIndex("slice", a, index, options.mode !== undefined);
   const arrays = parts.filter((p) => p.kind === "array");
   if (arrays.length === 0) return staticSlice(a, parts);
   if ((options.mode ?? "clip") === "clip" && arrays.every((p) => p.array.ndim === 0)) return dynamicIndex(a, parts);
@@ -187,7 +187,7 @@ function updateItem(x: NDArray, index: readonly Index[], values: ArrayLike, kind
   const v = asUpdate(values, x);
   const masked = updateMasked(x, index, v, kind);
   if (masked !== null) return masked;
-  const parts = parseIndex("at", x, index);
+  const parts = parseIndex("at", x, index, options.mode !== undefined);
   const isStatic = parts.every((p) => p.kind !== "array" && !(p.kind === "slice" && p.step !== 1 && p.length !== 1));
   return isStatic ? updateStatic(x, parts, v, kind) : updateScattered(x, planGather("at", x, parts), v, kind, options);
 }

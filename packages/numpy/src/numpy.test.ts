@@ -42,6 +42,8 @@ describe("JavaScript numbers", () => {
   test("64-bit values keep their digits", () => {
     expect(np.array([2n ** 53n + 1n], { dtype: "int64" }).jsSync()).toEqual([2n ** 53n + 1n]);
     expect(np.add(np.array([0.1], { dtype: "float64" }), 0.2).jsSync()).toEqual([0.1 + 0.2]);
+    expect(np.array([0.1], { dtype: "complex128" }).jsSync()).toEqual([[0.1, 0]]);
+    expect(np.linspace(0.1, 1, 2, { dtype: "float64" }).jsSync()).toEqual([0.1, 1]);
   });
   test("nested lists may hold arrays and tracers", () => {
     expect(np.array([[np.array(1), 2], [3, np.array(4)]]).jsSync()).toEqual([[1, 2], [3, 4]]);
@@ -62,6 +64,7 @@ describe("calls that users of jax-js write", () => {
     expect(np.arrayEqual(np.array([NaN]), np.array([NaN]), { equalNaN: true }).itemSync()).toBe(true);
     expect(np.einsum(x, [0, 1], x, [0, 1], []).itemSync()).toBe(91);
     expect(np.split(x, 3, 1).length).toBe(3);
+    expect(np.pad(np.array([[1]]), { 1: [1, 2] }).jsSync()).toEqual([[0, 1, 0, 0]]);
     expect(np.topK(x, 2)[1].jsSync()).toEqual([[0, 2], [0, 1]]);
   });
 });
@@ -85,6 +88,8 @@ describe("errors teach", () => {
   });
   test("indices that are wrong before anything runs", () => {
     expect(() => np.getItem(x, [2])).toThrow(/index 2 is out of bounds for axis 0 of size 2/);
+    expect(np.at(x, [2]).set(5, { mode: "drop" }).jsSync()).toEqual(x.jsSync());
+    expect(np.getItem(np.array([1, 2]), [5], { mode: "clip" }).itemSync()).toBe(2);
     expect(() => np.getItem(x, [0, 0, 0])).toThrow(/too many indices: 3 for 2 axes/);
     expect(() => np.getItem(x, [0.5])).toThrow(ValueError);
     expect(() => np.getItem(x, [[0, 1, 1, 0]])).toThrow(/a flat list is \[start, stop, step\]/);

@@ -1,4 +1,4 @@
-import { type ArrayLike, type NDArray, scalar, ShapeError, ValueError } from "@traceform/core";
+import { type ArrayLike, canonicalAxis, type NDArray, scalar, ShapeError, ValueError } from "@traceform/core";
 import * as lax from "@traceform/lax";
 import { toArray } from "./internal/promote.ts";
 import { max, mean, min } from "./reductions.ts";
@@ -6,8 +6,12 @@ import { median } from "./statistics.ts";
 
 export type PadMode =
   | "constant" | "edge" | "empty" | "linear_ramp" | "maximum" | "mean" | "median" | "minimum" | "reflect" | "symmetric" | "wrap";
-/** One number for all sides, `[before, after]` for every axis, or a pair for each axis. */
-export type PadWidth = number | readonly number[] | readonly (readonly number[])[];
+/** One number for all sides, `[before, after]` for every axis, a pair for each axis, or pairs by axis number. */
+export type PadWidth =
+  | number
+  | readonly number[]
+  | readonly (readonly number[])[]
+  | { readonly [axis: number]: readonly number[] | number };
 
 export interface PadOptions {
   readonly mode?: PadMode;
@@ -37,7 +41,12 @@ export function pad(x: ArrayLike, padWidth: PadWidth, options: PadOptions | PadM
 function pairs(fn: string, width: PadWidth, ndim: number): [number, number][] {
   const all = (p: readonly number[]): [number, number] => [p[0], p[1] ?? p[0]];
   if (typeof width === "number") return Array.from({ length: ndim }, () => [width, width]);
-  if (width.every((w) => typeof w === "number")) return Array.from({ length: ndim }, () => all(width as readonly number[]));
+  if (!Array.isArray(width)) {
+    const out = Array.from({ length: ndim }, (): [number, number] => [0, 0]);
+    for (const [axis, w] of Object.entries(width)) out[canonicalAxis(fn, Number(axis), ndim)] = typeof w === "number" ? [w, w] : all(w);
+    return out;
+  }
+  if (width.every((w: unknown) => typeof w === "number")) return Array.from({ length: ndim }, () => all(width as readonly number[]));
   const list = (width as readonly (readonly number[])[]).map(all);
   if (list.length === 1) return Array.from({ length: ndim }, () => list[0]);
   if (list.length !== ndim) throw new ShapeError(fn, { message: `needs a pair for each of ${ndim} axes, got ${list.length}` });

@@ -64,7 +64,7 @@ function checkKth(fn: string, kth: number, n: number): void {
 
 /** The `k` largest elements along `axis`, largest first, and their indices. */
 export function topK(x: ArrayLike, k: number, options: { readonly axis?: number } | number = {}): [values: NDArray, indices: NDArray] {
-  return lax.topK(toArray(x), k, typeof options === "number" ? { axis: options } : options);
+  return lax.topK(toArray(x), k, options);
 }
 
 /** Sorted by real part, then by imaginary part; the result is complex. */

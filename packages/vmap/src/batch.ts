@@ -4,9 +4,11 @@ import {
   constvarsToInvars,
   currentTrace,
   evalJaxpr,
+  innerJaxprs,
   isTracer,
-  Jaxpr,
+  type Jaxpr,
   type NDArray,
+  type Ownership,
   type Params,
   type Primitive,
   RuleError,
@@ -42,12 +44,15 @@ export class BatchTrace extends Trace {
   readonly parent: Trace;
   readonly axisSize: number;
   readonly axisName: string | null;
+  /** Set when intermediate values are released afterwards. */
+  readonly ownership: Ownership | null;
 
-  constructor(name: string, parent: Trace, axisSize: number, axisName: string | null) {
+  constructor(name: string, parent: Trace, axisSize: number, axisName: string | null, ownership: Ownership | null = null) {
     super(name);
     this.parent = parent;
     this.axisSize = axisSize;
     this.axisName = axisName;
+    this.ownership = ownership;
   }
 
   process(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
@@ -66,13 +71,21 @@ export class BatchTrace extends Trace {
       }
     }
     if (!batched && !(this.axisName !== null && mentions(params, this.axisName))) {
-      return this.parent.process(primitive, values, params);
+      const outs = this.parent.process(primitive, values, params);
+      this.ownership?.reveal(outs);
+      return outs;
     }
-    const rule = (primitive.rules[batchRule] as BatchRule<never> | undefined) ?? batchRules.get(primitive);
+    const own = primitive.rules[batchRule] as BatchRule<never> | undefined;
+    const rule = own ?? batchRules.get(primitive);
     if (rule === undefined) throw missing(primitive, this.name);
-    const [outs, outDims] = withTrace(this.parent, () =>
-      rule(values, dims, params as never, new Context(primitive, this.axisSize, this.axisName)),
-    );
+    const context = new Context(primitive, this.axisSize, this.axisName);
+    const run = (): ReturnType<BatchRule> => withTrace(this.parent, () => rule(values, dims, params as never, context));
+    const { ownership } = this;
+    // The rule of a library author's primitive is not ours, and neither is what it makes or gets.
+    const theirs = ownership !== null && own !== undefined;
+    if (theirs) ownership.reveal(values);
+    const [outs, outDims] = theirs ? ownership.whileUserCode(run) : run();
+    ownership?.reveal(outs.filter((_, i) => outDims[i] === null));
     return outs.map((x, i) => this.wrap(x, outDims[i]));
   }
 
@@ -116,8 +129,9 @@ export function runBatched(
   fn: (inputs: NDArray[]) => readonly NDArray[],
   args: readonly NDArray[],
   dims: readonly BatchDim[],
+  ownership: Ownership | null = null,
 ): [outs: NDArray[], dims: BatchDim[]] {
-  const trace = new BatchTrace(name, currentTrace(), axisSize, axisName);
+  const trace = new BatchTrace(name, ownership?.trace ?? currentTrace(), axisSize, axisName, ownership);
   const inputs = args.map((x, i) => trace.wrap(x, dims[i]));
   const results = withNewTrace(trace, () => fn(inputs)).map((x) => trace.unwrap(x));
   return [results.map(([x]) => x), results.map(([, d]) => d)];
@@ -163,17 +177,11 @@ export function batchJaxpr(
 
 const mentioned = new WeakMap<Jaxpr, Map<string, boolean>>();
 
-/** Whether an operation, or one inside its jaxprs, refers to a named axis. */
+/** Whether an operation, or one inside its jaxprs, refers to a named axis, as collectives do. */
 function mentions(params: Params, axisName: string): boolean {
-  for (const value of Object.values(params)) {
-    if (value === axisName) return true;
-    if (value instanceof Jaxpr) {
-      if (jaxprMentions(value, axisName)) return true;
-    } else if (Array.isArray(value)) {
-      for (const v of value) if (v === axisName || (v instanceof Jaxpr && jaxprMentions(v, axisName))) return true;
-    }
-  }
-  return false;
+  const { axes } = params;
+  if (params["axisName"] === axisName || (Array.isArray(axes) && axes.includes(axisName))) return true;
+  return innerJaxprs(params).some((jaxpr) => jaxprMentions(jaxpr, axisName));
 }
 
 function jaxprMentions(jaxpr: Jaxpr, axisName: string): boolean {

@@ -1,5 +1,5 @@
 import {
-  asArray, AxisError, batchRule, bind1, definePrimitive, makeAval, type NDArray, printJaxpr, RuleError, scalar, setDefaultBackend, TracerError, traceToJaxpr,
+  asArray, AxisError, batchRule, bind1, defaultDevice, definePrimitive, makeAval, type NDArray, printJaxpr, RuleError, scalar, setDefaultBackend, TracerError, traceToJaxpr,
   TransformError, TreeError, checkJaxpr, fromTyped,
 } from "@traceform/core";
 import { grad, jvp } from "@traceform/grad";
@@ -135,6 +135,12 @@ describe("named axes", () => {
   test("gradients through psum, as in JAX", () => {
     expect(js(vmap(grad((x: NDArray) => lax.psum(lax.mul(x, x), "i")), { axisName: "i" })(a([0, 1, 2])))).toEqual([0, 6, 12]);
   });
+  test("names of axes are not confused with other strings among parameters", () => {
+    const table = a([1, 2, 3]);
+    const dims = { offsetDims: [], collapsedSliceDims: [0], startIndexMap: [0] };
+    const f = (x: NDArray): NDArray => lax.mul(x, lax.reduceSum(lax.gather(table, lax.reshape(scalar(1, "int32"), [1, 1]), dims, [1], { mode: "clip" })));
+    expect(js(vmap(f, { axisName: "clip" })(a([1, 2])))).toEqual([2, 4]);
+  });
   test("an unbound name", () => {
     expect(caught(() => vmap((x: NDArray) => lax.psum(x, "j"), { axisName: "i" })(a([1])))).toBeInstanceOf(AxisError);
   });
@@ -207,5 +213,36 @@ describe("typed keys and other dtypes", () => {
     };
     expect(vmap(f)(a([3, 5]), a([4, 12])).map(js)).toEqual([[3, 5], [-4, -12], [5, 13]]);
     expect(vmap(f, { inAxes: [0, null] })(a([3]), 4).map(js)).toEqual([[3], [-4], [5]]);
+  });
+});
+
+describe("memory", () => {
+  const live = (): number => defaultDevice().memoryStats().liveBuffers;
+  const f = (x: NDArray, y: NDArray): NDArray => {
+    let z = lax.mul(x, y);
+    for (let i = 0; i < 10; i++) z = lax.sin(lax.add(z, x));
+    return lax.reduceSum(z);
+  };
+  test("an eager vmap gives its intermediate values back", () => {
+    const [xs, y] = [lax.mul(a([[1, 2], [3, 4]]), 1), lax.mul(a([5, 6]), 1)];
+    const run = (): NDArray => vmap(f, { inAxes: [0, null] })(xs, y);
+    const first = js(run());
+    const before = live();
+    expect(js(run())).toEqual(first);
+    expect(live() - before).toBe(1);
+    const gradients = (): NDArray => vmap(grad(f), { inAxes: [0, null] })(xs, y);
+    const wanted = js(gradients());
+    const start = live();
+    expect(js(gradients())).toEqual(wanted);
+    expect(live() - start).toBeLessThanOrEqual(3);
+  });
+  test("what user code has seen stays alive, and so do arguments", () => {
+    const seen: NDArray[] = [];
+    const [xs, y] = [lax.mul(a([[1, 2], [3, 4]]), 1), lax.mul(a([5, 6]), 1)];
+    const outs = vmap((x: NDArray, w: NDArray) => {
+      seen.push(lax.sin(w), lax.mul(w, 2), w);
+      return [x, lax.mul(x, seen[0]), seen[1]];
+    }, { inAxes: [0, null] })(xs, y);
+    for (const v of [...seen, ...outs, xs, y]) expect(js(v)).toBeDefined();
   });
 });

@@ -7,6 +7,7 @@ import {
   checkArrayLeaves,
   isNDArray,
   type NDArray,
+  Ownership,
   refuseAsync,
   TransformError,
   treeFlatten,
@@ -70,6 +71,7 @@ function vectorise(name: string, f: (...args: unknown[]) => unknown, options: Op
   const size = batchSize(name, values, dims, paths, options.axisSize);
 
   let outTree = inTree;
+  const ownership = Ownership.begin();
   const run = (): [NDArray[], BatchDim[]] =>
     runBatched(name, size, axisName, (inputs) => {
       let k = 0;
@@ -80,11 +82,12 @@ function vectorise(name: string, f: (...args: unknown[]) => unknown, options: Op
       outTree = def;
       if (outs.some(isOpaque)) checkArrayLeaves(name, result);
       return outs.map((x) => asArray(x as ArrayLike));
-    }, values.filter((x) => x !== null), dims.filter((_, i) => values[i] !== null));
+    }, values.filter((x) => x !== null), dims.filter((_, i) => values[i] !== null), ownership);
   const [outs, outDims] = axisName === null ? run() : withAxis(axisName, size, run);
 
   const outSpec = broadcastPrefix(outAxes, outTree, name, "outAxes") as (number | null | undefined)[];
   const placed = outs.map((x, i) => placeOut(name, x, outDims[i], outSpec[i] ?? null, size, () => treeFlattenWithPath(treeUnflatten(outTree, outs))[i][0]));
+  ownership?.end(placed);
   return treeUnflatten(outTree, placed);
 }
 

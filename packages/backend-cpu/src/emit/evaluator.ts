@@ -774,11 +774,41 @@ export class Evaluator {
   }
 
   #vectorLoad(x: Ex, r: number): void {
-    const { code } = this;
     const guard = x.args[0] ?? null;
-    const stride = this.#laneStride(x.index!, guard);
-    if (stride !== 1) return this.#gatherLanes(x, r);
+    if (this.#laneStride(x.index!, null) !== 1) return this.#gatherLanes(x, r);
+    if (guard !== null && this.varies(guard)) return this.#partlyGuarded(x, r, guard);
     this.#guardedAddress(x);
+    this.#contiguous(x, r);
+  }
+
+  /** A guard that differs between lanes mostly does not, so whole vectors are tried first. */
+  #partlyGuarded(x: Ex, r: number, guard: Ex): void {
+    const { code } = this;
+    const y = code.local("v128");
+    code.get(this.#heldVector(guard, isWide(x.type) ? r >> 1 : r));
+    code.op("i32x4.all_true");
+    code.if(
+      () => {
+        const mark = this.mark();
+        this.#address(x);
+        this.#contiguous(x, r);
+        code.set(y);
+        this.undo(mark);
+      },
+      () => {
+        const mark = this.mark();
+        this.#gatherLanes(x, r);
+        code.set(y);
+        this.undo(mark);
+      },
+    );
+    code.get(y);
+    code.release("v128", y);
+  }
+
+  /** Loads register `r` from the address on the stack. */
+  #contiguous(x: Ex, r: number): void {
+    const { code } = this;
     switch (x.storage!) {
       case "f32":
       case "i32":

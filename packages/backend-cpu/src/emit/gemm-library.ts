@@ -11,22 +11,28 @@ export const blockParameters = 11;
  */
 export function emitGemmLibrary(tile: Tile, options: { readonly relaxed: boolean; readonly shared: boolean; readonly maximumPages: number; readonly unroll: number }): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
-  const micro = module.declare(["i32", "i32", "i32", "i32", "i32", "i32"], [], "micro");
   const block = module.declare(new Array<"i32">(blockParameters).fill("i32"), [], "block");
-  emitMicro(micro, tile, options.relaxed, options.unroll);
-  emitBlock(block, micro, tile);
+  emitBlock(block, tile, options.relaxed, options.unroll);
   return module.finish(options);
+}
+
+/** The locals that a tile works on. `a`, `b` and `depth` are used up. */
+interface TileLocals {
+  readonly a: number;
+  readonly b: number;
+  readonly c: number;
+  /** The step between rows of C, in bytes. */
+  readonly ldc: number;
+  readonly depth: number;
+  readonly first: number;
 }
 
 /**
  * One tile: C[tile.m, tile.n] = (first ? 0 : C) + sum of `depth` outer products of a column of A's panel and a row of
- * B's. The tile stays in registers; each step loads a row of B and spreads the elements of A.
- *
- * (a, b, c, ldc in bytes, depth, first)
+ * B's. The tile stays in registers; each step loads a row of B and spreads the elements of A. Written in place: V8 may
+ * not have call feedback for a module that it compiled without its baseline compiler.
  */
-function emitMicro(slot: FunctionSlot, tile: Tile, relaxed: boolean, unroll: number): void {
-  const code = new Code(slot);
-  const [a, b, c, ldc, depth, first] = [0, 1, 2, 3, 4, 5];
+function emitTile(code: Code, { a, b, c, ldc, depth, first }: TileLocals, tile: Tile, relaxed: boolean, unroll: number): void {
   const vectors = tile.n / 4;
   const acc = Array.from({ length: tile.m * vectors }, () => code.local("v128"));
   const row = code.local("i32");
@@ -44,14 +50,20 @@ function emitMicro(slot: FunctionSlot, tile: Tile, relaxed: boolean, unroll: num
   };
   code.get(first);
   code.op("i32.eqz");
-  code.if(() =>
-    eachRow((i) => {
+  code.if(
+    () => eachRow((i) => {
       for (let j = 0; j < vectors; j++) {
         code.get(row);
         code.memory("v128.load", j * 16);
         code.set(acc[i * vectors + j]);
       }
     }),
+    () => {
+      for (const x of acc) {
+        code.v128(new Uint8Array(16));
+        code.set(x);
+      }
+    },
   );
   const bs = Array.from({ length: vectors }, () => code.local("v128"));
   const spread = code.local("v128");
@@ -122,17 +134,17 @@ function emitMicro(slot: FunctionSlot, tile: Tile, relaxed: boolean, unroll: num
       code.memory("v128.store", j * 16);
     }
   });
-  code.finish();
 }
 
 /**
  * A block of C: all pairs of `rows / tile.m` panels of A and `columns / tile.n` panels of B. Panels of B stay in the
  * first cache while those of A pass by. Tiles over the edge go through the scratch tile.
  */
-function emitBlock(slot: FunctionSlot, micro: FunctionSlot, tile: Tile): void {
+function emitBlock(slot: FunctionSlot, tile: Tile, relaxed: boolean, unroll: number): void {
   const code = new Code(slot);
   const [a, b, c, aStride, bStride, ldc, rows, columns, depth, first, scratch] = Array.from({ length: blockParameters }, (_, i) => i);
-  const [i, j, ap, cp, i2, j2, from, to] = Array.from({ length: 8 }, () => code.local("i32"));
+  const [i, j, ap, cp, i2, j2, from, to, whole] = Array.from({ length: 9 }, () => code.local("i32"));
+  const t: TileLocals = { a: code.local("i32"), b: code.local("i32"), c: code.local("i32"), ldc: code.local("i32"), depth: code.local("i32"), first: code.local("i32") };
   const increase = (local: number, by: () => void): void => {
     code.get(local);
     by();
@@ -182,49 +194,55 @@ function emitBlock(slot: FunctionSlot, micro: FunctionSlot, tile: Tile): void {
       code.get(columns);
       code.op("i32.le_s");
       code.op("i32.and");
-      code.if(
-        () => {
-          for (const x of [ap, b, cp, ldc, depth, first]) code.get(x);
-          code.call(micro);
-        },
-        () => {
-          code.get(ap);
-          code.get(b);
-          code.get(scratch);
-          code.i32(tile.n * 4);
-          code.get(depth);
-          code.i32(1);
-          code.call(micro);
-          code.get(scratch);
-          code.set(from);
-          code.get(cp);
-          code.set(to);
-          until(i2, () => smaller(rows, i, tile.m), 1, () => {
-            until(j2, () => smaller(columns, j, tile.n), 1, () => {
-              const at = (base: number): void => {
-                code.get(base);
-                code.get(j2);
-                code.i32(2);
-                code.op("i32.shl");
-                code.op("i32.add");
-              };
-              at(to);
-              at(from);
-              code.memory("f32.load");
-              at(to);
-              code.memory("f32.load");
-              code.f32(0);
-              code.get(first);
-              code.op("i32.eqz");
-              code.op("select");
-              code.op("f32.add");
-              code.memory("f32.store");
-            });
-            increase(from, () => code.i32(tile.n * 4));
-            increase(to, () => code.get(ldc));
+      code.set(whole);
+      for (const [target, source] of [[t.a, ap], [t.b, b], [t.depth, depth]]) {
+        code.get(source);
+        code.set(target);
+      }
+      // A tile over the edge goes to the scratch tile.
+      const choose = (target: number, inside: () => void, edge: () => void): void => {
+        inside();
+        edge();
+        code.get(whole);
+        code.op("select");
+        code.set(target);
+      };
+      choose(t.c, () => code.get(cp), () => code.get(scratch));
+      choose(t.ldc, () => code.get(ldc), () => code.i32(tile.n * 4));
+      choose(t.first, () => code.get(first), () => code.i32(1));
+      emitTile(code, t, tile, relaxed, unroll);
+      code.get(whole);
+      code.op("i32.eqz");
+      code.if(() => {
+        code.get(scratch);
+        code.set(from);
+        code.get(cp);
+        code.set(to);
+        until(i2, () => smaller(rows, i, tile.m), 1, () => {
+          until(j2, () => smaller(columns, j, tile.n), 1, () => {
+            const at = (base: number): void => {
+              code.get(base);
+              code.get(j2);
+              code.i32(2);
+              code.op("i32.shl");
+              code.op("i32.add");
+            };
+            at(to);
+            at(from);
+            code.memory("f32.load");
+            at(to);
+            code.memory("f32.load");
+            code.f32(0);
+            code.get(first);
+            code.op("i32.eqz");
+            code.op("select");
+            code.op("f32.add");
+            code.memory("f32.store");
           });
-        },
-      );
+          increase(from, () => code.i32(tile.n * 4));
+          increase(to, () => code.get(ldc));
+        });
+      });
       increase(ap, () => code.get(aStride));
       increase(cp, () => {
         code.get(ldc);

@@ -49,7 +49,7 @@ export const opcodes = {
   "f64x2.ceil": 0xfd0074, "f64x2.floor": 0xfd0075, "f64x2.trunc": 0xfd007a, "f64x2.nearest": 0xfd0094,
   "i16x8.extend_low_i8x16_s": 0xfd0087, "i16x8.extend_low_i8x16_u": 0xfd0089, "i16x8.narrow_i32x4_s": 0xfd0085, "i16x8.narrow_i32x4_u": 0xfd0086,
   "i32x4.extend_low_i16x8_s": 0xfd00a7, "i32x4.extend_low_i16x8_u": 0xfd00a9,
-  "i32x4.abs": 0xfd00a0, "i32x4.neg": 0xfd00a1, "i32x4.shl": 0xfd00ab, "i32x4.shr_s": 0xfd00ac, "i32x4.shr_u": 0xfd00ad,
+  "i32x4.all_true": 0xfd00a3, "i32x4.abs": 0xfd00a0, "i32x4.neg": 0xfd00a1, "i32x4.shl": 0xfd00ab, "i32x4.shr_s": 0xfd00ac, "i32x4.shr_u": 0xfd00ad,
   "i32x4.add": 0xfd00ae, "i32x4.sub": 0xfd00b1, "i32x4.mul": 0xfd00b5, "i32x4.min_s": 0xfd00b6, "i32x4.min_u": 0xfd00b7, "i32x4.max_s": 0xfd00b8, "i32x4.max_u": 0xfd00b9,
   "i64x2.abs": 0xfd00c0, "i64x2.neg": 0xfd00c1, "i64x2.extend_low_i32x4_s": 0xfd00c7, "i64x2.extend_high_i32x4_s": 0xfd00c8,
   "i64x2.extend_low_i32x4_u": 0xfd00c9, "i64x2.extend_high_i32x4_u": 0xfd00ca,

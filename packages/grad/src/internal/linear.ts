@@ -1,7 +1,6 @@
-import { evalJaxpr, type NDArray, withTrace } from "@traceform/core";
+import { evalJaxpr, type NDArray, type Ownership, withTrace } from "@traceform/core";
 import type { Linearized } from "../linearize.ts";
 import { pick, place } from "./memo.ts";
-import type { Ownership } from "./ownership.ts";
 import { instantiate } from "./zeros.ts";
 import { LinearOperand, type Tangent } from "../rule.ts";
 import { backwardPass } from "../transpose.ts";

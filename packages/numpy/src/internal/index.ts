@@ -82,8 +82,13 @@ export function indexArray(fn: string, x: ArrayLike): NDArray {
   return lax.convertElementType(a, "int32");
 }
 
-/** Reads the parts of an index for an array of `shape`; fills up with full slices. @throws {ShapeError} for too many */
-export function parseIndex(fn: string, x: NDArray, parts: readonly Index[]): Part[] {
+/**
+ * Reads the parts of an index for an array of `shape`; fills up with full slices. With `modeGiven` an integer out of
+ * bounds is left to the mode.
+ *
+ * @throws {ShapeError} for too many parts; @throws {ValueError} for an integer out of bounds
+ */
+export function parseIndex(fn: string, x: NDArray, parts: readonly Index[], modeGiven: boolean): Part[] {
   const expanded = parts.map((p) => expand(fn, p));
   const consumed = expanded.reduce<number>((n, p) => n + (p === null || p === "..." ? 0 : isNDArray(p) && p.dtype === "bool" ? p.ndim : 1), 0);
   if (expanded.filter((p) => p === "...").length > 1) {
@@ -104,7 +109,11 @@ export function parseIndex(fn: string, x: NDArray, parts: readonly Index[]): Par
     } else if (typeof p === "number") {
       const size = x.shape[axis];
       if (p < -size || p >= size) {
-        // Like JAX, reading clamps; a static index is known to be wrong, so it says so instead.
+        if (modeGiven) {
+          out.push({ kind: "array", axis: axis++, array: scalar(p, "int32") });
+          continue;
+        }
+        // JAX clamps or drops, because it cannot throw on a device. This index is known here to be wrong.
         throw new ValueError(fn, { message: `index ${p} is out of bounds for axis ${axis} of size ${size}`, operands: { x } });
       }
       out.push({ kind: "int", axis: axis++, value: p < 0 ? p + size : p });

@@ -1,8 +1,13 @@
-import { ConcreteArray, currentTrace, isEager, type NDArray, type Params, type Primitive, Trace } from "@traceform/core";
+import { ConcreteArray } from "./concrete.ts";
+import { isEager } from "./eager.ts";
+import type { NDArray } from "./ndarray.ts";
+import type { Params, Primitive } from "./primitive.ts";
+import { currentTrace, Trace } from "./trace.ts";
 
 /**
- * The arrays that a transformation makes for itself while it runs eagerly: residuals, intermediate cotangents. Nobody
- * else sees them, so their memory is given back when the transformation returns, without waiting for the collector.
+ * The arrays that a transformation makes for itself while it runs eagerly: residuals, intermediate cotangents, batches
+ * behind tracers. Nobody else sees them, so their memory is given back when the transformation returns, without waiting
+ * for the collector.
  *
  * Whatever reaches user code (a result, a value that does not depend on what is differentiated, anything that a custom
  * rule makes or gets) is *revealed*, and left to the collector.
