@@ -13,7 +13,9 @@ export class CpuExecutable implements Executable {
   readonly #constants: readonly CpuBuffer[];
   readonly #device: Device;
   #run: Run | null;
-  #table: number;
+  readonly #table: number;
+  /** For each result, the first one from the same source. */
+  readonly #firsts: readonly number[];
 
   /** `constants` are the leading arguments, owned by the executable. */
   constructor(program: Program, heap: Heap, device: Device, run: Run, constants: readonly CpuBuffer[]) {
@@ -22,6 +24,13 @@ export class CpuExecutable implements Executable {
     this.#device = device;
     this.#run = run;
     this.#constants = constants;
+    const { sources } = program;
+    const seen = new Map<number, number>();
+    this.#firsts = sources.map((s, i) => {
+      if (s.kind === "argument") return i;
+      if (!seen.has(s.position)) seen.set(s.position, i);
+      return seen.get(s.position)!;
+    });
     this.#table = heap.allocate(4 * (program.arguments.length + program.results.length), "argument table");
   }
 
@@ -54,7 +63,7 @@ export class CpuExecutable implements Executable {
           heap.pin(argument.storage);
           outs[made] = argument;
         } else {
-          const first = sources.findIndex((s) => s.kind === "buffer" && s.position === source.position);
+          const first = this.#firsts[made];
           if (first < made) {
             outs[made] = outs[first];
             outs[made].retain();

@@ -23,10 +23,10 @@ export function valueIndex(x: Ex): Index {
   return { c: 0, terms: [{ atom: x, coef: 1 }] };
 }
 
-export function addIndex(e: Exprs, a: Index, b: Index): Index {
+export function addIndex(a: Index, b: Index): Index {
   if (b.terms.length === 0) return b.c === 0 ? a : { c: a.c + b.c, terms: a.terms };
   if (a.terms.length === 0) return a.c === 0 ? b : { c: a.c + b.c, terms: b.terms };
-  return fromTerms(e, a.c + b.c, [...a.terms, ...b.terms]);
+  return fromTerms(a.c + b.c, [...a.terms, ...b.terms]);
 }
 
 export function offsetIndex(a: Index, c: number): Index {
@@ -40,7 +40,7 @@ export function scaleIndex(a: Index, k: number): Index {
 }
 
 /** Merges equal atoms and rejoins `n * (x / n) + x % n` to `x`, which makes a reshape back and forth free. */
-function fromTerms(e: Exprs, c: number, terms: readonly Term[]): Index {
+function fromTerms(c: number, terms: readonly Term[]): Index {
   const sums = new Map<Ex, number>();
   for (const t of terms) sums.set(t.atom, (sums.get(t.atom) ?? 0) + t.coef);
   for (const [atom, coef] of sums) {
@@ -51,7 +51,7 @@ function fromTerms(e: Exprs, c: number, terms: readonly Term[]): Index {
         const rest: Term[] = [];
         for (const [x, f] of sums) if (x !== atom && x !== other && f !== 0) rest.push({ atom: x, coef: f });
         const whole = scaleIndex(atom.index!, coef);
-        return fromTerms(e, c + whole.c, [...rest, ...whole.terms]);
+        return fromTerms(c + whole.c, [...rest, ...whole.terms]);
       }
     }
   }
@@ -128,9 +128,9 @@ export function divIndex(e: Exprs, index: Index, n: number): Index {
   const r = indexRange(rest);
   if (r.min >= 0 && r.max < n) return whole;
   const split = splitDivisor(rest, n);
-  if (split !== null && split.g < n) return addIndex(e, whole, divIndex(e, split.whole, n / split.g));
+  if (split !== null && split.g < n) return addIndex(whole, divIndex(e, split.whole, n / split.g));
   const atom = e.indexAtom("idiv", rest, n);
-  return addIndex(e, whole, { c: 0, terms: [{ atom, coef: 1 }] });
+  return addIndex(whole, { c: 0, terms: [{ atom, coef: 1 }] });
 }
 
 /** `index - n * floor(index / n)`, in `[0, n)`. */
@@ -140,7 +140,7 @@ export function modIndex(e: Exprs, index: Index, n: number): Index {
   const r = indexRange(rest);
   if (r.min >= 0 && r.max < n) return rest;
   const split = splitDivisor(rest, n);
-  if (split !== null && split.g < n) return addIndex(e, scaleIndex(modIndex(e, split.whole, n / split.g), split.g), split.rest);
+  if (split !== null && split.g < n) return addIndex(scaleIndex(modIndex(e, split.whole, n / split.g), split.g), split.rest);
   return { c: 0, terms: [{ atom: e.indexAtom("imod", rest, n), coef: 1 }] };
 }
 
@@ -156,11 +156,11 @@ export function stridesOf(shape: readonly number[]): number[] {
 }
 
 /** The row-major offset of a position, in elements. */
-export function flattenIndex(e: Exprs, position: readonly Index[], shape: readonly number[]): Index {
+export function flattenIndex(position: readonly Index[], shape: readonly number[]): Index {
   const strides = stridesOf(shape);
   let out = constIndex(0);
   for (let i = shape.length - 1; i >= 0; i--) {
-    if (shape[i] !== 1) out = addIndex(e, out, scaleIndex(position[i]!, strides[i]!));
+    if (shape[i] !== 1) out = addIndex(out, scaleIndex(position[i]!, strides[i]!));
   }
   return out;
 }

@@ -29,9 +29,9 @@ export interface Product {
   readonly rowStride: number;
 }
 
-/** Products smaller than this gain nothing from packing. */
+/** Products smaller than this gain nothing from packing; few rows do not pay for packing the other operand. */
 export function worthPacking(p: Pick<Product, "m" | "n" | "k">): boolean {
-  return p.m >= 8 && p.n >= 8 && p.k >= 8 && p.m * p.n * p.k >= 1 << 17;
+  return p.m >= 12 && p.n >= 8 && p.k >= 8 && p.m * p.n * p.k >= 1 << 17;
 }
 
 /** Emits the packing of both operands into panels, and the product of the panels. The result is f32 in `to`. */
@@ -65,14 +65,14 @@ function pack(scope: Scope, name: string, batch: number, rows: number, depthShap
     const { axes: depthAxes, position: depthPosition } = k.axes(depthShape);
     const b = axisIndex(e, batchAxis);
     const panel = offsetIndex(axisIndex(e, panelAxis), first);
-    const kk = flattenIndex(e, depthPosition, depthShape);
+    const kk = flattenIndex(depthPosition, depthShape);
     const row = axisIndex(e, rowAxis);
-    const at = addIndex(e, scaleIndex(panel, width), row);
+    const at = addIndex(scaleIndex(panel, width), row);
     const guard = inBounds(e, at, rows);
     let value = read(k, b, guard === null ? at : clampToFirst(k, at, guard), kk);
     if (guard !== null) value = e.select(guard, value, e.f32(0));
-    let index = addIndex(e, scaleIndex(b, panels), panel);
-    index = addIndex(e, addIndex(e, scaleIndex(index, depth * width), scaleIndex(kk, width)), row);
+    let index = addIndex(scaleIndex(b, panels), panel);
+    index = addIndex(addIndex(scaleIndex(index, depth * width), scaleIndex(kk, width)), row);
     const store = { slot: k.slot(view), storage: "f32", index, value, guard: null } as const;
     // The axis along which the operand is dense comes last.
     const last = depthAxes[depthAxes.length - 1];

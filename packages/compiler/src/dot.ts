@@ -1,4 +1,5 @@
 import { addIndex, axisIndex, constIndex, divIndex, flattenIndex, modIndex, scaleIndex, unflattenIndex } from "./affine.ts";
+import { lowerBlockedDot } from "./blocked-dot.ts";
 import { emitProduct, worthPacking } from "./contract.ts";
 import type { Ex, Index } from "./expr.ts";
 import type { Node, Value } from "./graph.ts";
@@ -51,6 +52,15 @@ export function lowerDotGeneral(scope: Scope, node: Node): void {
   };
   const batchShape = sizes(lhs, d.lhsBatch);
   const contractShape = sizes(lhs, d.lhsContract);
+  const reader = (v: Value, batch: readonly number[], free: readonly number[], contract: readonly number[]) =>
+    (k: KernelBuilder, b: Index, i: Index, c: Index): Ex => {
+      const at = position(v.shape.length, [
+        [batch, unflattenIndex(k.e, b, batchShape)], [free, unflattenIndex(k.e, i, sizes(v, free))], [contract, unflattenIndex(k.e, c, contractShape)],
+      ]);
+      return k.read(v, at, null);
+    };
+  const readLhs = reader(lhs, d.lhsBatch, lhsFree, d.lhsContract);
+  const readRhs = reader(rhs, d.rhsBatch, rhsFree, d.rhsContract);
   const m = product(sizes(lhs, lhsFree));
   const n = product(sizes(rhs, rhsFree));
   const kk = product(contractShape);
@@ -58,18 +68,16 @@ export function lowerDotGeneral(scope: Scope, node: Node): void {
     const to = out.dtype === "float32" ? scope.target(out) : scope.lowering.temporary(out.size * 4);
     emitProduct(scope, {
       name: "dot_general", batch: product(batchShape), m, n, k: kk, depthShape: contractShape, sharedA: false, sharedB: false, batchStride: m * n, rowStride: n,
-      a: (k, b, row, c) =>
-        k.read(lhs, position(lhs.shape.length, [
-          [d.lhsBatch, unflattenIndex(k.e, b, batchShape)], [lhsFree, unflattenIndex(k.e, row, sizes(lhs, lhsFree))], [d.lhsContract, unflattenIndex(k.e, c, contractShape)],
-        ]), null),
-      b: (k, b, c, column) =>
-        k.read(rhs, position(rhs.shape.length, [
-          [d.rhsBatch, unflattenIndex(k.e, b, batchShape)], [rhsFree, unflattenIndex(k.e, column, sizes(rhs, rhsFree))], [d.rhsContract, unflattenIndex(k.e, c, contractShape)],
-        ]), null),
+      a: readLhs, b: (k, b, c, column) => readRhs(k, b, column, c),
     }, to);
     if (out.dtype !== "float32") narrow(scope, out, to);
     return;
   }
+  const blocked = lowerBlockedDot(scope, node, {
+    batch: product(batchShape), m, n, k: kk,
+    a: readLhs, b: readRhs,
+  });
+  if (blocked) return;
   const k = scope.builder();
   const { axes: outer, position: at } = k.axes(out.shape);
   const { axes: inner, position: contracted } = k.axes(contractShape);
@@ -85,7 +93,7 @@ export function lowerDotGeneral(scope: Scope, node: Node): void {
 function narrow(scope: Scope, out: Value, from: View): void {
   const k = scope.builder();
   const { axes, position } = k.axes(out.shape);
-  const x = k.e.load(k.slot(from), "f32", flattenIndex(k.e, position, out.shape));
+  const x = k.e.load(k.slot(from), "f32", flattenIndex(position, out.shape));
   scope.launch(k.nest("round", axes, [storing([], [k.store(out, scope.target(out), position, x)])]), k.slots);
 }
 
@@ -123,8 +131,8 @@ export function lowerConv(scope: Scope, node: Node): void {
   const window = d.outSpec.slice(2).map((i) => position[i]);
   const { at, inside } = windowElement(e, windows, lhsSpatial, window, offset);
   for (let i = 0; i < spatial; i++) a[d.lhsSpec[2 + i]] = at[i];
-  a[d.lhsSpec[1]] = groups === 1 ? feature : addIndex(e, feature, scaleIndex(divIndex(e, f, outFeatures / groups), inFeatures));
-  a[d.lhsSpec[0]] = batchGroups === 1 ? n : addIndex(e, n, scaleIndex(divIndex(e, f, outFeatures / batchGroups), lhs.shape[d.lhsSpec[0]] / batchGroups));
+  a[d.lhsSpec[1]] = groups === 1 ? feature : addIndex(feature, scaleIndex(divIndex(e, f, outFeatures / groups), inFeatures));
+  a[d.lhsSpec[0]] = batchGroups === 1 ? n : addIndex(n, scaleIndex(divIndex(e, f, outFeatures / batchGroups), lhs.shape[d.lhsSpec[0]] / batchGroups));
   const b: Index[] = new Array<Index>(rhs.shape.length).fill(constIndex(0));
   b[d.rhsSpec[0]] = f;
   b[d.rhsSpec[1]] = feature;
@@ -172,7 +180,7 @@ function convByProduct(scope: Scope, node: Node): boolean {
     const { at, inside } = windowElement(e, windows, lhsSpatial, spatial, offset);
     const position = new Array<Index>(lhs.shape.length);
     position[d.lhsSpec[0]] = n;
-    position[d.lhsSpec[1]] = addIndex(e, feature, scaleIndex(group, inFeatures));
+    position[d.lhsSpec[1]] = addIndex(feature, scaleIndex(group, inFeatures));
     at.forEach((x, i) => (position[d.lhsSpec[2 + i]] = x));
     const x = k.read(lhs, position, inside);
     return inside === null ? x : e.select(inside, x, e.f32(0));
@@ -181,7 +189,7 @@ function convByProduct(scope: Scope, node: Node): boolean {
     const { e } = k;
     const parts = unflattenIndex(e, c, depthShape);
     const position = new Array<Index>(rhs.shape.length);
-    position[d.rhsSpec[0]] = addIndex(e, f, scaleIndex(group, features));
+    position[d.rhsSpec[0]] = addIndex(f, scaleIndex(group, features));
     position[d.rhsSpec[1]] = featureInner ? parts[parts.length - 1] : parts[0];
     const offset = featureInner ? parts.slice(0, -1) : parts.slice(1);
     offset.forEach((x, i) => (position[d.rhsSpec[2 + i]] = x));
@@ -213,7 +221,7 @@ function convByProduct(scope: Scope, node: Node): boolean {
   if (!inOrder || out.dtype !== "float32") {
     const k = scope.builder();
     const { axes, position } = k.axes(out.shape);
-    const x = k.e.load(k.slot(to), "f32", flattenIndex(k.e, natural.map((i) => position[i]), natural.map((i) => out.shape[i])));
+    const x = k.e.load(k.slot(to), "f32", flattenIndex(natural.map((i) => position[i]), natural.map((i) => out.shape[i])));
     scope.launch(k.nest("conv.layout", axes, [storing([], [k.store(out, scope.target(out), position, x)])]), k.slots);
   }
   return true;

@@ -129,7 +129,7 @@ export class KernelGroup {
       this.#firstSplit = false;
       const whole: StageDraft = { ...last, axes: this.#axes.slice(rows), position: this.#position.slice(rows) };
       this.#stages[0] = stage = whole;
-      for (const p of [...this.#products.values()]) this.#products.set(p.value, { ...p, inner: whole.position });
+      for (const p of this.#products.values()) this.#products.set(p.value, { ...p, inner: whole.position });
     }
     const index = this.#stages.length - 1;
     if (stage === undefined || needs > index || !sameExtents(stage.axes, rows === null ? [] : innerShape)) {

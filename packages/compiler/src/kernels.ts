@@ -69,7 +69,7 @@ export class KernelBuilder implements Reader {
   /** The element at a position of a dense array in memory. */
   load(value: Pick<Value, "shape" | "dtype">, view: View, position: readonly Index[], guard: Ex | null = null): Ex {
     const slot = this.slot(view);
-    return loadElement(this.e, value.dtype, slot, flattenIndex(this.e, position, value.shape), guard, this.#written.has(slot));
+    return loadElement(this.e, value.dtype, slot, flattenIndex(position, value.shape), guard, this.#written.has(slot));
   }
 
   /** A store of an element of a dense array of the value's shape and dtype. */
@@ -77,7 +77,7 @@ export class KernelBuilder implements Reader {
     return {
       slot: this.slot(view),
       storage: scalarInfo(value.dtype).storage,
-      index: flattenIndex(this.e, position, value.shape),
+      index: flattenIndex(position, value.shape),
       value: storedElement(this.e, value.dtype, x),
       guard,
     };
@@ -114,8 +114,9 @@ export class KernelBuilder implements Reader {
     return block.outs.map(read);
   }
 
-  nest(name: string, outer: readonly Axis[], stages: readonly Stage[], serial = false): Kernel {
-    return finishNest({ name, e: this.e, outer, stages, slots: this.slots.length, serial });
+  /** `serial`: iterations run in order; only those of the first `parallel` axes are independent of each other. */
+  nest(name: string, outer: readonly Axis[], stages: readonly Stage[], serial = false, parallel = 0): Kernel {
+    return finishNest({ name, e: this.e, outer, stages, slots: this.slots.length, serial, parallel });
   }
 }
 

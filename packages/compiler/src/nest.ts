@@ -9,6 +9,8 @@ export interface NestDraft {
   readonly stages: readonly Stage[];
   readonly slots: number;
   readonly serial: boolean;
+  /** Of a serial nest, how many of the outer axes are independent all the same. */
+  readonly parallel: number;
 }
 
 /** Simple operations that one call of a kernel may take: a fraction of a millisecond. */
@@ -17,17 +19,20 @@ const chunkWork = 1 << 18;
 /** Merges loops that walk memory as one, and decides how the kernel is cut into chunks. */
 export function finishNest(draft: NestDraft): Nest {
   const nodes = reachable(rootsOf(draft.stages));
-  const outer = collapse(draft.outer, nodes, draft.stages);
+  if (!draft.serial) draft = tileTransposes(draft, nodes);
+  const independent = draft.serial ? draft.outer.slice(0, draft.parallel) : draft.outer;
+  const cuttable = collapse(independent, nodes, draft.stages);
+  const outer = draft.serial ? [...cuttable, ...collapse(draft.outer.slice(draft.parallel), nodes, draft.stages)] : cuttable;
   const stages = draft.stages.map((s) => ({ ...s, axes: collapse(s.axes, nodes, draft.stages) }));
   let perPoint = 0;
   for (const s of draft.stages) perPoint += extentOf(s.axes) * Math.max(1, stageWork(s));
   const points = extentOf(outer);
   let chunkAxis = -1;
   let chunk = 0;
-  if (!draft.serial && outer.length > 0 && points > 0) {
+  if (cuttable.length > 0 && points > 0) {
     // The outermost axis that can be cut finely enough; the axes inside it are one unit of work.
     let inside = points * perPoint;
-    for (let i = 0; i < outer.length; i++) {
+    for (let i = 0; i < cuttable.length; i++) {
       inside /= outer[i].extent;
       chunkAxis = i;
       if (inside <= chunkWork && outer[i].extent > 1) break;
@@ -85,6 +90,35 @@ export function reachable(roots: Iterable<Ex>): Set<Ex> {
     if (x.index) for (const t of x.index.terms) stack.push(t.atom);
   }
   return seen;
+}
+
+/** Columns of a transposed access that are walked together: a cache line of f32. */
+const tileWidth = 16;
+
+/**
+ * A nest that reads along one axis and writes along another touches a new cache line with every element. Its last axis
+ * is split, so that the lines of a few columns are used up before the next ones.
+ */
+function tileTransposes(draft: NestDraft, nodes: ReadonlySet<Ex>): NestDraft {
+  const { outer, stages, e } = draft;
+  const last = outer[outer.length - 1];
+  if (last === undefined || last.extent < 4 * tileWidth || last.extent % tileWidth !== 0 || stages.some((s) => s.axes.length > 0)) return draft;
+  const against = [...nodes].some((x) => {
+    if (x.op !== "load" || Math.abs(coefficient(x.index!, last)) < tileWidth) return false;
+    return outer.some((a) => a !== last && a.extent >= tileWidth && coefficient(x.index!, a) === 1);
+  });
+  if (!against || [...nodes].some((x) => x.args.some((a) => a.axis === last)) || stages.flatMap(stageRoots).some((x) => x.axis === last)) return draft;
+  const block = e.axis(last.extent / tileWidth);
+  const inside = e.axis(tileWidth);
+  const [blockValue, insideValue] = [e.axisValue(block), e.axisValue(inside)];
+  const holders = [...[...nodes].filter((x) => x.index !== null), ...stages.flatMap((s) => s.stores)] as unknown as { index: Index }[];
+  for (const h of holders) {
+    const c = coefficient(h.index, last);
+    if (c === 0) continue;
+    const terms = h.index.terms.filter((t) => t.atom.axis !== last);
+    h.index = { c: h.index.c, terms: [...terms, { atom: blockValue, coef: c * tileWidth }, { atom: insideValue, coef: c }] };
+  }
+  return { ...draft, outer: [block, ...outer.slice(0, -1), inside] };
 }
 
 function coefficient(index: Index, axis: Axis): number {

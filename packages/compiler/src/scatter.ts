@@ -66,9 +66,9 @@ export function lowerScatter(fold: string | null): (scope: Scope, node: Node) =>
       if (most < 0) guard = e.constant("bool", 0);
       else if (node.params["mode"] === "clip") start = clampIndex(e, start, most);
       else guard = both(e, guard, e.compare("le_u", start, e.i32(most)));
-      at[i] = addIndex(e, at[i], valueIndex(start));
+      at[i] = addIndex(at[i], valueIndex(start));
     }
-    const index = flattenIndex(e, at, x.shape);
+    const index = flattenIndex(at, x.shape);
     let value = k.read(updates, position, null);
     if (fold !== null) {
       const old = loadElement(e, x.dtype, slot, index, guard, true);
@@ -90,7 +90,7 @@ export function lowerDynamicUpdateSlice(scope: Scope, node: Node): void {
   const { axes, position } = k.axes(update.shape);
   const at = position.map((p, i) => {
     if (update.shape[i] === x.shape[i]) return p;
-    return addIndex(e, p, valueIndex(clampIndex(e, readIndex(k, starts[i], []), x.shape[i] - update.shape[i])));
+    return addIndex(p, valueIndex(clampIndex(e, readIndex(k, starts[i], []), x.shape[i] - update.shape[i])));
   });
   const view = scope.view(out);
   const value = k.read(update, position, null);

@@ -1,6 +1,6 @@
 import type { Axis, Ex, Index } from "./expr.ts";
 import { reachable, stageRoots } from "./nest.ts";
-import type { Nest, Stage } from "./program.ts";
+import type { Nest, Stage, Store } from "./program.ts";
 
 /** Which axis becomes the lanes of vectors: the last parallel axis for the whole nest, or a stage's own last axis. */
 export interface VectorPlan {
@@ -50,10 +50,15 @@ function score(stage: Stage, axis: Axis): number | null {
   return points;
 }
 
+function denseStore(s: Store, axis: Axis | undefined): boolean {
+  return axis !== undefined && strideAlong(s.index, axis) === 1 && (s.guard === null || !dependsOn(s.guard, axis));
+}
+
 /** Chooses the lanes of a nest for vectors of `lanes` elements. */
 export function planVectors(nest: Nest, lanes: number): VectorPlan {
   const none: VectorPlan = { outer: null, inner: nest.stages.map(() => null) };
-  if (nest.serial) return none;
+  // Iterations in order: lanes of one iteration must not meet, so each store walks densely along them.
+  if (nest.serial && !nest.stages.every((s) => s.axes.length === 0 && s.stores.every((t) => denseStore(t, nest.outer[nest.outer.length - 1])))) return none;
   const last = nest.outer[nest.outer.length - 1];
   let outerScore: number | null = null;
   if (last !== undefined && last.extent >= lanes) {

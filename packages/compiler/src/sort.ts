@@ -153,7 +153,7 @@ function argsort(scope: Scope, keys: readonly Value[], dim: number, descending: 
     const { axes, position } = k.axes(rowShape);
     let key = orderKey(k.e, keys[j], k.read(keys[j], insertDim(position, dim), null));
     if (descending) key = k.e.not(key);
-    const store = { slot: k.slot(view), storage: wide ? "i64" : "i32", index: flattenIndex(k.e, position, rowShape), value: key, guard: null } as const;
+    const store = { slot: k.slot(view), storage: wide ? "i64" : "i32", index: flattenIndex(position, rowShape), value: key, guard: null } as const;
     scope.launch(k.nest("sort.keys", axes, [storing([], [store])]), k.slots);
     const kernel: RoutineKernel = { kind: "routine", name: "sort.order", routine: sortRoutine(rows, n, wide), slots: 4, flops: rows * n * 8 };
     scope.launch(kernel, [view, perm, scratch, counters]);
@@ -183,7 +183,7 @@ function permute(scope: Scope, ins: readonly Value[], outs: readonly Value[], di
   const { axes, position } = k.axes(shape);
   const rowShape = [...inShape.filter((_, i) => i !== dim), inShape[dim]];
   const rowPosition = [...position.filter((_, i) => i !== dim), position[dim]];
-  const from = e.load(k.slot(perm), "i32", flattenIndex(e, rowPosition, rowShape));
+  const from = e.load(k.slot(perm), "i32", flattenIndex(rowPosition, rowShape));
   const at = position.map((p, i) => (i === dim ? { c: 0, terms: [{ atom: from, coef: 1 }] } : p));
   const stores = outs.map((v, i) => k.store(v, scope.target(v), position, k.read(ins[i], at, null)));
   scope.launch(k.nest("sort.permute", axes, [storing([], stores)]), k.slots);
@@ -201,7 +201,7 @@ export function lowerTopK(scope: Scope, node: Node): void {
   const { axes, position } = k.axes(indices.shape);
   const rowShape = [...x.shape.filter((_, i) => i !== dim), x.shape[dim]];
   const rowPosition = [...position.filter((_, i) => i !== dim), position[dim]];
-  const from = e.load(k.slot(perm), "i32", flattenIndex(e, rowPosition, rowShape));
+  const from = e.load(k.slot(perm), "i32", flattenIndex(rowPosition, rowShape));
   const store = k.store(indices, scope.target(indices), position, convertElement(e, from, "int32", indices.dtype));
   scope.launch(k.nest("top_k.indices", axes, [storing([], [store])]), k.slots);
 }

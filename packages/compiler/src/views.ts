@@ -84,7 +84,7 @@ const gather: InlineRule = (r, node, _out, position, guard) => {
     const most = x.shape[i] - sizes[i];
     const start = readIndex(r, indices, [...batch, constIndex(k)], guard);
     if (mode === "fill") inside = both(e, inside, e.compare("le_u", start, e.i32(most)));
-    at[i] = addIndex(e, at[i], valueIndex(clampIndex(e, start, Math.max(0, most))));
+    at[i] = addIndex(at[i], valueIndex(clampIndex(e, start, Math.max(0, most))));
   });
   const y = r.read(x, at, both(e, guard, inside));
   if (inside === null) return y;
@@ -134,7 +134,7 @@ const dynamicSlice: InlineRule = (r, node, _out, position, guard) => {
   const at = position.map((p, i) => {
     if (sizes[i] === x.shape[i]) return p;
     const start = clampIndex(r.e, readIndex(r, starts[i], []), x.shape[i] - sizes[i]);
-    return addIndex(r.e, p, valueIndex(start));
+    return addIndex(p, valueIndex(start));
   });
   return r.read(x, at, guard);
 };
@@ -174,7 +174,7 @@ export const viewRules: Readonly<Record<string, InlineRule>> = {
   },
   reshape: (r, node, _out, position, guard) => {
     const [x] = node.ins;
-    const flat = flattenIndex(r.e, position, node.outs[0].shape);
+    const flat = flattenIndex(position, node.outs[0].shape);
     return r.read(x, unflattenIndex(r.e, flat, x.shape), guard);
   },
   squeeze: (r, node, _out, position, guard) => {

@@ -36,7 +36,7 @@ export function windowsOf(node: Node): Windows {
 export function windowElement(e: Exprs, w: Windows, shape: readonly number[], window: readonly Index[], offset: readonly Index[]): { at: Index[]; inside: Ex | null } {
   let inside: Ex | null = null;
   const at = shape.map((n, i) => {
-    const p = offsetIndex(addIndex(e, scaleIndex(window[i], w.strides[i]), scaleIndex(offset[i], w.windowDilation[i])), -w.padding[i][0]);
+    const p = offsetIndex(addIndex(scaleIndex(window[i], w.strides[i]), scaleIndex(offset[i], w.windowDilation[i])), -w.padding[i][0]);
     const q = divIndex(e, p, w.baseDilation[i]);
     inside = both(e, inside, inBounds(e, q, n));
     if (w.baseDilation[i] > 1) inside = both(e, inside, e.eq(e.fromIndex(modIndex(e, p, w.baseDilation[i])), e.i32(0)));
@@ -93,7 +93,7 @@ export function lowerGeneralReduceWindow(scope: Scope, node: Node): void {
 function selectFold(k: KernelBuilder, node: Node, operand: Value, l: WindowLoops, payload: Ex, none: Ex): Ex[] {
   const { e } = k;
   const largest = node.params["selectPrim"] !== "le";
-  const order = e.fromIndex(flattenIndex(e, l.at, operand.shape));
+  const order = e.fromIndex(flattenIndex(l.at, operand.shape));
   const worst = constantOf(e, operand.dtype, largest ? limits(operand.dtype).min : limits(operand.dtype).max);
   const value = guarded(k, l.inside, k.read(operand, l.at, l.inside), worst);
   const last = e.i32(0x7fffffff);
@@ -145,14 +145,14 @@ export function lowerSelectAndScatterAdd(scope: Scope, node: Node): void {
   // The windows over a position p are those at (p + low - offset) / stride.
   let inside: Ex | null = null;
   const window = position.map((p, i) => {
-    const shifted = offsetIndex(addIndex(e, p, scaleIndex(offset[i], -w.windowDilation[i])), w.padding[i][0]);
+    const shifted = offsetIndex(addIndex(p, scaleIndex(offset[i], -w.windowDilation[i])), w.padding[i][0]);
     const q = divIndex(e, shifted, w.strides[i]);
     inside = both(e, inside, inBounds(e, q, source.shape[i]));
     if (w.strides[i] > 1) inside = both(e, inside, e.eq(e.fromIndex(modIndex(e, shifted, w.strides[i])), e.i32(0)));
     return q;
   });
-  const pick = e.load(k.slot(chosen), "i32", flattenIndex(e, window, source.shape), inside);
-  const here = e.eq(pick, e.fromIndex(flattenIndex(e, position, operand.shape)));
+  const pick = e.load(k.slot(chosen), "i32", flattenIndex(window, source.shape), inside);
+  const here = e.eq(pick, e.fromIndex(flattenIndex(position, operand.shape)));
   const value = k.read(source, window, inside);
   const zero = constantOf(e, source.dtype, 0);
   const { fold } = foldMonoid(k, monoids["sum"], source.dtype, guarded(k, both(e, inside, here), value, zero), 1);

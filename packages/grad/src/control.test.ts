@@ -1,4 +1,4 @@
-import { asArray, checkJaxpr, type Eqn, evalJaxpr, type Jaxpr, makeAval, type NDArray, printJaxpr, setDefaultBackend, traceToJaxpr, TransformError } from "@traceform/core";
+import { asArray, bind1, checkJaxpr, definePrimitive, type Eqn, evalJaxpr, type Jaxpr, makeAval, type NDArray, printJaxpr, setDefaultBackend, traceToJaxpr, TransformError } from "@traceform/core";
 import { jit } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import { referenceBackend } from "@traceform/testing";
@@ -160,6 +160,15 @@ describe("checkpoint", () => {
     expect(named(body(again), "exp")).toEqual([]);
     expect(again.invars.length).toBe(3);
     expect(grad(checkpoint(f, { policy: (p) => p.name === "exp" }))(0.5).itemSync()).toBeCloseTo(grad(f)(0.5).itemSync() as number, 6);
+  });
+  test("effects are not repeated", () => {
+    const effect = { name: "seen", ordered: false };
+    const seen = definePrimitive("seen", { abstractEval: ([x]) => ({ avals: [x], effects: [effect] }) });
+    const f = (x: NDArray): NDArray => lax.sin(lax.mul(lax.stopGradient(bind1(seen, [lax.stopGradient(x)], {})), x));
+    const jaxpr = stage(grad(checkpoint(f)), f32());
+    const [again] = named(jaxpr, "checkpoint");
+    expect(named(jaxpr, "seen").length).toBe(1);
+    expect(named(body(again), "seen")).toEqual([]);
   });
   test("in scans, with second derivatives, jitted", () => {
     const step = (c: NDArray, x: NDArray): NDArray => lax.tanh(lax.mul(lax.add(c, x), c));

@@ -12,6 +12,7 @@ export {
 } from "@traceform/lax";
 export { checkGrads, type CheckGradsOptions, checkJvp, checkVjp } from "./check.ts";
 export { type CheckpointPolicies, checkpointPolicies } from "./checkpoint.ts";
+export { closureConvert, customGradient, fwdAndBwd } from "./closures.ts";
 export { grad, type GradOptions, type ScalarOutput, valueAndGrad } from "./grad.ts";
 export { hessian, jacfwd, type Jacobian, jacobian, jacrev } from "./jacobian.ts";
 export { jvpJaxpr, JVPTrace, JVPTracer } from "./jvp.ts";

@@ -1,10 +1,10 @@
-import { fromTyped, isFloat, type NDArray, setDefaultBackend } from "@traceform/core";
+import { fromTyped, isFloat, jvpRule, type NDArray, type Primitive, setDefaultBackend } from "@traceform/core";
 import * as lax from "@traceform/lax";
 import { referenceBackend } from "@traceform/testing";
 import { close, dotProduct, finiteDifference, numbers } from "@traceform/testing/derivatives";
 import { applyCase, makeOperand, mulberry32, type PrimitiveCase, primitiveCases, untabledPrimitives } from "@traceform/testing/primitivecases";
 import { beforeAll, describe, expect, test } from "vitest";
-import { jvp, vjp } from "./index.ts";
+import { jvp, jvpRules, vjp } from "./index.ts";
 
 beforeAll(() => {
   setDefaultBackend(referenceBackend());
@@ -30,6 +30,18 @@ test("the table has every primitive of lax", () => {
   const exported = Object.entries(lax).filter(([name]) => /[a-z0-9]P$/.test(name)).map(([, p]) => (p as { name: string }).name);
   const tabled = new Set([...cases.map((c) => c.primitive.name), ...untabledPrimitives]);
   expect(exported.filter((name) => !tabled.has(name))).toEqual([]);
+});
+
+/** Primitives without tangents to speak of, and those for which JAX has no derivative either. */
+const withoutJvp = [
+  "axis_index", "pmax", "pmin", "random_unwrap", "random_wrap", "threefry2x32",
+  "reduce_window", // add, max and min windows have primitives of their own
+];
+
+test("every primitive of lax that takes floats has a JVP rule", () => {
+  const primitives = Object.entries(lax).filter(([name]) => /[a-z0-9]P$/.test(name)).map(([, p]) => p as unknown as Primitive<never>);
+  const missing = primitives.filter((p) => jvpRules.get(p) === undefined && p.rules[jvpRule] === undefined).map((p) => p.name);
+  expect(missing.filter((name) => !withoutJvp.includes(name))).toEqual([]);
 });
 
 describe.each(cases.filter((c) => c.diff.length > 0).map((c) => [c.name, c] as const))("%s", (_name, c) => {

@@ -1,4 +1,5 @@
-"""Records what JAX computes on CPU for the functions of `@traceform/numpy` and `@traceform/lax`, into numpy.json.
+"""Records what JAX computes on CPU for the functions of `@traceform/numpy` and `@traceform/lax`, into numpy.json, and their
+gradients and batching into transforms.json.
 
 Run: JAX_PLATFORMS=cpu python record_numpy.py      (JAX 0.10; 64-bit types off, as is JAX's default)
 
@@ -17,8 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from transforms import record
+
 assert not jax.config.jax_enable_x64
 cases = []
+transformed = []
 SPECIAL = {"var_": "var", "atleast1d": "atleast_1d", "atleast2d": "atleast_2d", "atleast3d": "atleast_3d", "delete_": "delete"}
 
 
@@ -156,6 +160,11 @@ def case(name, *args, py=None, at=None, tol=None, error=False, **options):
     if tol is not None:
         entry.append(tol)
     cases.append(entry)
+    if not error:
+        static = {k: frozen(v) for k, v in options.items()}
+        found = record(lambda *a: fn(*a, **static), [frozen(a) for a in args])
+        if found is not None:
+            transformed.append({"case": len(cases) - 1, **{k: encode(v) for k, v in found.items()}})
 
 
 f32 = lambda *v: np.array(v if len(v) != 1 or not isinstance(v[0], list) else v[0], np.float32)
@@ -481,4 +490,5 @@ for p in names:
         case("promoteTypes", p, q, py=lambda p, q: jnp.promote_types(p, q).name)
 
 Path(__file__).with_name("numpy.json").write_text("[\n" + ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases) + "\n]\n")
-print(len(cases), "cases,", len({c[0] for c in cases}), "names")
+Path(__file__).with_name("transforms.json").write_text("[\n" + ",\n".join(json.dumps(c, separators=(",", ":")) for c in transformed) + "\n]\n")
+print(sum("g" in t for t in transformed), "gradients,", sum(len(t.get("m", [])) for t in transformed), "batched,", len(cases), "cases,", len({c[0] for c in cases}), "names")

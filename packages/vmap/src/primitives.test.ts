@@ -1,10 +1,11 @@
-import { type NDArray, setDefaultBackend } from "@traceform/core";
-import { squeeze, slice, transpose } from "@traceform/lax";
+import { batchRule, type NDArray, type Primitive, setDefaultBackend } from "@traceform/core";
+import * as lax from "@traceform/lax";
+import { slice, squeeze, transpose } from "@traceform/lax";
 import { referenceBackend } from "@traceform/testing";
 import { close, numbers } from "@traceform/testing/derivatives";
 import { applyCase, makeOperand, mulberry32, type PrimitiveCase, primitiveCases } from "@traceform/testing/primitivecases";
 import { beforeAll, describe, expect, test } from "vitest";
-import { vmap } from "./index.ts";
+import { batchRules, vmap } from "./index.ts";
 
 beforeAll(() => {
   setDefaultBackend(referenceBackend());
@@ -33,6 +34,11 @@ function placements(c: PrimitiveCase): (number | null)[][] {
   const pairs = able.length < 3 ? [] : able.map((k) => ranks.map((r, i) => (i !== k && able.includes(i) ? Math.floor(random() * (r + 1)) : null)));
   return [...alone, ...together, ...pairs].filter((dims) => dims.some((d) => d !== null));
 }
+
+test("every primitive of lax has a batching rule", () => {
+  const primitives = Object.entries(lax).filter(([name]) => /[a-z0-9]P$/.test(name)).map(([, p]) => p as unknown as Primitive<never>);
+  expect(primitives.filter((p) => batchRules.get(p) === undefined && p.rules[batchRule] === undefined).map((p) => p.name)).toEqual([]);
+});
 
 describe.each(primitiveCases().filter((c) => c.operands.length > 0).map((c) => [c.name, c] as const))("%s", (_name, c) => {
   test("vmap agrees with a loop", () => {

@@ -1,9 +1,11 @@
-import { type Axis, dependsOn, type Ex, type Nest, planVectors, reachable, type Reduction, type Stage, stageRoots, type Store } from "@traceform/compiler";
+import { type Axis, dependsOn, type Ex, type Nest, planVectors, reachable, type Stage, stageRoots, type Store } from "@traceform/compiler";
 import { Code } from "../wasm/code.ts";
 import type { FunctionSlot } from "../wasm/encoder.ts";
-import { Evaluator, lanes } from "./evaluator.ts";
+import { Evaluator } from "./evaluator.ts";
+import { Fold } from "./fold.ts";
+import { lanes } from "./holder.ts";
 import type { Helpers } from "./helpers.ts";
-import { isWide, wasmType } from "./scalar-ops.ts";
+import { isWide } from "./scalar-ops.ts";
 
 /**
  * Emits a nest as a function `(begin, end, ...pointers)`: the chunk axis runs over [begin, end), the others over their
@@ -306,150 +308,5 @@ class NestEmitter {
     for (const f of folds) f.finish(inner !== null);
     ev.undo(mark);
     if (!stage.scan) for (const f of folds) f.publish(outerVector);
-  }
-}
-
-/** One fold of a stage while it is emitted: its accumulators in locals. */
-class Fold {
-  readonly #r: Reduction;
-  readonly #code: Code;
-  readonly #ev: Evaluator;
-  readonly #onLanes: boolean;
-  #scalars: number[] = [];
-  #groups = 1;
-  #vectors: number[][] = [];
-  readonly #uses: Map<Ex, number>;
-
-  /** `onLanes`: each lane folds a row of its own. */
-  constructor(r: Reduction, code: Code, ev: Evaluator, onLanes: boolean) {
-    this.#r = r;
-    this.#code = code;
-    this.#ev = ev;
-    this.#onLanes = onLanes;
-    this.#uses = new Map();
-    for (const x of reachable(r.combined)) for (const a of x.args) this.#uses.set(a, (this.#uses.get(a) ?? 0) + 1);
-    for (const x of r.combined) this.#uses.set(x, (this.#uses.get(x) ?? 0) + 1);
-  }
-
-  /** `spread`: the stage's own axis is the lanes, with `groups` of them. */
-  start(spread: boolean, groups: number): void {
-    this.#groups = groups;
-    const code = this.#code;
-    if (this.#onLanes || spread) {
-      this.#vectors = this.#r.init.map((x) =>
-        Array.from({ length: (isWide(x.type) ? 2 : 1) * (spread ? groups : this.#ev.groups) }, () => {
-          this.#ev.vector(x, 0);
-          const local = code.local("v128");
-          code.set(local);
-          return local;
-        }),
-      );
-    }
-    if (!this.#onLanes) {
-      this.#scalars = this.#r.init.map((x) => {
-        this.#ev.scalar(x);
-        const local = code.local(wasmType[x.type]);
-        code.set(local);
-        return local;
-      });
-    }
-  }
-
-  /** Folds the present values in. */
-  step(onLanes: boolean): void {
-    const ev = this.#ev;
-    const code = this.#code;
-    const { values } = this.#r;
-    const mark = ev.mark();
-    if (onLanes) {
-      const rights = values.map((x) =>
-        Array.from({ length: ev.registers(x.type) }, (_, r) => {
-          ev.vector(x, r);
-          const local = code.local("v128");
-          code.set(local);
-          return local;
-        }),
-      );
-      this.#combineVectors(rights);
-      for (const list of rights) for (const l of list) code.release("v128", l);
-    } else {
-      const rights = values.map((x) => {
-        ev.scalar(x);
-        const local = code.local(wasmType[x.type]);
-        code.set(local);
-        return local;
-      });
-      this.#combineScalars(rights);
-      rights.forEach((l, i) => code.release(wasmType[values[i].type], l));
-    }
-    ev.undo(mark);
-  }
-
-  #combineVectors(rights: readonly (readonly number[])[]): void {
-    const { left, right, combined } = this.#r;
-    const ev = this.#ev;
-    const mark = ev.mark();
-    const axis = ev.vectorAxis;
-    left.forEach((x, i) => ev.bindVector(x, this.#vectors[i]));
-    right.forEach((x, i) => ev.bindVector(x, rights[i]));
-    const uses = ev.setUses(this.#uses);
-    const order: number[] = [];
-    for (const [i, x] of combined.entries()) {
-      for (let r = 0; r < ev.registers(x.type); r++) {
-        ev.vector(x, r);
-        order.push(this.#vectors[i][r]);
-      }
-    }
-    for (const local of order.reverse()) this.#code.set(local);
-    ev.setUses(uses);
-    ev.undo(mark);
-    ev.vectorAxis = axis;
-  }
-
-  #combineScalars(rights: readonly number[]): void {
-    const { left, right, combined } = this.#r;
-    const ev = this.#ev;
-    const mark = ev.mark();
-    left.forEach((x, i) => ev.bindScalar(x, this.#scalars[i]));
-    right.forEach((x, i) => ev.bindScalar(x, rights[i]));
-    const uses = ev.setUses(this.#uses);
-    for (const x of combined) ev.scalar(x);
-    for (const local of [...this.#scalars].reverse()) this.#code.set(local);
-    ev.setUses(uses);
-    ev.undo(mark);
-  }
-
-  /** Folds the lanes of the accumulators into one value. */
-  finish(spread: boolean): void {
-    if (!spread || this.#onLanes) return;
-    const code = this.#code;
-    for (let g = 1; g < this.#groups; g++) {
-      this.#combineVectors(this.#vectors.map((list, i) => (isWide(this.#r.init[i].type) ? [list[2 * g], list[2 * g + 1]] : [list[g]])));
-    }
-    for (let lane = 0; lane < lanes; lane++) {
-      const rights = this.#r.init.map((x, i) => {
-        const wide = isWide(x.type);
-        code.get(this.#vectors[i][wide ? lane >> 1 : 0]);
-        const shape = x.type === "f32" ? "f32x4" : x.type === "f64" ? "f64x2" : x.type === "i64" ? "i64x2" : "i32x4";
-        code.lane(`${shape}.extract_lane`, wide ? lane & 1 : lane);
-        if (x.type === "bool") {
-          code.i32(1);
-          code.op("i32.and");
-        }
-        const local = code.local(wasmType[x.type]);
-        code.set(local);
-        return local;
-      });
-      this.#combineScalars(rights);
-      rights.forEach((l, i) => code.release(wasmType[this.#r.init[i].type], l));
-    }
-  }
-
-  /** Lets the results stand for the accumulators. */
-  publish(onLanes: boolean): void {
-    this.#r.results.forEach((x, i) => {
-      if (onLanes) this.#ev.bindVector(x, this.#vectors[i]);
-      else this.#ev.bindScalar(x, this.#scalars[i]);
-    });
   }
 }

@@ -1,8 +1,9 @@
 import { type Ex, reachable, type Routine, type Statement, type Storage, storageBytes } from "@traceform/compiler";
 import { Code } from "../wasm/code.ts";
 import type { FunctionSlot } from "../wasm/encoder.ts";
-import { Evaluator, scalarLoads, scalarStores } from "./evaluator.ts";
+import { Evaluator } from "./evaluator.ts";
 import type { Helpers } from "./helpers.ts";
+import { scalarLoads, scalarStores } from "./scalar-evaluator.ts";
 import { wasmType } from "./scalar-ops.ts";
 
 /** Emits a routine as a function `(begin, end, ...pointers)` over its tasks. Variables are locals. */

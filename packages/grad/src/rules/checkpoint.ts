@@ -58,7 +58,6 @@ function makePlan({ jaxpr, policy }: CheckpointParams, unknowns: readonly boolea
   const rest = new Jaxpr(
     [],
     [...drop(jaxpr.invars, unknowns), ...savedVars, ...pick(jaxpr.invars, unknowns)],
-    // What is known and has effects has had them.
     jaxpr.eqns.filter((e) => !isSaved.has(e)),
     jaxpr.outvars,
   );
@@ -67,15 +66,15 @@ function makePlan({ jaxpr, policy }: CheckpointParams, unknowns: readonly boolea
   return { known, unknownOut, again, usedOperands: usedInputs };
 }
 
-/** The equations on known values whose results the policy keeps. */
+/** The equations on known values whose results are kept: by the policy, or because their effects must not repeat. */
 function savedEqns(jaxpr: Jaxpr, unknowns: readonly boolean[], policy: CheckpointPolicy | null): Eqn[] {
-  if (policy === null) return [];
+  if (policy === null && jaxpr.effects.size === 0) return [];
   const known = new Set<Var>(drop(jaxpr.invars, unknowns));
   const saved: Eqn[] = [];
   for (const eqn of jaxpr.eqns) {
     if (!eqn.invars.every((a) => a instanceof Literal || known.has(a))) continue;
     for (const v of eqn.outvars) known.add(v);
-    if (policy(eqn.primitive, eqn.params)) saved.push(eqn);
+    if (eqn.effects.size > 0 || policy?.(eqn.primitive, eqn.params)) saved.push(eqn);
   }
   return saved;
 }

@@ -63,6 +63,12 @@ function whileLoop(args: readonly NDArray[], dims: readonly BatchDim[], p: While
     });
     return [outs, outDims(carry)];
   }
+  if (p.bodyJaxpr.effects.size > 0 || p.condJaxpr.effects.size > 0) {
+    throw new TransformError("vmap", {
+      message: "a loop whose members finish at different times goes on for those that have finished, but it has effects",
+      fix: "move the effect out of the loop, or make the condition the same for the whole batch",
+    });
+  }
   // Members finish at different times: go on while any does, and freeze those that have finished.
   carry = init.map(() => true);
   cond = context.batchJaxpr(p.condJaxpr, [...bCond, ...carry]);
