@@ -1,4 +1,4 @@
-import { axisIndex, offsetIndex, scaleIndex } from "./affine.ts";
+import { addIndex, axisIndex, constIndex, offsetIndex, scaleIndex } from "./affine.ts";
 import type { Axis, Ex, Exprs, Index } from "./expr.ts";
 import type { Node } from "./graph.ts";
 import { convertElement } from "./convert.ts";
@@ -69,7 +69,7 @@ export function lowerReduce(kind: string): (scope: Scope, node: Node) => void {
   return (scope, node) => {
     const [x] = node.ins;
     const [out] = node.outs;
-    if (scope.reduce(out, kind)) return;
+    if (scope.reduce(out, kind) || reduceByParts(scope, node, kind)) return;
     const k = scope.builder();
     const axes = node.params["axes"] as readonly number[];
     const { kept, folded, position } = splitAxes(k, x.shape, axes);
@@ -79,6 +79,36 @@ export function lowerReduce(kind: string): (scope: Scope, node: Node) => void {
     const store = k.store(out, scope.target(out), outPosition, result);
     scope.launch(k.nest(`reduce_${kind}`, kept, [folding(folded, [fold]), storing([], [store])]), k.slots);
   };
+}
+
+/** Arrays beyond this are folded to one value in parts, which are bounded work and can run at the same time. */
+const partedSize = 1 << 18;
+
+/** A fold of a large array to a scalar, as folds of equal parts along its first axis and a fold of their results. */
+function reduceByParts(scope: Scope, node: Node, kind: string): boolean {
+  const [x] = node.ins;
+  const [out] = node.outs;
+  const parts = [64, 48, 40, 32, 24, 20, 16, 12, 10, 8].find((n) => (x.shape[0] ?? 1) % n === 0);
+  if (out.size !== 1 || x.size < partedSize || parts === undefined) return false;
+  // Parts of 16-bit floats are not rounded in between.
+  const dtype = scalarInfo(out.dtype).type === "f32" ? "float32" : out.dtype;
+  const partial = { shape: [parts], dtype };
+  const view = scope.lowering.temporary(parts * 8);
+  {
+    const k = scope.builder();
+    const part = k.e.axis(parts);
+    const { axes, position } = k.axes([x.shape[0] / parts, ...x.shape.slice(1)]);
+    const at = [addIndex(scaleIndex(axisIndex(k.e, part), x.shape[0] / parts), position[0]), ...position.slice(1)];
+    const { fold, result } = foldMonoid(k, monoids[kind], x.dtype, k.read(x, at, null), x.size / parts);
+    const store = k.store(partial, view, [axisIndex(k.e, part)], roundToDType(k.e, dtype, result));
+    scope.launch(k.nest(`reduce_${kind}`, [part], [folding(axes, [fold]), storing([], [store])]), k.slots);
+  }
+  const k = scope.builder();
+  const { axes, position } = k.axes([parts]);
+  const { fold, result } = foldMonoid(k, monoids[kind], dtype, k.load(partial, view, position), parts);
+  const store = k.store(out, scope.target(out), out.shape.map(() => constIndex(0)), roundToDType(k.e, out.dtype, result));
+  scope.launch(k.nest(`reduce_${kind}.parts`, [], [folding(axes, [fold]), storing([], [store])]), k.slots);
+  return true;
 }
 
 /** Whether `b` beats `a` as an extremum: NaN beats everything, and of equals the first position wins. */

@@ -118,7 +118,8 @@ export function divmod(x: ArrayLike, y: ArrayLike): [quotient: NDArray, remainde
 
 function floatDivmod(x: NDArray, y: NDArray): [NDArray, NDArray] {
   const r = lax.rem(x, y);
-  const q = lax.div(lax.sub(x, r), y);
+  // By zero the remainder is NaN, but the quotient is an infinity with the sign of x.
+  const q = lax.div(lax.select(lax.eq(y, 0), x, lax.sub(x, r)), y);
   const fix = lax.bitwiseAnd(lax.ne(r, 0), lax.ne(lax.sign(y), lax.sign(r)));
   return [lax.round(lax.select(fix, lax.sub(q, 1), q)), lax.select(fix, lax.add(r, y), r)];
 }

@@ -137,6 +137,7 @@ export function digamma(x: number): number {
 
 /** ψ^(n)(x) = (-1)^{n+1} n! ζ(n+1, x). */
 export function polygamma(n: number, x: number): number {
+  if (!Number.isInteger(n) || n < 0) return NaN;
   if (n === 0) return digamma(x);
   return (n % 2 === 0 ? -1 : 1) * Math.exp(lgamma(n + 1)) * hurwitzZeta(n + 1, x);
 }
