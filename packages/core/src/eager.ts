@@ -7,6 +7,7 @@ import { innerJaxprs } from "./check.ts";
 import { BackendError, TraceformError } from "./errors.ts";
 import { type Eqn, Jaxpr, Var } from "./jaxpr.ts";
 import { jitP, type JitParams } from "./jit.ts";
+import { expandLowerRules } from "./lowering.ts";
 import { leaked, setBottomTrace, Trace } from "./trace.ts";
 import { isTracer, type NDArray } from "./ndarray.ts";
 import { type Params, type Primitive, refuseRule } from "./primitive.ts";
@@ -94,7 +95,7 @@ export function compileProgram(backend: Backend, jaxpr: Jaxpr, options: CompileO
   if (executable === undefined) {
     counters.compilations++;
     refuseUncompilable(jaxpr);
-    const program: ClosedJaxpr = { jaxpr, consts: [] };
+    const program: ClosedJaxpr = { jaxpr: expandLowerRules(jaxpr), consts: [] };
     try {
       executable = backend.compile(program, options);
     } catch (error) {

@@ -18,6 +18,7 @@ export * from "./host.ts";
 export { identity } from "./identity.ts";
 export * from "./jaxpr.ts";
 export * from "./jit.ts";
+export { expandLowerRules, type LowerRule } from "./lowering.ts";
 export * from "./ndarray.ts";
 export * from "./ownership.ts";
 export { Partial } from "./partial.ts";

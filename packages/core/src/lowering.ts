@@ -1,0 +1,64 @@
+import { RuleError } from "./errors.ts";
+import { literalValue } from "./evaluate.ts";
+import { type Atom, constvarsToInvars, Jaxpr, Literal, type Var } from "./jaxpr.ts";
+import type { NDArray } from "./ndarray.ts";
+import { lowerRule, type Params } from "./primitive.ts";
+import { traceToJaxpr } from "./staging.ts";
+import { bind } from "./trace.ts";
+
+/** How a library author's primitive is computed: by other operations, under the symbol `lowerRule`. */
+export type LowerRule<P = Params> = (args: readonly NDArray[], params: P) => readonly NDArray[];
+
+const memo = new WeakMap<Jaxpr, Jaxpr>();
+
+/**
+ * Replaces the equations of primitives that carry a `lowerRule` by what the rule computes, in inner jaxprs too, so that
+ * backends see the primitives of lax only. Returns the same jaxpr when there is nothing to replace.
+ */
+export function expandLowerRules(jaxpr: Jaxpr): Jaxpr {
+  let expanded = memo.get(jaxpr);
+  if (expanded === undefined) {
+    expanded = needsExpansion(jaxpr) ? expand(jaxpr) : jaxpr;
+    memo.set(jaxpr, expanded);
+  }
+  return expanded;
+}
+
+function needsExpansion(jaxpr: Jaxpr): boolean {
+  return jaxpr.eqns.some(({ primitive, params }) => {
+    if (primitive.rules[lowerRule] !== undefined) return true;
+    return Object.values(params).some((p) => [p].flat().some((x) => x instanceof Jaxpr && needsExpansion(x)));
+  });
+}
+
+function expandParams(params: Params): Params {
+  const inner = (x: unknown): unknown => (x instanceof Jaxpr ? expandLowerRules(x) : Array.isArray(x) ? x.map(inner) : x);
+  return Object.fromEntries(Object.entries(params).map(([k, v]) => [k, inner(v)]));
+}
+
+function expand(jaxpr: Jaxpr): Jaxpr {
+  const inputs: readonly Var[] = [...jaxpr.constvars, ...jaxpr.invars];
+  const { jaxpr: traced, consts } = traceToJaxpr(
+    (...args) => {
+      const env = new Map<Var, NDArray>(inputs.map((v, i) => [v, args[i]]));
+      const read = (a: Atom): NDArray => (a instanceof Literal ? literalValue(a) : env.get(a)!);
+      for (const { primitive, invars, outvars, params } of jaxpr.eqns) {
+        const rule = primitive.rules[lowerRule] as LowerRule | undefined;
+        const operands = invars.map(read);
+        const outs = rule === undefined ? bind(primitive, operands, expandParams(params) as never) : rule(operands, params);
+        outvars.forEach((v, i) => env.set(v, outs[i]));
+      }
+      return jaxpr.outvars.map(read);
+    },
+    inputs.map((v) => v.aval),
+    "lower",
+  );
+  if (consts.length > 0) {
+    throw new RuleError("lower", {
+      message: "the lower rule of a primitive closes over an array",
+      fix: "pass the array as an operand of the primitive; scalars may be closed over",
+    });
+  }
+  // A rule may itself use primitives with lower rules.
+  return expandLowerRules(constvarsToInvars(traced));
+}
