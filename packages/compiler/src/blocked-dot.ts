@@ -2,7 +2,7 @@ import { addIndex, axisIndex, constIndex, offsetIndex, scaleIndex } from "./affi
 import type { Ex, Index } from "./expr.ts";
 import type { Node } from "./graph.ts";
 import { type KernelBuilder, storing } from "./kernels.ts";
-import type { Scope } from "./lower.ts";
+import type { Scope } from "./scope.ts";
 import { reachable } from "./nest.ts";
 import type { Store, View } from "./program.ts";
 import { constantOf, scalarInfo } from "./scalars.ts";

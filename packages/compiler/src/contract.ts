@@ -1,7 +1,7 @@
 import { addIndex, axisIndex, flattenIndex, offsetIndex, scaleIndex } from "./affine.ts";
 import type { Axis, Ex, Index } from "./expr.ts";
 import { type KernelBuilder, storing } from "./kernels.ts";
-import type { Scope } from "./lower.ts";
+import type { Scope } from "./scope.ts";
 import type { Contraction, View } from "./program.ts";
 import { reachable } from "./nest.ts";
 import { strideAlong } from "./schedule.ts";

@@ -1,7 +1,7 @@
 import { readersOf } from "./fuse.ts";
 import type { Block, Node, Value } from "./graph.ts";
 import { mayOverwrite } from "./overwrite.ts";
-import { bytesOf, Scope, whole } from "./lower.ts";
+import { bytesOf, Scope, whole } from "./scope.ts";
 import type { BufferInfo, Step, View } from "./program.ts";
 
 /** Makes a parameter of a block stand for an operand: a literal stays one, everything else is in memory. */

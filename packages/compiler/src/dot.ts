@@ -5,7 +5,7 @@ import type { Ex, Index } from "./expr.ts";
 import type { Node, Value } from "./graph.ts";
 import { convertElement } from "./convert.ts";
 import { folding, storing } from "./kernels.ts";
-import type { Scope } from "./lower.ts";
+import type { Scope } from "./scope.ts";
 import { foldMonoid, monoids } from "./reduce.ts";
 import { elementRules } from "./elementwise.ts";
 import type { View } from "./program.ts";

@@ -1,14 +1,10 @@
 import { lowerCond, lowerScan, lowerWhile } from "./control.ts";
 import { lowerConv, lowerDotGeneral } from "./dot.ts";
-import type { Node } from "./graph.ts";
-import type { Scope } from "./lower.ts";
 import { lowerArgReduce, lowerCumulative, lowerGeneralReduce, lowerReduce } from "./reduce.ts";
 import { lowerDynamicUpdateSlice, lowerScatter } from "./scatter.ts";
+import type { KernelRule } from "./scope.ts";
 import { lowerSort, lowerTopK } from "./sort.ts";
 import { lowerGeneralReduceWindow, lowerReduceWindow, lowerSelectAndGatherAdd, lowerSelectAndScatterAdd } from "./windows.ts";
-
-/** Emits the kernels of one node. */
-export type KernelRule = (scope: Scope, node: Node) => void;
 
 /** The primitives that need kernels of their own; all others are expressions inside kernels (`inlineRule`). */
 export const kernelRules: Readonly<Record<string, KernelRule>> = {

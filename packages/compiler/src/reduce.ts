@@ -4,7 +4,7 @@ import type { Node } from "./graph.ts";
 import { convertElement } from "./convert.ts";
 import { elementRules } from "./elementwise.ts";
 import { folding, type KernelBuilder, storing } from "./kernels.ts";
-import type { Scope } from "./lower.ts";
+import type { Scope } from "./scope.ts";
 import { elementFunction } from "./math/functions.ts";
 import type { Reduction } from "./program.ts";
 import { constantOf, limits, roundToDType, scalarInfo } from "./scalars.ts";

@@ -3,7 +3,7 @@ import type { Ex, Index } from "./expr.ts";
 import type { Node } from "./graph.ts";
 import { elementRules } from "./elementwise.ts";
 import { storing } from "./kernels.ts";
-import { bytesOf, type Scope } from "./lower.ts";
+import { bytesOf, type Scope } from "./scope.ts";
 import { loadElement, scalarInfo, storedElement } from "./scalars.ts";
 import { both, clampIndex, readIndex } from "./views.ts";
 

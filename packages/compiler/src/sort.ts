@@ -3,7 +3,7 @@ import { Exprs, type Ex, type Index } from "./expr.ts";
 import type { Node, Value } from "./graph.ts";
 import { convertElement } from "./convert.ts";
 import { storing } from "./kernels.ts";
-import type { Scope } from "./lower.ts";
+import type { Scope } from "./scope.ts";
 import type { RoutineKernel, View } from "./program.ts";
 import type { Routine, Statement } from "./routine.ts";
 import { scalarInfo } from "./scalars.ts";

@@ -2,7 +2,7 @@ import { addIndex, divIndex, flattenIndex, modIndex, offsetIndex, scaleIndex } f
 import type { Axis, Ex, Exprs, Index } from "./expr.ts";
 import type { Node, Value } from "./graph.ts";
 import { folding, type KernelBuilder, storing } from "./kernels.ts";
-import type { Scope } from "./lower.ts";
+import type { Scope } from "./scope.ts";
 import { beats, foldMonoid, monoids } from "./reduce.ts";
 import { constantOf, limits, roundToDType } from "./scalars.ts";
 import { both, inBounds } from "./views.ts";
