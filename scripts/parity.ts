@@ -56,6 +56,8 @@ const homes: Record<string, readonly object[]> = {
   "jax.stages": [jit],
   "jax.errors": [core],
   "jax.dtypes": [numpy, core],
+  "jax.flatten_util": [numpy],
+  "jax.ops": [numpy],
   optax: [optim],
 };
 

@@ -45,7 +45,7 @@ const dataDependent = /depends on the values|is not known|needs a concrete value
 
 describe.each(functions.map(([name, f]) => [name, f, accepted(f)] as const).filter(([, , args]) => args.length > 0))("numpy.%s", (name, f, arguments_) => {
   const g = floats(f);
-  test.skipIf(notDifferentiated.has(name))("first and second derivatives", () => {
+  if (!notDifferentiated.has(name)) test("first and second derivatives", () => {
     for (const args of arguments_) checkGrads(g, args, { order: 2, rtol: 1e-4, atol: 1e-4 });
   });
   test("vmap", () => {

@@ -137,10 +137,27 @@ export function fullLike(x: ArrayLike, fillValue: ArrayLike, options?: LikeOptio
   return like(x, fillValue, options);
 }
 
-/** `start, start + step, …` below `stop`. int32 when all are integers, else float32; `arange(n)` counts from 0. */
-export function arange(start: number, stop?: number | null, step?: number | null, dtype?: DTypeOption): NDArray {
-  const [from, to] = stop === undefined || stop === null ? [0, start] : [start, stop];
-  const by = step ?? 1;
+export interface ArangeOptions {
+  readonly dtype?: DType | null;
+}
+
+/**
+ * `start, start + step, …` below `stop`; `arange(n)` counts from 0. int32 when all are integers, else float32. The dtype
+ * may stand in an options object after the last number, or in fourth place.
+ */
+export function arange(stop: number, options?: ArangeOptions): NDArray;
+export function arange(start: number, stop?: number | null, options?: ArangeOptions): NDArray;
+export function arange(start: number, stop?: number | null, step?: number | null, dtype?: DTypeOption): NDArray;
+export function arange(
+  start: number,
+  stop?: number | ArangeOptions | null,
+  step?: number | ArangeOptions | null,
+  last?: DTypeOption,
+): NDArray {
+  const options = [stop, step].find((x) => typeof x === "object" && x !== null) as ArangeOptions | undefined;
+  const dtype = options === undefined ? last : options.dtype;
+  const [from, to] = typeof stop === "number" ? [start, stop] : [0, start];
+  const by = typeof step === "number" ? step : 1;
   if (by === 0) throw new ValueError("arange", { message: "the step cannot be 0" });
   if (![from, to, by].every(Number.isFinite)) throw new ValueError("arange", { message: "bounds and step must be finite" });
   const size = Math.max(0, Math.ceil((to - from) / by));

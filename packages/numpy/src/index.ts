@@ -4,6 +4,7 @@ export * from "./calculus.ts";
 export * from "./constants.ts";
 export {
   arange,
+  type ArangeOptions,
   array,
   type ArrayOptions,
   asarray,
@@ -82,3 +83,5 @@ export * from "./triangles.ts";
 export * from "./unary.ts";
 export * from "./vectorize.ts";
 export * from "./windows.ts";
+export { ravelPytree } from "./ravel.ts";
+export { segmentMax, segmentMin, segmentProd, type SegmentOptions, segmentSum } from "./segments.ts";

@@ -33,6 +33,7 @@ export {
   jvp,
   linearize,
   linearTranspose,
+  remat,
   stopGradient,
   valueAndGrad,
   vjp,
