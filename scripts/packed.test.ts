@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { build } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readmeExamples } from "./docs.ts";
 import { root } from "./process.ts";
@@ -62,3 +63,19 @@ test("one copy of core is installed, and the separate packages work without the 
   );
   expect(execFileSync(node, ["pieces.mjs"], { cwd: folder, encoding: "utf8" }).trim()).toBe("0.1.0 [ 1, 1 ]");
 });
+
+test("a bundler keeps what runs, and an import costs what it names", async () => {
+  writeFileSync(join(folder, "one.mjs"), `export { add } from "@traceform/numpy";`);
+  const bundle = async (entry: string): Promise<string> => {
+    const options = { configFile: false, root: folder, logLevel: "silent", build: { write: false, lib: { entry: join(folder, entry), formats: ["es"] } } } as const;
+    const [{ output }] = (await build(options as never)) as unknown as [{ output: { code: string }[] }];
+    return output[0].code;
+  };
+  const app = await bundle("pieces.mjs");
+  writeFileSync(join(folder, "bundled.mjs"), app);
+  expect(execFileSync(node, ["bundled.mjs"], { cwd: folder, encoding: "utf8" }).trim()).toBe("0.1.0 [ 1, 1 ]");
+  // The eager machinery of core is most of it; the rest of numpy must not come along.
+  const one = await bundle("one.mjs");
+  expect(one).not.toContain("einsum");
+  expect(one.length).toBeLessThan(80_000);
+}, 60_000);

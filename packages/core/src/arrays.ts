@@ -5,6 +5,7 @@ import type { HostArray } from "./device.ts";
 import { type DType, isComplex, isFloat, isStandardDType, type StandardDType } from "./dtypes.ts";
 import { DTypeError, ValueError } from "./errors.ts";
 import { hostFromNested, hostFromTyped, isTypedArray, type Nested, nestedShape, typedArrayDType, type TypedArray, visitNested } from "./host.ts";
+import type { Literal } from "./jaxpr.ts";
 import { isNDArray, type NDArray } from "./ndarray.ts";
 import { numberType, promote, type WeakDType } from "./promotion.ts";
 
@@ -26,6 +27,11 @@ export function scalar(value: ScalarValue, dtype: DType, weakType = false): NDAr
   if (scalars.size >= scalarLimit) scalars.clear();
   scalars.set(key, x);
   return x;
+}
+
+/** The scalar constant that a literal stands for. */
+export function literalValue(literal: Literal): NDArray {
+  return scalar(literal.value, literal.aval.dtype, literal.aval.weakType);
 }
 
 /** The value as the literal of a jaxpr holds it: bigint for 64-bit integers, boolean for bool, else number. */

@@ -1,9 +1,9 @@
+import { literalValue } from "./arrays.ts";
+import { bind } from "./bind.ts";
 import type { ClosedJaxpr } from "./closed.ts";
-import { scalar } from "./arrays.ts";
 import { invariant } from "./errors.ts";
 import { type Atom, type Jaxpr, Literal, type Var } from "./jaxpr.ts";
 import type { NDArray } from "./ndarray.ts";
-import { bind } from "./trace.ts";
 
 /** Interprets a jaxpr: binds its equations one after the other under the current trace. */
 export function evalJaxpr(jaxpr: Jaxpr, consts: readonly NDArray[], args: readonly NDArray[]): NDArray[] {
@@ -22,9 +22,4 @@ export function evalJaxpr(jaxpr: Jaxpr, consts: readonly NDArray[], args: readon
 
 export function evalClosedJaxpr({ jaxpr, consts }: ClosedJaxpr, args: readonly NDArray[]): NDArray[] {
   return evalJaxpr(jaxpr, consts, args);
-}
-
-/** The scalar constant that a literal stands for. */
-export function literalValue(literal: Literal): NDArray {
-  return scalar(literal.value, literal.aval.dtype, literal.aval.weakType);
 }

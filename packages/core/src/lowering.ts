@@ -1,10 +1,10 @@
+import { literalValue } from "./arrays.ts";
 import { RuleError } from "./errors.ts";
-import { literalValue } from "./evaluate.ts";
-import { type Atom, constvarsToInvars, Jaxpr, Literal, type Var } from "./jaxpr.ts";
+import { type Atom, Jaxpr, Literal, type Var } from "./jaxpr.ts";
 import type { NDArray } from "./ndarray.ts";
 import { lowerRule, type Params } from "./primitive.ts";
-import { traceToJaxpr } from "./staging.ts";
-import { bind } from "./trace.ts";
+import { JaxprTrace } from "./staging.ts";
+import { withNewTrace } from "./trace.ts";
 
 /** How a library author's primitive is computed: by other operations, under the symbol `lowerRule`. */
 export type LowerRule<P = Params> = (args: readonly NDArray[], params: P) => readonly NDArray[];
@@ -37,22 +37,18 @@ function expandParams(params: Params): Params {
 }
 
 function expand(jaxpr: Jaxpr): Jaxpr {
-  const inputs: readonly Var[] = [...jaxpr.constvars, ...jaxpr.invars];
-  const { jaxpr: traced, consts } = traceToJaxpr(
-    (...args) => {
-      const env = new Map<Var, NDArray>(inputs.map((v, i) => [v, args[i]]));
-      const read = (a: Atom): NDArray => (a instanceof Literal ? literalValue(a) : env.get(a)!);
-      for (const { primitive, invars, outvars, params } of jaxpr.eqns) {
-        const rule = primitive.rules[lowerRule] as LowerRule | undefined;
-        const operands = invars.map(read);
-        const outs = rule === undefined ? bind(primitive, operands, expandParams(params) as never) : rule(operands, params);
-        outvars.forEach((v, i) => env.set(v, outs[i]));
-      }
-      return jaxpr.outvars.map(read);
-    },
-    inputs.map((v) => v.aval),
-    "lower",
-  );
+  const trace = new JaxprTrace("lower");
+  const env = new Map<Var, NDArray>([...jaxpr.constvars, ...jaxpr.invars].map((v) => [v, trace.input(v.aval)]));
+  const read = (a: Atom): NDArray => (a instanceof Literal ? literalValue(a) : env.get(a)!);
+  const { jaxpr: traced, consts } = withNewTrace(trace, () => {
+    for (const { primitive, invars, outvars, params } of jaxpr.eqns) {
+      const rule = primitive.rules[lowerRule] as LowerRule | undefined;
+      const operands = invars.map(read);
+      const outs = rule === undefined ? trace.process(primitive, operands, expandParams(params)) : rule(operands, params);
+      outvars.forEach((v, i) => env.set(v, outs[i]));
+    }
+    return trace.finish(jaxpr.outvars.map(read));
+  });
   if (consts.length > 0) {
     throw new RuleError("lower", {
       message: "the lower rule of a primitive closes over an array",
@@ -60,5 +56,5 @@ function expand(jaxpr: Jaxpr): Jaxpr {
     });
   }
   // A rule may itself use primitives with lower rules.
-  return expandLowerRules(constvarsToInvars(traced));
+  return expandLowerRules(traced);
 }

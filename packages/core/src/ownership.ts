@@ -1,8 +1,8 @@
+import { currentTrace, isEager } from "./bind.ts";
 import { ConcreteArray } from "./concrete.ts";
-import { isEager } from "./eager.ts";
 import type { NDArray } from "./ndarray.ts";
 import type { Params, Primitive } from "./primitive.ts";
-import { currentTrace, Trace } from "./trace.ts";
+import { Trace } from "./trace.ts";
 
 /**
  * The arrays that a transformation makes for itself while it runs eagerly: residuals, intermediate cotangents, batches

@@ -1,4 +1,4 @@
-import { isTracer, NDArray, type Tracer } from "./ndarray.ts";
+import type { NDArray, Tracer } from "./ndarray.ts";
 import { TracerError, TransformError } from "./errors.ts";
 import type { Params, Primitive } from "./primitive.ts";
 
@@ -22,14 +22,9 @@ export abstract class Trace {
 
 let current: Trace | null = null;
 
-/** Sets the trace at the bottom of the stack, which evaluates on a device. Called once, by `eager.ts`. */
-let bottom: (() => Trace) | null = null;
-export function setBottomTrace(make: () => Trace): void {
-  bottom = make;
-}
-
-export function currentTrace(): Trace {
-  return (current ??= bottom!());
+/** The innermost active transformation, or `null` when values are computed at once. */
+export function activeTrace(): Trace | null {
+  return current;
 }
 
 /** Runs `fn` with `trace` as the current trace, and restores the stack however `fn` ends. */
@@ -53,20 +48,6 @@ export function withNewTrace<T>(trace: Trace, fn: () => T): T {
   } finally {
     trace.alive = false;
   }
-}
-
-/** Applies a primitive to values under the current trace: the one door through which every operation goes. */
-export function bind<P>(primitive: Primitive<P>, args: readonly NDArray[], params: P): NDArray[] {
-  for (let i = 0; i < args.length; i++) {
-    const x = args[i];
-    if (isTracer(x) && !x.tracedBy.alive) throw leaked(primitive.name, x);
-  }
-  return currentTrace().process(primitive as unknown as Primitive<never>, args, params as Params);
-}
-
-/** `bind` for primitives with exactly one result. */
-export function bind1<P>(primitive: Primitive<P>, args: readonly NDArray[], params: P): NDArray {
-  return bind(primitive, args, params)[0];
 }
 
 export function leaked(fn: string, tracer: Tracer): TracerError {
