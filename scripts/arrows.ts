@@ -11,7 +11,7 @@ const arrows: Record<string, readonly string[]> = {
   grad: ["core", "lax"],
   vmap: ["core", "lax"],
   pmap: ["core", "lax", "jit"],
-  compiler: ["core", "lax"],
+  compiler: ["core"],
   "backend-cpu": ["core", "compiler"],
   "backend-wgpu": ["core", "compiler"],
   random: ["core", "lax", "numpy"],
@@ -48,5 +48,18 @@ export function arrowViolations(): string[] {
       problems.push(`packages/${pkg}/package.json: core must be a peer dependency`);
     }
   }
-  return problems;
+  return [...problems, ...unusedDependencies()];
+}
+
+/** Packages with code that declare a Traceform package which they do not import. */
+function unusedDependencies(): string[] {
+  const imported = Map.groupBy(packageSources(), (s) => s.pkg);
+  return [...imported].flatMap(([pkg, sources]) => {
+    const used = new Set(sources.flatMap((s) => s.imports.map((i) => i.specifier.split("/").slice(0, 2).join("/"))));
+    if (used.size === 0) return [];
+    const { dependencies = {} } = JSON.parse(readFileSync(`${root}packages/${pkg}/package.json`, "utf8")) as { dependencies?: object };
+    return Object.keys(dependencies)
+      .filter((name) => name.startsWith("@traceform/") && !used.has(name))
+      .map((name) => `packages/${pkg}/package.json: ${name} is a dependency that nothing imports`);
+  });
 }

@@ -53,12 +53,15 @@ export function lossCurve(losses: readonly number[], columns = 64, rows = 10): s
     [0x01, 0x02, 0x04, 0x40],
     [0x08, 0x10, 0x20, 0x80],
   ];
+  let previous: number | null = null;
   for (let x = 0; x < width; x++) {
     const from = Math.floor((x * logs.length) / width);
     const to = Math.max(from + 1, Math.floor(((x + 1) * logs.length) / width));
     const value = logs.slice(from, to).reduce((a, b) => a + b, 0) / (to - from);
     const y = Math.round(((top - value) / (top - bottom || 1)) * (height - 1));
-    dots[y >> 2][x >> 1] |= bits[x & 1][y & 3];
+    // Neighbouring points are joined, or a noisy curve falls apart into dots.
+    for (let at = Math.min(y, previous ?? y); at <= Math.max(y, previous ?? y); at++) dots[at >> 2][x >> 1] |= bits[x & 1][at & 3];
+    previous = y;
   }
   const axis = (row: number): string => {
     const value = 10 ** (top - (row / (rows - 1)) * (top - bottom));

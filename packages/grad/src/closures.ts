@@ -1,11 +1,11 @@
-import { type ClosedJaxpr, evalClosedJaxpr, type NDArray, TransformError, traceToJaxpr, type Treedef, treeUnflatten } from "@traceform/core";
+import { type ClosedJaxpr, evalClosedJaxpr, type NDArray, TransformError, traceToJaxpr, type Treedef, treeUnflatten, type Inputs } from "@traceform/core";
 import { customVjp } from "@traceform/lax";
 import { matchTangents } from "./internal/check.ts";
 import { pullBack } from "./internal/linear.ts";
 import { flatten, flattenArrays, nameOf } from "./internal/trees.ts";
 import { float0Zeros, hasTangent, zeros } from "./internal/zeros.ts";
 import { linearizeFlat, type Linearized } from "./linearize.ts";
-import type { Inputs } from "./types.ts";
+
 import type { Cotangents } from "./vjp.ts";
 
 /** A function of pytrees staged, with what it closes over made explicit. */

@@ -1,11 +1,11 @@
-import { type NDArray, Ownership, scalar, treeFlattenWithPath, treeLeaves, treeUnflatten, TransformError } from "@traceform/core";
+import { type NDArray, Ownership, scalar, treeFlattenWithPath, treeLeaves, treeUnflatten, TransformError, type Inputs } from "@traceform/core";
 import { stripAux } from "./internal/aux.ts";
 import { checkInputs, checkScalarOutput } from "./internal/check.ts";
 import { pullBack } from "./internal/linear.ts";
 import { flatten, flattenArrays, nameOf } from "./internal/trees.ts";
 import { float0Zeros, hasTangent, zeros } from "./internal/zeros.ts";
 import { linearizeFlat } from "./linearize.ts";
-import type { Gradients, Inputs } from "./types.ts";
+import type { Gradients } from "./types.ts";
 
 export interface GradOptions<N extends number | readonly number[] = 0> {
   /** Which argument to differentiate with respect to, or a list of them; the first by default. Negative counts back. */

@@ -1,4 +1,4 @@
-import { DTypeError, isComplex, isInexact, type NDArray, type Treedef, treeUnflatten } from "@traceform/core";
+import { DTypeError, isComplex, isInexact, type NDArray, type Treedef, treeUnflatten, type Inputs } from "@traceform/core";
 import { broadcastedIota, convertElementType, eq, full, map, reshape, transpose } from "@traceform/lax";
 import { stripAux } from "./internal/aux.ts";
 import { checkInputs } from "./internal/check.ts";
@@ -7,7 +7,7 @@ import { pullBack, pushForward } from "./internal/linear.ts";
 import { flatten, flattenArrays, nameOf } from "./internal/trees.ts";
 import { zeros } from "./internal/zeros.ts";
 import { linearizeFlat, type Linearized } from "./linearize.ts";
-import type { Gradients, Inputs } from "./types.ts";
+import type { Gradients } from "./types.ts";
 
 /** For each array of a result, the gradients `G` of it: axes of the result, then axes of the argument. */
 export type Jacobian<R, G> = [R] extends [NDArray | number] ? G : R extends readonly unknown[] | object ? { [K in keyof R]: Jacobian<R[K], G> } : G;

@@ -1,11 +1,11 @@
-import { type Aval, currentTrace, type DType, makeAval, type NDArray, treeFlatten, treeUnflatten, withNewTrace } from "@traceform/core";
+import { type Aval, currentTrace, type DType, makeAval, type NDArray, treeFlatten, treeUnflatten, withNewTrace, type Inputs } from "@traceform/core";
 import { matchTangents } from "./internal/check.ts";
 import { flatten, nameOf } from "./internal/trees.ts";
 import { zeros } from "./internal/zeros.ts";
 import { PartialEvalTrace } from "./partialEval.ts";
 import { LinearOperand } from "./rule.ts";
 import { backwardPass } from "./transpose.ts";
-import type { Inputs } from "./types.ts";
+
 import type { Cotangents } from "./vjp.ts";
 
 /** A stand-in for an array of which only the type matters. */

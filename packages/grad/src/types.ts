@@ -1,9 +1,5 @@
 import type { NDArray } from "@traceform/core";
 
-/** What an argument of a differentiated function accepts: where an array goes, a number goes too. */
-export type Input<T> = [NDArray] extends [T] ? T | number : T;
-export type Inputs<A extends readonly unknown[]> = { [K in keyof A]: Input<A[K]> };
-
 /** The gradient of an argument: the type of the argument, with numbers as arrays. */
 export type Gradient<T> = [NDArray] extends [T] ? NDArray : [T] extends [number | bigint] ? NDArray : T;
 

@@ -1,4 +1,4 @@
-import { type NDArray, treeUnflatten } from "@traceform/core";
+import { type NDArray, treeUnflatten, type Inputs } from "@traceform/core";
 import { matchTangents } from "./internal/check.ts";
 import { pullBack, pushForward } from "./internal/linear.ts";
 import { stripAux } from "./internal/aux.ts";
@@ -7,7 +7,7 @@ import { float0Zeros, hasTangent, zeros } from "./internal/zeros.ts";
 import { runJvp } from "./jvp.ts";
 import { linearizeFlat, type Linearized } from "./linearize.ts";
 import type { Tangent } from "./rule.ts";
-import type { Gradient, Inputs } from "./types.ts";
+import type { Gradient } from "./types.ts";
 
 /** The gradients of all arguments. */
 export type Cotangents<A extends readonly unknown[]> = { -readonly [K in keyof A]: Gradient<A[K]> };

@@ -18,3 +18,7 @@ void value;
 step(params);
 // @ts-expect-error a wrong argument is a type error
 step(x, x);
+
+// Where an array goes, a number goes too.
+const scaled: NDArray = jit((a: NDArray, b: NDArray) => a ?? b)(x, 2);
+void scaled;

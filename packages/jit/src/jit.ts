@@ -9,6 +9,7 @@ import {
   currentTrace,
   defaultDevice,
   type Device,
+  type Inputs,
   isEager,
   isTracer,
   type Jaxpr,
@@ -43,9 +44,9 @@ export interface JitOptions {
 
 /** A jitted function: call it like the original, or compile it ahead of time with `lower`. */
 export interface JitFunction<A extends readonly unknown[], R> {
-  (...args: A): R;
+  (...args: Inputs<A>): R;
   /** Traces for these arguments without running: `jit(f).lower(x).compile()`. */
-  lower(...args: A): Lowered<A, R>;
+  lower(...args: Inputs<A>): Lowered<A, R>;
   /** Forgets everything traced for this function. */
   clearCache(): void;
 }
@@ -110,16 +111,16 @@ export function jit<A extends readonly unknown[], R>(f: (...args: A) => R, optio
     return [entry, split];
   };
 
-  const jitted = (...args: A): R => {
+  const jitted = (...args: Inputs<A>): R => {
     const [entry, { leaves }] = lookUp(args);
     const operands = entry.consts.length === 0 ? leaves : [...entry.consts, ...leaves];
     const outs = isEager(currentTrace()) ? run(entry, operands, options.device) : bind(jitP, operands, entry.params);
     return treeUnflatten(entry.outTree, outs) as R;
   };
   const members = {
-    lower: (...args: A): Lowered<A, R> => {
+    lower: (...args: Inputs<A>): Lowered<A, R> => {
       const [entry] = lookUp(args);
-      return new Lowered<A, R>(entry.params, entry.consts, entry.outTree, (...xs: A) => splitArguments(`jit(${name})`, plan, xs).leaves);
+      return new Lowered<A, R>(entry.params, entry.consts, entry.outTree, (...xs: Inputs<A>) => splitArguments(`jit(${name})`, plan, xs).leaves);
     },
     clearCache: (): void => signatures.clear(),
   };

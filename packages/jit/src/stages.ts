@@ -5,6 +5,7 @@ import {
   defaultDevice,
   type Device,
   type ExecutableInfo,
+  type Inputs,
   type Jaxpr,
   jitP,
   type JitParams,
@@ -21,9 +22,9 @@ export class Lowered<A extends readonly unknown[], R> {
   readonly #params: JitParams;
   readonly #consts: readonly NDArray[];
   readonly #outTree: Treedef;
-  readonly #flatten: (...args: A) => readonly NDArray[];
+  readonly #flatten: (...args: Inputs<A>) => readonly NDArray[];
 
-  constructor(params: JitParams, consts: readonly NDArray[], outTree: Treedef, flatten: (...args: A) => readonly NDArray[]) {
+  constructor(params: JitParams, consts: readonly NDArray[], outTree: Treedef, flatten: (...args: Inputs<A>) => readonly NDArray[]) {
     this.#params = params;
     this.#consts = consts;
     this.#outTree = outTree;
@@ -41,7 +42,7 @@ export class Lowered<A extends readonly unknown[], R> {
     const { jaxpr, donated, name } = this.#params;
     const donate = donated.flatMap((d, i) => (d ? [i] : []));
     const executable = compileProgram(device.backend, jaxpr, { name, donate });
-    const call = (...args: A): R => {
+    const call = (...args: Inputs<A>): R => {
       const operands = [...this.#consts, ...this.#flatten(...args)];
       const wrong = operands.findIndex((x, i) => x.aval.dtype !== jaxpr.invars[i]?.aval.dtype || x.shape.join() !== jaxpr.invars[i].aval.shape.join());
       if (wrong >= 0 || operands.length !== jaxpr.invars.length) {
@@ -61,14 +62,14 @@ export class Lowered<A extends readonly unknown[], R> {
     });
   }
   /** Applies the traced function under whatever transformation is active. */
-  apply(...args: A): R {
+  apply(...args: Inputs<A>): R {
     return treeUnflatten(this.#outTree, bind(jitP, [...this.#consts, ...this.#flatten(...args)], this.#params)) as R;
   }
 }
 
 /** A program compiled ahead of time. It runs for the signature it was lowered for and no other. */
 export interface CompiledFunction<A extends readonly unknown[], R> {
-  (...args: A): R;
+  (...args: Inputs<A>): R;
   /** The kernels after fusion. */
   asText(): string;
   inspect(): ExecutableInfo;

@@ -13,9 +13,6 @@ export type Axes<T> =
         ? { readonly [K in keyof T]: Axes<T[K]> }
         : never);
 
-/** What an argument of a vectorised function accepts: where an array goes, a number goes too (unmapped). */
-export type Inputs<A extends readonly unknown[]> = { [K in keyof A]: [NDArray] extends [A[K]] ? A[K] | number : A[K] };
-
 export interface VmapOptions<A extends readonly unknown[], R> {
   /** The batch axis of every argument, or one entry for each argument. Default 0. Negative axes count from the end. */
   readonly inAxes?: number | null | { readonly [K in keyof A]: Axes<A[K]> };

@@ -13,12 +13,11 @@ import {
   treeFlatten,
   treeFlattenWithPath,
   treeUnflatten,
-  withAxis,
-} from "@traceform/core";
+  withAxis, type Inputs } from "@traceform/core";
 import { runBatched } from "./batch.ts";
 import { moveAxis, repeat } from "./internal/axes.ts";
 import type { BatchDim } from "./rule.ts";
-import type { Inputs, VmapOptions } from "./types.ts";
+import type { VmapOptions } from "./types.ts";
 
 interface Options {
   readonly inAxes?: unknown;
