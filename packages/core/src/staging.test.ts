@@ -2,9 +2,12 @@ import { add, cos, mul, sin } from "@traceform/lax";
 import { expect, test } from "vitest";
 import {
   asArray,
+  bind1,
   checkJaxpr,
   currentTrace,
   dceJaxpr,
+  definePrimitive,
+  type Effect,
   evalJaxpr,
   Jaxpr,
   jaxprId,
@@ -61,6 +64,19 @@ test("dead code goes, and unused inputs are reported", () => {
   const { jaxpr: smaller, usedInputs } = dceJaxpr(jaxpr, [true, false]);
   expect(usedInputs).toEqual([true, false]);
   expect(smaller.eqns.map((e) => e.primitive.name)).toEqual(["sin"]);
+});
+
+test("an equation with effects stays, and its effects are the jaxpr's", () => {
+  const logged: Effect = { name: "log", ordered: true };
+  const logP = definePrimitive("log_value", { abstractEval: ([x]) => ({ avals: [x], effects: [logged] }) });
+  const { jaxpr } = stage((x) => {
+    bind1(logP, [cos(x)], {});
+    return sin(x);
+  });
+  expect([...jaxpr.effects]).toEqual([logged]);
+  checkJaxpr(jaxpr);
+  const { jaxpr: smaller } = dceJaxpr(jaxpr, [true]);
+  expect(smaller.eqns.map((e) => e.primitive.name)).toEqual(["cos", "log_value", "sin"]);
 });
 
 test("checkJaxpr finds unbound and rebound variables and wrong results", () => {
