@@ -61,8 +61,8 @@ function isTyped(keys: Key): boolean {
 
 /** The two words of one key. @throws {ShapeError} for an array of keys, @throws {DTypeError} for no key at all */
 export function words(fn: string, k: Key): [NDArray, NDArray] {
-  const data = keyData(k);
-  if (data.dtype !== "uint32") {
+  const data = isNDArray(k) ? keyData(k) : null;
+  if (data === null || data.dtype !== "uint32") {
     throw new DTypeError(fn, { message: "needs a key", operands: { key: k }, fix: "make one with key(seed)" });
   }
   if (data.shape.length !== 1 || data.shape[0] !== 2) {

@@ -107,6 +107,7 @@ test("sampling inside jit gives the same numbers", () => {
 
 test("misuse is refused", () => {
   expect(() => random.uniform(asArray([1, 2]))).toThrow(DTypeError);
+  expect(() => random.uniform("seed" as never)).toThrow(/make one with key\(seed\)/);
   expect(() => random.uniform(random.split(key))).toThrow(ShapeError);
   expect(() => random.uniform(key, [2], { dtype: "int32" })).toThrow(/needs a float dtype/);
   expect(() => random.randint(key, [2], 0, 5, { dtype: "float32" })).toThrow(DTypeError);
