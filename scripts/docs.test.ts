@@ -43,7 +43,9 @@ beforeAll(async () => {
   setDefaultBackend(cpu());
   Object.assign(globalThis, { __check: check, __throws: throws });
   mkdirSync(`${root}out/docs`, { recursive: true });
-  for (const m of nameSources) modules[m] = Object.keys((await import(`../packages/${m}/src/index.ts`)) as object);
+  // The same files as the examples import: a second copy of core would warn.
+  const entry = process.env["TRACEFORM_BUILT"] === "1" ? "dist/index.js" : "src/index.ts";
+  for (const m of nameSources) modules[m] = Object.keys((await import(/* @vite-ignore */ `${root}packages/${m}/${entry}`)) as object);
 });
 
 function run(examples: readonly Example[]): void {

@@ -31,8 +31,9 @@ function vitest(name: string, env: Record<string, string>, ...filters: string[])
 mkdirSync(`${root}out`, { recursive: true });
 if (args.filter((a) => !a.startsWith("-")).length === 0) report("checks", step("node", ["scripts/check.ts"]));
 vitest("sources", {}, ...args.filter((a) => a !== "--full"));
-// What users install is the build: the documentation's examples run against it.
-if (args.length === 0 || full) vitest("built", { TRACEFORM_BUILT: "1" }, "scripts/docs.test.ts");
+// What users install is the build: the documentation's examples and the suites that reach every package run against it.
+const builtSuites = ["scripts/docs.test.ts", "packages/jit", "packages/random", "packages/nn", "packages/optim", "packages/testing/src/misuse.test.ts"];
+if (args.length === 0 || full) vitest("built", { TRACEFORM_BUILT: "1" }, ...builtSuites);
 
 if (failed.length > 0) console.error(`failed: ${failed.join(", ")}`);
 console.log(`${tests.passed + passed.length} passed, ${tests.failed + failed.length} failed`);
