@@ -1,13 +1,14 @@
 import {
-  type Backend, BackendError, type Buffer, type Capabilities, type ClosedJaxpr, type CompileOptions, type Device, type Executable, type HostArray, type MemoryStats, standardDTypes,
+  type Backend, BackendError, type Buffer, type Capabilities, type ClosedJaxpr, type CompileOptions, type Device, type Executable, type HostArray, standardDTypes,
 } from "@traceform/core";
 import { lowerProgram, type Target } from "@traceform/compiler";
 import { byteLengthOf, CpuBuffer } from "./buffer.ts";
+import { CpuDevice } from "./device.ts";
 import { emitProgram, usesContractions } from "./emit/program.ts";
 import { CpuExecutable } from "./executable.ts";
 import { relaxedSimdWorks } from "./features.ts";
 import { type GemmLibrary, gemmLibrary } from "./gemm.ts";
-import { Heap } from "./heap.ts";
+import { Heap, spilledBytes } from "./heap.ts";
 import { toDevice, toHost } from "./host.ts";
 
 export interface CpuOptions {
@@ -33,39 +34,9 @@ export function cpu(options: CpuOptions = {}): Backend {
   return new CpuBackend(options);
 }
 
-class CpuDevice implements Device {
-  readonly id: number;
-  readonly kind = "cpu";
-  readonly backend: Backend;
-  readonly #heap: Heap;
-  constructor(id: number, backend: Backend, heap: Heap) {
-    this.id = id;
-    this.backend = backend;
-    this.#heap = heap;
-  }
-  releaseById(id: number): void {
-    // A spilled storage is not in the table: its memory went with its handle.
-    const storage = this.#heap.resident(id);
-    if (storage !== undefined && storage.refs > 0 && --storage.refs === 0) this.#heap.free(storage);
-  }
-  memoryStats(): MemoryStats {
-    let bytesInUse = 0;
-    let liveBuffers = 0;
-    for (const s of this.#heap.residents()) {
-      if (s.device !== this.id) continue;
-      bytesInUse += s.bytes;
-      liveBuffers++;
-    }
-    return { bytesInUse, liveBuffers, bytesLimit: this.#heap.limit, bytesSpilled: this.#heap.bytesSpilled };
-  }
-  toString(): string {
-    return `cpu:${this.id}`;
-  }
-}
-
 class CpuBackend implements Backend {
   readonly name = "cpu";
-  readonly devices: readonly Device[];
+  readonly devices: readonly CpuDevice[];
   readonly capabilities: Capabilities;
   readonly #heap: Heap;
   readonly #relaxed: boolean;
@@ -88,13 +59,13 @@ class CpuBackend implements Backend {
   }
 
   compile(program: ClosedJaxpr, options: CompileOptions): Executable {
-    const lowered = lowerProgram(program, options.name ?? "program", this.#target);
+    const lowered = lowerProgram(program, options.name ?? "program", this.#target, options.donate);
     const bytes = emitProgram(lowered, { shared: false, maximumPages: this.#heap.maximumPages, relaxed: this.#relaxed });
     const module = new WebAssembly.Module(bytes);
     const imports: Record<string, WebAssembly.ImportValue> = { m: this.#heap.memory };
     if (usesContractions(lowered)) imports["block"] = this.#block();
     const instance = new WebAssembly.Instance(module, { e: imports });
-    const device = options.devices?.[0] ?? this.devices[0];
+    const device = (options.devices?.[0] as CpuDevice | undefined) ?? this.devices[0];
     const constants = program.consts.map((c) => this.#constant(c, device));
     return new CpuExecutable(lowered, this.#heap, device, instance.exports["run"] as (table: number, arena: number) => void, constants);
   }
@@ -119,7 +90,7 @@ class CpuBackend implements Backend {
   }
 
   put(data: HostArray, device: Device): Buffer {
-    const buffer = new CpuBuffer(this.#heap, device, data.shape, data.dtype, byteLengthOf(data.shape, data.dtype), true);
+    const buffer = new CpuBuffer(this.#heap, device as CpuDevice, data.shape, data.dtype, byteLengthOf(data.shape, data.dtype), true);
     const { pointer, bytes } = buffer.storage;
     toDevice(data, this.#heap.u8.subarray(pointer, pointer + bytes));
     this.#heap.unpin(buffer.storage);
@@ -127,13 +98,17 @@ class CpuBackend implements Backend {
   }
 
   readSync(buffer: Buffer): HostArray {
-    const { storage, shape, dtype } = buffer as CpuBuffer;
-    const source = storage.pointer >= 0 ? this.#heap.u8.subarray(storage.pointer, storage.pointer + storage.bytes) : new Uint8Array(storage.spilled!);
+    const { device, failure, isPending, storage, shape, dtype } = buffer as CpuBuffer;
+    if (isPending) {
+      throw new BackendError("read", { message: `a program that waits in the queue of ${device} has yet to write this buffer`, fix: "await the read" });
+    }
+    if (failure !== null) throw failure;
+    const source = storage.pointer >= 0 ? this.#heap.u8.subarray(storage.pointer, storage.pointer + storage.bytes) : new Uint8Array(spilledBytes(storage));
     return { shape, dtype, bytes: toHost(source, dtype) };
   }
 
   async read(buffer: Buffer): Promise<HostArray> {
-    return this.readSync(buffer);
+    return (buffer as CpuBuffer).device.queue.submit(() => this.readSync(buffer));
   }
 
   [Symbol.dispose](): void {

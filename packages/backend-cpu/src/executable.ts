@@ -1,8 +1,9 @@
-import { BackendError, type Buffer, DisposedError, type Executable, type ExecutableInfo, type Device } from "@traceform/core";
+import { BackendError, type Buffer, DisposedError, type Executable, type ExecutableInfo } from "@traceform/core";
 import type { Program } from "@traceform/compiler";
 import { CpuBuffer } from "./buffer.ts";
+import type { CpuDevice } from "./device.ts";
 import { describeProgram } from "./inspect.ts";
-import type { Heap } from "./heap.ts";
+import type { Heap, Storage } from "./heap.ts";
 
 type Run = (table: number, arena: number) => void;
 
@@ -11,14 +12,14 @@ export class CpuExecutable implements Executable {
   readonly #program: Program;
   readonly #heap: Heap;
   readonly #constants: readonly CpuBuffer[];
-  readonly #device: Device;
+  readonly #device: CpuDevice;
   #run: Run | null;
   readonly #table: number;
   /** For each result, the first one from the same source. */
   readonly #firsts: readonly number[];
 
   /** `constants` are the leading arguments, owned by the executable. */
-  constructor(program: Program, heap: Heap, device: Device, run: Run, constants: readonly CpuBuffer[]) {
+  constructor(program: Program, heap: Heap, device: CpuDevice, run: Run, constants: readonly CpuBuffer[]) {
     this.#program = program;
     this.#heap = heap;
     this.#device = device;
@@ -35,11 +36,8 @@ export class CpuExecutable implements Executable {
   }
 
   run(args: readonly Buffer[]): Buffer[] {
-    const run = this.#run;
-    if (run === null) throw new DisposedError(this.#program.name, { message: "this executable was disposed of" });
-    const heap = this.#heap;
+    if (this.#run === null) throw new DisposedError(this.#program.name, { message: "this executable was disposed of" });
     const constants = this.#constants;
-    const { sources, results, arenaBytes } = this.#program;
     const inputs = constants.length === 0 ? (args as readonly CpuBuffer[]) : [...constants, ...(args as readonly CpuBuffer[])];
     if (inputs.length !== this.#program.arguments.length) {
       throw new BackendError(this.#program.name, {
@@ -47,60 +45,123 @@ export class CpuExecutable implements Executable {
       });
     }
     const device = inputs.length > constants.length ? inputs[constants.length].device : this.#device;
-    const outs: CpuBuffer[] = new Array<CpuBuffer>(sources.length);
+    return device.queue.isIdle ? this.#runNow(inputs, device) : this.#runLater(inputs, device);
+  }
+
+  #runNow(inputs: readonly CpuBuffer[], device: CpuDevice): CpuBuffer[] {
+    const heap = this.#heap;
     let pinned = 0;
-    let at = this.#table >>> 2;
-    let arena = 0;
-    let made = 0;
     try {
       for (; pinned < inputs.length; pinned++) heap.pin(inputs[pinned].storage);
-      arena = arenaBytes > 0 ? heap.allocate(arenaBytes, "temporaries") : 0;
+      const outs = this.#makeResults(inputs, device, this.#donors(inputs));
+      try {
+        this.#launch(inputs, outs);
+      } catch (error) {
+        for (const out of outs) out.release();
+        throw error;
+      } finally {
+        for (const out of outs) heap.unpin(out.storage);
+      }
+      return outs;
+    } finally {
+      for (let i = 0; i < pinned; i++) heap.unpin(inputs[i].storage);
+    }
+  }
+
+  /** Something before this program is waiting: its results are pending until its turn comes. */
+  #runLater(inputs: readonly CpuBuffer[], device: CpuDevice): CpuBuffer[] {
+    const heap = this.#heap;
+    for (const input of inputs) input.retain();
+    const outs = this.#makeResults(inputs, device, null);
+    const own = outs.filter((out) => !inputs.includes(out));
+    for (const out of own) out.isPending = true;
+    void device.queue.submit(() => {
+      let pinned = 0;
+      try {
+        for (const { failure } of inputs) if (failure !== null) throw failure;
+        for (; pinned < inputs.length; pinned++) heap.pin(inputs[pinned].storage);
+        this.#launch(inputs, outs);
+      } catch (error) {
+        for (const out of own) out.failure = error;
+      } finally {
+        for (let i = 0; i < pinned; i++) heap.unpin(inputs[i].storage);
+        for (const out of outs) heap.unpin(out.storage);
+        for (const out of own) out.isPending = false;
+        for (const input of inputs) input.release();
+      }
+    });
+    return outs;
+  }
+
+  /** For each buffer of results, the storage that it takes over: that of a donated argument with no other reference. */
+  #donors(inputs: readonly CpuBuffer[]): readonly (Storage | undefined)[] | null {
+    const { donations } = this.#program;
+    if (donations.length === 0) return null;
+    const donors: (Storage | undefined)[] = [];
+    for (const { argument, result } of donations) {
+      const { storage } = inputs[argument];
+      // A second pin is a second argument with the same buffer.
+      if (storage.refs === 1 && storage.pins === 1) donors[result] = storage;
+    }
+    return donors;
+  }
+
+  /** One buffer for each result, with one reference and one pin each. */
+  #makeResults(inputs: readonly CpuBuffer[], device: CpuDevice, donors: readonly (Storage | undefined)[] | null): CpuBuffer[] {
+    const heap = this.#heap;
+    const { sources, results } = this.#program;
+    const outs: CpuBuffer[] = new Array<CpuBuffer>(sources.length);
+    let made = 0;
+    try {
       for (; made < sources.length; made++) {
         const source = sources[made];
-        if (source.kind === "argument") {
-          const argument = inputs[source.position];
-          argument.retain();
-          heap.pin(argument.storage);
-          outs[made] = argument;
+        const first = this.#firsts[made];
+        if (source.kind === "argument" || first < made) {
+          const known = source.kind === "argument" ? inputs[source.position] : outs[first];
+          heap.pin(known.storage);
+          known.retain();
+          outs[made] = known;
         } else {
-          const first = this.#firsts[made];
-          if (first < made) {
-            outs[made] = outs[first];
-            outs[made].retain();
-            heap.pin(outs[made].storage);
-          } else {
-            const { shape, dtype, bytes } = results[made];
-            outs[made] = new CpuBuffer(heap, device, shape, dtype, bytes, true);
-          }
+          const { shape, dtype, bytes } = results[made];
+          outs[made] = new CpuBuffer(heap, device, shape, dtype, bytes, true, donors?.[source.position]);
         }
       }
-      // Only now: allocation may have grown the memory and moved the view.
-      const table = heap.u32;
-      for (let i = 0; i < inputs.length; i++) table[at++] = inputs[i].storage.pointer;
-      let position = 0;
-      for (let i = 0; i < outs.length; i++) {
-        const source = sources[i];
-        if (source.kind === "buffer" && source.position === position) {
-          table[at++] = outs[i].storage.pointer;
-          position++;
-        }
-      }
-      run(this.#table, arena);
     } catch (error) {
       for (let i = 0; i < made; i++) {
         heap.unpin(outs[i].storage);
         outs[i].release();
       }
-      made = 0;
+      throw error;
+    }
+    return outs;
+  }
+
+  /** Runs on pinned buffers. */
+  #launch(inputs: readonly CpuBuffer[], outs: readonly CpuBuffer[]): void {
+    const heap = this.#heap;
+    const { sources, donations, arenaBytes } = this.#program;
+    const arena = arenaBytes > 0 ? heap.allocate(arenaBytes, "temporaries") : 0;
+    try {
+      // Only now: allocation may have grown the memory and moved the view.
+      const table = heap.u32;
+      const start = this.#table >>> 2;
+      let at = start;
+      for (let i = 0; i < inputs.length; i++) table[at++] = inputs[i].storage.pointer;
+      const results = at;
+      for (let i = 0; i < outs.length; i++) {
+        const source = sources[i];
+        if (source.kind === "buffer" && source.position === at - results) table[at++] = outs[i].storage.pointer;
+      }
+      // Donors that were taken over have given their address away.
+      for (const { argument, result } of donations) if (inputs[argument].storage.pointer < 0) table[start + argument] = table[results + result];
+      this.#run!(this.#table, arena);
+    } catch (error) {
       throw error instanceof WebAssembly.RuntimeError
         ? new BackendError(this.#program.name, { message: `the compiled program failed: ${error.message}`, cause: error })
         : error;
     } finally {
-      for (let i = 0; i < pinned; i++) heap.unpin(inputs[i].storage);
-      for (let i = 0; i < made; i++) heap.unpin(outs[i].storage);
       if (arena !== 0) heap.release(arena, arenaBytes);
     }
-    return outs;
   }
 
   execute(args: readonly (readonly Buffer[])[]): Buffer[][] {

@@ -1,4 +1,4 @@
-import { OutOfMemoryError } from "@traceform/core";
+import { BackendError, OutOfMemoryError } from "@traceform/core";
 import { Allocator, blockSize } from "./allocator.ts";
 
 const page = 65536;
@@ -98,17 +98,26 @@ export class Heap {
     return storage;
   }
 
+  /** A new storage, with one pin, in the memory of a resident one that has come to its end. */
+  takeOver(from: Storage, id: number, device: number, label: Storage["label"]): Storage {
+    const storage: Storage = { pointer: from.pointer, bytes: from.bytes, spilled: null, pins: 1, label, id, device, refs: 1 };
+    this.#resident.delete(from.id);
+    from.pointer = -1;
+    this.#resident.set(id, storage);
+    return storage;
+  }
+
   /** Makes the storage resident and keeps it so until `unpin`. */
   pin(storage: Storage): number {
-    storage.pins++;
     if (storage.pointer < 0) {
-      const bytes = new Uint8Array(storage.spilled!);
+      const bytes = new Uint8Array(spilledBytes(storage));
       storage.pointer = this.allocate(storage.bytes, storage.label);
       this.u8.set(bytes, storage.pointer);
       storage.spilled = null;
       this.#resident.set(storage.id, storage);
       this.#bytesResident += storage.bytes;
     }
+    storage.pins++;
     return storage.pointer;
   }
   unpin(storage: Storage): void {
@@ -181,6 +190,15 @@ export class Heap {
       fix: "dispose of arrays that are no longer needed, use smaller batches, or give cpu({ maxMemoryBytes }) more",
     });
   }
+}
+
+/** The bytes of a storage that is not in the heap. @throws {BackendError} when a donation has taken its memory */
+export function spilledBytes(storage: Storage): ArrayBuffer {
+  if (storage.spilled !== null) return storage.spilled;
+  throw new BackendError("cpu", {
+    message: `the buffer ${labelText(storage.label)} was donated or released: it has no memory any more`,
+    fix: "use the result that took its memory over, or do not donate the argument",
+  });
 }
 
 /** Labels are formatted only when an error needs them. */

@@ -1,4 +1,4 @@
-import { type Aval, type Executable, makeAval, type NDArray, setDefaultBackend, traceToJaxpr } from "@traceform/core";
+import { type Aval, bind, definePrimitive, type Executable, makeAval, type NDArray, setDefaultBackend, traceToJaxpr } from "@traceform/core";
 import * as lax from "@traceform/lax";
 import { expect, test } from "vitest";
 import { cpu } from "./index.ts";
@@ -104,5 +104,16 @@ test("a long sum of small terms keeps its digits", () => {
 });
 
 test("an unknown primitive is named", () => {
-  expect(() => compile((x) => [lax.igamma(x, x)], f32(3))).toThrow(/igamma/);
+  const unknown = definePrimitive("unheard_of", { abstractEval: ([x]) => [x] });
+  expect(() => compile((x) => bind(unknown, [x], {}), f32(3))).toThrow(/unheard_of/);
+});
+
+test("a complex array over a complex scalar, as in a batched mean", () => {
+  const z = makeAval([2, 2], "complex64");
+  const e = backend.compile(traceToJaxpr((x) => [lax.div(lax.reduceSum(x, [1]), lax.complex(2, 2)), lax.div(lax.reduceSum(x, [1]), 4)], [z], "mean"), {});
+  const x = backend.put({ shape: [2, 2], dtype: "complex64", bytes: new Uint8Array(Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8).buffer) }, device);
+  const [y, quarter] = e.run([x]);
+  expect([...new Float32Array(backend.readSync!(quarter).bytes.buffer)]).toEqual([1, 1.5, 3, 3.5]);
+  // (4 + 6i) / (2 + 2i) and (12 + 14i) / (2 + 2i).
+  expect([...new Float32Array(backend.readSync!(y).bytes.buffer)]).toEqual([2.5, 0.5, 6.5, 0.5]);
 });

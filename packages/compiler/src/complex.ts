@@ -28,7 +28,8 @@ export function importComplex(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]):
   if (data !== undefined) {
     return [
       [0, 1].map((plane) => {
-        const operands = ins.map((p, i) => (data(i, ins.length) ? part(g, p, plane) : p[0]));
+        // What moves elements needs a plane of the operand's rank, of a real operand too.
+        const operands = ins.map((p, i) => (data(i, ins.length) ? (p[plane] ?? zeros(g, p[0])) : p[0]));
         return g.add(name, operands, [type], plane === 1 ? imaginaryParams(name, params) : params)[0];
       }),
     ];
@@ -78,6 +79,10 @@ export function importComplex(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]):
 /** A plane of an operand; a real one has the imaginary part zero. */
 function part(g: BlockBuilder, parts: Parts, plane: number): Value {
   return parts[plane] ?? g.literal(0, parts[0].dtype);
+}
+
+function zeros(g: BlockBuilder, { shape, dtype }: Value): Value {
+  return new ComplexMath(g).zeros(dtype, shape);
 }
 
 /** What fills the imaginary plane of a gather out of bounds is zero, beside a NaN in the real one. */

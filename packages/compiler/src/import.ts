@@ -4,6 +4,7 @@ import {
 import { importComplex } from "./complex.ts";
 import { extendedParams } from "./extended.ts";
 import { type Block, BlockBuilder, type TensorType, type Value } from "./graph.ts";
+import { incompleteFunction, incompleteFunctions } from "./incomplete.ts";
 
 /** The arrays that stand for one variable: real and imaginary plane of a complex one, otherwise one array. */
 export type Parts = readonly Value[];
@@ -81,6 +82,7 @@ function importPlain(g: BlockBuilder, eqn: Eqn, ins: readonly Value[]): readonly
     const fixed = extendedParams(g, eqn, ins, dtype);
     return g.add(name, fixed.ins, outs, fixed.params).map((v) => [v]);
   }
+  if (incompleteFunctions.has(name)) return [[incompleteFunction(g, name, ins, outs[0])]];
   if (name === "reduce") return g.add(name, ins, outs, { dimensions: eqn.params["dimensions"] }, [importJaxpr(eqn.params["jaxpr"] as Jaxpr)]).map((v) => [v]);
   if (name === "reduce_window") {
     const { jaxpr, ...rest } = eqn.params;

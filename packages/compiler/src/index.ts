@@ -1,4 +1,5 @@
 export * from "./expr.ts";
+export * from "./identity.ts";
 export * from "./inspect.ts";
 export * from "./lower.ts";
 export * from "./nest.ts";

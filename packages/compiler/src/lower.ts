@@ -1,4 +1,5 @@
 import { type ClosedJaxpr, isComplex, itemsize, physical } from "@traceform/core";
+import { planDonations } from "./donate.ts";
 import { kernelRules } from "./families.ts";
 import type { Value } from "./graph.ts";
 import { importJaxpr, partTypes } from "./import.ts";
@@ -15,9 +16,11 @@ function arraySpec(aval: Parameters<typeof physical>[0]): ArraySpec {
 /**
  * Compiles a jaxpr down to kernels, loops and branches over planned memory.
  *
- * Arguments are the constvars, then the invars. @throws {BackendError} for primitives and effects without a rule
+ * Arguments are the constvars, then the invars; `donate` are indices of invars whose memory results may take over.
+ *
+ * @throws {BackendError} for primitives and effects without a rule
  */
-export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target): Program {
+export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, donate: readonly number[] = []): Program {
   const { jaxpr } = closed;
   const block = importJaxpr(jaxpr);
   const lowering = new Lowering(target, kernelRules);
@@ -62,8 +65,11 @@ export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target):
   });
   scope.run(block, targets);
   const plan = planMemory(scope.steps);
+  const passed = new Set(sources.flatMap((s) => (s.kind === "argument" ? [s.position] : [])));
+  const donated = donate.map((i) => jaxpr.constvars.length + i);
+  const donations = planDonations(scope.steps, lowering.buffers, donated, passed);
   return {
-    name, arguments: argumentSpecs, results: resultSpecs, sources, buffers: lowering.buffers, steps: scope.steps,
+    name, arguments: argumentSpecs, results: resultSpecs, sources, donations, buffers: lowering.buffers, steps: scope.steps,
     offsets: plan.offsets, arenaBytes: plan.bytes,
   };
 }

@@ -144,6 +144,12 @@ export type ResultSource =
   | { readonly kind: "buffer"; readonly position: number }
   | { readonly kind: "argument"; readonly position: number };
 
+/** A donated argument, and the result (by its position among the buffers of results) that may have its memory. */
+export interface Donation {
+  readonly argument: number;
+  readonly result: number;
+}
+
 export interface ArraySpec {
   readonly shape: readonly number[];
   readonly dtype: StandardDType;
@@ -158,6 +164,8 @@ export interface Program {
   readonly results: readonly ArraySpec[];
   /** For each result: a buffer the program fills, or an argument passed on. */
   readonly sources: readonly ResultSource[];
+  /** Arguments whose memory results may take over, where nothing else refers to it at run time. */
+  readonly donations: readonly Donation[];
   readonly buffers: readonly BufferInfo[];
   readonly steps: readonly Step[];
   /** Offsets of temporaries in the arena, by buffer id. */

@@ -1,4 +1,4 @@
-import { type BufferInfo, type Kernel, type Program, type Step, type View } from "@traceform/compiler";
+import { type BufferInfo, type Kernel, kernelKey, type Program, type Step, type View } from "@traceform/compiler";
 import { Code } from "../wasm/code.ts";
 import { type FunctionSlot, ModuleBuilder } from "../wasm/encoder.ts";
 import { contractionTasks, emitContraction } from "./contraction.ts";
@@ -57,16 +57,27 @@ export function emitProgram(program: Program, options: EmitOptions): Uint8Array<
       code.op("i32.add");
     }
   };
+  const donated = (from: View, to: View): boolean =>
+    from.buffer.kind === "argument" && to.buffer.kind === "result" && program.donations.some((d) => d.argument === from.buffer.position && d.result === to.buffer.position);
   const steps = (list: readonly Step[]): void => list.forEach(step);
   const step = (s: Step): void => {
     switch (s.kind) {
       case "launch":
         return launch(s.kernel, s.args);
-      case "copy":
+      case "copy": {
+        const copy = (): void => {
+          pointer(s.to);
+          pointer(s.from);
+          code.i32(s.bytes);
+          code.memoryCopy();
+        };
+        if (!donated(s.from, s.to)) return copy();
+        // The result may have the argument's memory already.
         pointer(s.to);
         pointer(s.from);
-        code.i32(s.bytes);
-        return code.memoryCopy();
+        code.op("i32.ne");
+        return code.if(copy);
+      }
       case "branch": {
         const index = code.local("i32");
         pointer(s.index);
@@ -159,9 +170,15 @@ export function emitProgram(program: Program, options: EmitOptions): Uint8Array<
     code.release("i32", i);
     code.release("i32", next);
   };
+  const written = new Map<string, FunctionSlot>();
   const kernelFunction = (kernel: Kernel, pointersCount: number): FunctionSlot => {
+    // Equal kernels are one function: the layers of a model mostly differ in their pointers alone.
+    const key = kernelKey(kernel);
+    const known = key === null ? undefined : written.get(key);
+    if (known !== undefined) return known;
     const params = ["i32", "i32", ...new Array<"i32">(pointersCount).fill("i32")] as const;
     const slot = module.declare(params, []);
+    if (key !== null) written.set(key, slot);
     if (kernel.kind === "nest") emitNest(kernel, slot, helpers);
     else if (kernel.kind === "routine") emitRoutine(kernel.routine, slot, helpers);
     else emitContraction(kernel, slot, block!);

@@ -21,7 +21,8 @@ export class ComplexMath {
   constant(like: Value, value: number): Value { return this.g.literal(value, like.dtype); }
   less(a: Value, b: Value): Value { return this.g.map("lt", [a, b], "bool"); }
   equal(a: Value, b: Value): Value { return this.g.map("eq", [a, b], "bool"); }
-  where(c: Value, a: Value, b: Value): Value { return this.g.map("select_n", [c, this.shaped(b, c.shape), this.shaped(a, c.shape)], a.dtype); }
+  /** Any of the three may be a scalar. */
+  where(c: Value, a: Value, b: Value): Value { return this.g.map("select_n", [c, b, a], a.dtype); }
 
   /** A scalar spread to a shape; other values as they are. */
   shaped(v: Value, shape: readonly number[]): Value {

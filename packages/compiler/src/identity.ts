@@ -1,0 +1,45 @@
+import { type Axis, type Ex, indexKey } from "./expr.ts";
+import { reachable, stageRoots } from "./nest.ts";
+import type { Kernel, Nest } from "./program.ts";
+
+/**
+ * A text that is equal for kernels with the same code, which differ in their pointers at most: layers of one model.
+ * Expressions are numbered in the order in which they are built, so kernels built in the same way have the same numbers.
+ * Null for routines, which are not compared.
+ */
+export function kernelKey(kernel: Kernel): string | null {
+  switch (kernel.kind) {
+    case "nest":
+      return nestKey(kernel);
+    case "contraction":
+      return JSON.stringify(kernel);
+    case "routine":
+      return null;
+  }
+}
+
+function nestKey(nest: Nest): string {
+  const roots: Ex[] = [];
+  const ids = (list: readonly Ex[]): string => list.map((x) => x.id).join(",");
+  const axes = (list: readonly Axis[]): string => list.map((a) => `${a.id}:${a.extent}`).join(",");
+  let key = `nest ${nest.serial} ${nest.chunkAxis} ${nest.chunk} ${nest.slots} [${axes(nest.outer)}]`;
+  for (const stage of nest.stages) {
+    roots.push(...stageRoots(stage));
+    key += `\n${stage.scan ? "scan" : "stage"} [${axes(stage.axes)}]`;
+    for (const r of stage.reductions) {
+      roots.push(...r.init, ...r.combined, ...r.left, ...r.right, ...r.results);
+      key += ` fold ${r.reorder} ${ids(r.init)};${ids(r.values)};${ids(r.left)};${ids(r.right)};${ids(r.combined)};${ids(r.results)}`;
+    }
+    for (const s of stage.stores) {
+      roots.push(...s.index.terms.map((t) => t.atom));
+      key += ` store ${s.slot} ${s.storage} ${indexKey(s.index)} ${s.value.id} ${s.guard?.id ?? ""}`;
+    }
+  }
+  for (const x of [...reachable(roots)].sort((a, b) => a.id - b.id)) {
+    key += `\n${x.id} ${x.op} ${x.type} ${Object.is(x.value, -0) ? "-0" : String(x.value)} (${ids(x.args)})`;
+    if (x.index !== null) key += ` [${indexKey(x.index)}]`;
+    if (x.axis !== null) key += ` @${x.axis.id}`;
+    if (x.storage !== null) key += ` #${x.slot} ${x.storage} ${x.pinned}`;
+  }
+  return key;
+}
