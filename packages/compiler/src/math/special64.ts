@@ -218,13 +218,14 @@ export function zeta64(e: Exprs, s: Ex, q: Ex): Ex {
   return e.select(pole, e.f64(Infinity), e.select(outside, e.f64(NaN), sum));
 }
 
-/** The n-th derivative of digamma: (-1)^(n + 1) n! zeta(n + 1, x). */
+/** The n-th derivative of digamma: (-1)^(n + 1) n! zeta(n + 1, x). NaN unless n is 0, 1, 2, … */
 export function polygamma64(e: Exprs, n: Ex, x: Ex): Ex {
   const s = e.add(n, e.f64(1));
   const half = e.mul(n, e.f64(0.5));
   const even = e.eq(e.unary("trunc", half), half);
   const y = e.mul(exp64(e, lgamma64(e, s)), zeta64(e, s, x));
-  return e.select(e.eq(n, e.f64(0)), digamma64(e, x), e.select(even, e.neg(y), y));
+  const order = e.and(e.ge(n, e.f64(0)), e.eq(n, e.unary("floor", n)));
+  return e.select(e.eq(n, e.f64(0)), digamma64(e, x), e.select(order, e.select(even, e.neg(y), y), e.f64(NaN)));
 }
 
 /** Clenshaw's recurrence for sum(c[i] * T_i(t / 2)), the first coefficient halved. */

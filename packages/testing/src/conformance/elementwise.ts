@@ -185,6 +185,17 @@ function* selectCases(): Generator<ConformanceCase> {
   yield { name: "clamp: array bounds", dtypes: wide, operands: [{ shape: [20], range: [-2, 0] }, { shape: [20], special: true }, { shape: [20], range: [0, 2] }], run: (l, x, h) => lax.clamp(l, x, h) };
 }
 
+/** Functions of parameters: series and continued fractions, so a looser bound. */
+function* parameterCases(): Generator<ConformanceCase> {
+  const positive: Operand = { shape: [40], range: [0.1, 12] };
+  const unit: Operand = { shape: [40], range: [0, 1] };
+  yield { name: "igamma: values", dtypes: wide, operands: [positive, positive], run: (a, x) => lax.igamma(a, x), relative: 1e-6 };
+  yield { name: "igammac: values", dtypes: wide, operands: [positive, positive], run: (a, x) => lax.igammac(a, x), relative: 1e-6 };
+  yield { name: "betainc: values", dtypes: wide, operands: [positive, positive, unit], run: (a, b, x) => lax.betainc(a, b, x), relative: 1e-6 };
+  yield { name: "zeta: values", dtypes: wide, operands: [{ shape: [40], range: [1.5, 9] }, positive], run: (s, q) => lax.zeta(s, q), ulps: 64 };
+  yield { name: "polygamma: orders", dtypes: wide, operands: [{ shape: [8], values: [0, 1, 2, 3, 4, 0.5, -1, 2] }, { shape: [8], range: [2, 9] }], run: (n, x) => lax.polygamma(n, x), ulps: 64 };
+}
+
 function* complexCases(): Generator<ConformanceCase> {
   const z: Operand = { shape: [4, 5] };
   const functions: Record<string, Unary> = {
@@ -199,5 +210,5 @@ function* complexCases(): Generator<ConformanceCase> {
 }
 
 export function elementwiseCases(): ConformanceCase[] {
-  return [...unaryCases(), ...binaryCases(), ...conversionCases(), ...selectCases(), ...complexCases()];
+  return [...unaryCases(), ...binaryCases(), ...conversionCases(), ...selectCases(), ...parameterCases(), ...complexCases()];
 }
