@@ -34,6 +34,9 @@ export const float64 = "float64" as const;
 export const complex64 = "complex64" as const;
 export const complex128 = "complex128" as const;
 
+/** Whatever names a dtype. */
+export type DTypeLike = DType;
+
 /** The dtype of anything array-like; a dtype is returned as it is. @throws {DTypeError} for a name that is none */
 export function dtype(x: ArrayLike | DType): DType {
   if (typeof x === "string" || (typeof x === "object" && "physicalDtype" in x)) return checkDType("dtype", x);
