@@ -20,7 +20,7 @@ async function jaxjs(): Promise<() => Promise<unknown>> {
   await start();
   const [p, m, v] = mlpState(inputs);
   const [x, y] = [inputs["x"], inputs["y"]].map((t) => np.array(t.data as Float32Array<ArrayBuffer>).reshape([...t.shape]));
-  return async () => ((jit(mlpStep() as never) as never as ReturnType<typeof mlpStep>)(p, m, v, x, y)[3]).data();
+  return async () => (jit(mlpStep() as never) as never as ReturnType<typeof mlpStep>)(p, m, v, x, y)[3].data();
 }
 
 const call = await (library === "traceform" ? traceform() : jaxjs());

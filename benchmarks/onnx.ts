@@ -15,7 +15,8 @@ function varint(n: number): number[] {
 
 const concat = (parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
 const int = (field: number, n: number): Field => Uint8Array.from([...varint(field << 3), ...varint(n)]);
-const bytes = (field: number, data: Uint8Array): Field => concat([Uint8Array.from([...varint((field << 3) | 2), ...varint(data.length)]), data]);
+const bytes = (field: number, data: Uint8Array): Field =>
+  concat([Uint8Array.from([...varint((field << 3) | 2), ...varint(data.length)]), data]);
 const text = (field: number, s: string): Field => bytes(field, new TextEncoder().encode(s));
 const message = (field: number, ...parts: Field[]): Field => bytes(field, concat(parts));
 

@@ -110,7 +110,8 @@ async function measure(c: Case, libraries: readonly Library[]): Promise<Row> {
   const [judge, reference] = [...results].at(-1) ?? [null, []];
   for (const [e, result] of results) {
     const d = difference(result, reference);
-    if (!(d <= Math.max(c.tolerance, 1e-7))) notes.push(`${e.library.name} differs by ${d.toExponential(1)} from ${judge!.library.name}`);
+    if (!(d <= Math.max(c.tolerance, 1e-7)))
+      notes.push(`${e.library.name} differs by ${d.toExponential(1)} from ${judge!.library.name}`);
   }
   const repeat = c.repeat ?? 1;
   for (const e of entries) for (let i = 0; i < 2; i++) await attempt(e, () => sample(e, repeat));
@@ -122,7 +123,10 @@ async function measure(c: Case, libraries: readonly Library[]): Promise<Row> {
 
 function row(name: string, times: Record<string, number | null>, libraries: readonly Library[], notes: string[] = []): Row {
   const { traceform: ours = null, ...peers } = times;
-  const js = libraries.filter((l) => !l.native && l.name !== "traceform").map((l) => peers[l.name]).filter((t) => t != null);
+  const js = libraries
+    .filter((l) => !l.native && l.name !== "traceform")
+    .map((l) => peers[l.name])
+    .filter((t) => t != null);
   return {
     name,
     ours_ms: ours,
@@ -139,7 +143,15 @@ function firstCalls(libraries: readonly Library[]): Row {
     for (const name of Object.keys(samples)) {
       const { stdout, status, stderr } = spawnSync(process.execPath, [join(here, "firstcall.ts"), name], { encoding: "utf8" });
       if (status === 0) samples[name].push((JSON.parse(stdout.trim().split("\n").at(-1)!) as { ms: number }).ms);
-      else if (r === 0) notes.push(`${name} fails: ${stderr.trim().split("\n").find((l) => l.includes("Error")) ?? status}`);
+      else if (r === 0)
+        notes.push(
+          `${name} fails: ${
+            stderr
+              .trim()
+              .split("\n")
+              .find((l) => l.includes("Error")) ?? status
+          }`,
+        );
     }
   }
   const times = Object.fromEntries(Object.entries(samples).map(([k, v]) => [k, v.length > 0 ? median(v) : null]));
@@ -163,16 +175,25 @@ function nativeJax(selected: readonly Case[], python: string): Record<string, nu
       ),
     }));
     writeFileSync(join(folder, "spec.json"), JSON.stringify(spec));
-    return JSON.parse(execFileSync(python, [join(here, "native_jax.py"), join(folder, "spec.json")], { encoding: "utf8" })) as Record<string, number>;
+    return JSON.parse(
+      execFileSync(python, [join(here, "native_jax.py"), join(folder, "spec.json")], { encoding: "utf8" }),
+    ) as Record<string, number>;
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-const format = (t: number | null | undefined): string => (t == null ? "missing" : t < 0.1 ? `${(t * 1000).toFixed(2)} µs` : `${t.toPrecision(3)} ms`);
+const format = (t: number | null | undefined): string =>
+  t == null ? "missing" : t < 0.1 ? `${(t * 1000).toFixed(2)} µs` : `${t.toPrecision(3)} ms`;
 
 const libraries = (
-  await Promise.all([start(() => traceform(), "traceform"), start(jaxjs, "jax-js"), start(tfjs, "tfjs-wasm"), start(onnxWeb, "onnxruntime-web"), start(onnxNode, "onnxruntime-node")])
+  await Promise.all([
+    start(() => traceform(), "traceform"),
+    start(jaxjs, "jax-js"),
+    start(tfjs, "tfjs-wasm"),
+    start(onnxWeb, "onnxruntime-web"),
+    start(onnxNode, "onnxruntime-node"),
+  ])
 ).filter((l) => l !== null);
 const selected = cases.filter((c) => options.only === undefined || c.name.includes(options.only));
 const rows: Row[] = [];

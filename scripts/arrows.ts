@@ -32,12 +32,17 @@ export function arrowViolations(): string[] {
       problems.push(`${path}: package ${pkg} has no line in scripts/arrows.ts`);
       continue;
     }
-    const { dependencies = {}, peerDependencies = {}, devDependencies = {} } = JSON.parse(readFileSync(`${root}packages/${pkg}/package.json`, "utf8"));
+    const {
+      dependencies = {},
+      peerDependencies = {},
+      devDependencies = {},
+    } = JSON.parse(readFileSync(`${root}packages/${pkg}/package.json`, "utf8"));
     for (const { specifier } of imports) {
       if (specifier.startsWith(".") || specifier.startsWith("node:")) continue;
       const target = specifier.replace(/^@traceform\//, "").split("/")[0];
       if (!(target in arrows)) {
-        if (!(specifier in { ...dependencies, ...peerDependencies, ...(pkg === "testing" ? devDependencies : {}) })) problems.push(`${path}: imports ${specifier}, which package.json does not name`);
+        if (!(specifier in { ...dependencies, ...peerDependencies, ...(pkg === "testing" ? devDependencies : {}) }))
+          problems.push(`${path}: imports ${specifier}, which package.json does not name`);
       } else if (target !== pkg && !allowed.includes(target)) {
         problems.push(`${path}: ${pkg} must not import ${target}`);
       } else if (target !== pkg && !(nameOf(target) in { ...dependencies, ...peerDependencies })) {
@@ -57,7 +62,9 @@ function unusedDependencies(): string[] {
   return [...imported].flatMap(([pkg, sources]) => {
     const used = new Set(sources.flatMap((s) => s.imports.map((i) => i.specifier.split("/").slice(0, 2).join("/"))));
     if (used.size === 0) return [];
-    const { dependencies = {} } = JSON.parse(readFileSync(`${root}packages/${pkg}/package.json`, "utf8")) as { dependencies?: object };
+    const { dependencies = {} } = JSON.parse(readFileSync(`${root}packages/${pkg}/package.json`, "utf8")) as {
+      dependencies?: object;
+    };
     return Object.keys(dependencies)
       .filter((name) => name.startsWith("@traceform/") && !used.has(name))
       .map((name) => `packages/${pkg}/package.json: ${name} is a dependency that nothing imports`);

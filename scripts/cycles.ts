@@ -5,7 +5,9 @@ import { packageSources } from "./sources.ts";
 export function cycles(): string[] {
   const graph = new Map<string, string[]>();
   for (const { path, imports } of packageSources()) {
-    const targets = imports.filter((i) => i.specifier.startsWith(".") && !i.typeOnly).map((i) => posix.join(posix.dirname(path), i.specifier));
+    const targets = imports
+      .filter((i) => i.specifier.startsWith(".") && !i.typeOnly)
+      .map((i) => posix.join(posix.dirname(path), i.specifier));
     graph.set(path, targets);
   }
   const found: string[] = [];

@@ -17,7 +17,8 @@ function close(actual: unknown, expected: unknown): boolean {
   if (typeof actual === "number" && typeof expected === "number") {
     return Object.is(actual, expected) || Math.abs(actual - expected) <= 2e-5 * Math.max(1, Math.abs(expected));
   }
-  if (typeof actual !== "object" || actual === null || typeof expected !== "object" || expected === null) return Object.is(actual, expected);
+  if (typeof actual !== "object" || actual === null || typeof expected !== "object" || expected === null)
+    return Object.is(actual, expected);
   const [a, b] = [actual, expected] as Record<string, unknown>[];
   const keys = Object.keys(b);
   return Object.keys(a).length === keys.length && keys.every((k) => close(a[k], b[k]));
@@ -45,7 +46,8 @@ beforeAll(async () => {
   mkdirSync(`${root}out/docs`, { recursive: true });
   // The same files as the examples import: a second copy of core would warn.
   const entry = process.env["TRACEFORM_BUILT"] === "1" ? "dist/index.js" : "src/index.ts";
-  for (const m of nameSources) modules[m] = Object.keys((await import(/* @vite-ignore */ `${root}packages/${m}/${entry}`)) as object);
+  for (const m of nameSources)
+    modules[m] = Object.keys((await import(/* @vite-ignore */ `${root}packages/${m}/${entry}`)) as object);
 });
 
 function run(examples: readonly Example[]): void {

@@ -16,17 +16,35 @@ beforeAll(() => {
   const { packageManager } = JSON.parse(readFileSync(`${root}package.json`, "utf8")) as { packageManager: string };
   const tarballs = join(folder, "tarballs");
   mkdirSync(tarballs);
-  execFileSync("npx", ["-y", packageManager, "-r", "--filter", "./packages/*", "--filter", "!@traceform/testing", "pack", "--pack-destination", tarballs], {
-    cwd: root,
-    stdio: "pipe",
-  });
+  execFileSync(
+    "npx",
+    [
+      "-y",
+      packageManager,
+      "-r",
+      "--filter",
+      "./packages/*",
+      "--filter",
+      "!@traceform/testing",
+      "pack",
+      "--pack-destination",
+      tarballs,
+    ],
+    {
+      cwd: root,
+      stdio: "pipe",
+    },
+  );
   const dependencies = Object.fromEntries(
     readdirSync(tarballs).map((file) => {
       const name = file.replace(/-\d+\.\d+\.\d+\.tgz$/, "").replace(/^traceform-/, "@traceform/");
       return [name, `file:${join(tarballs, file)}`];
     }),
   );
-  writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "app", private: true, type: "module", dependencies, overrides: dependencies }));
+  writeFileSync(
+    join(folder, "package.json"),
+    JSON.stringify({ name: "app", private: true, type: "module", dependencies, overrides: dependencies }),
+  );
   execFileSync("npm", ["install", "--offline", "--no-audit", "--no-fund"], { cwd: folder, stdio: "pipe" });
 }, 120_000);
 
@@ -43,7 +61,14 @@ test("the packages hold what they should and no tests", () => {
 test("the first example of the README compiles under strict and runs", () => {
   const [example] = readmeExamples().filter((e) => e.place.startsWith("README.md"));
   writeFileSync(join(folder, "app.ts"), example.code);
-  const options = { strict: true, target: "ES2023", lib: ["ES2023", "ESNext.Disposable", "DOM"], module: "NodeNext", moduleResolution: "NodeNext", types: [] };
+  const options = {
+    strict: true,
+    target: "ES2023",
+    lib: ["ES2023", "ESNext.Disposable", "DOM"],
+    module: "NodeNext",
+    moduleResolution: "NodeNext",
+    types: [],
+  };
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["app.ts"] }));
   execFileSync(tsc, ["-p", folder], { cwd: folder, stdio: "pipe" });
   const printed = execFileSync(node, ["app.js"], { cwd: folder, encoding: "utf8" });
@@ -67,7 +92,12 @@ test("one copy of core is installed, and the separate packages work without the 
 test("a bundler keeps what runs, and an import costs what it names", async () => {
   writeFileSync(join(folder, "one.mjs"), `export { add } from "@traceform/numpy";`);
   const bundle = async (entry: string): Promise<string> => {
-    const options = { configFile: false, root: folder, logLevel: "silent", build: { write: false, lib: { entry: join(folder, entry), formats: ["es"] } } } as const;
+    const options = {
+      configFile: false,
+      root: folder,
+      logLevel: "silent",
+      build: { write: false, lib: { entry: join(folder, entry), formats: ["es"] } },
+    } as const;
     const [{ output }] = (await build(options as never)) as unknown as [{ output: { code: string }[] }];
     return output[0].code;
   };

@@ -14,7 +14,12 @@ interface Entry {
 }
 
 const { values: options } = parseArgs({
-  options: { missing: { type: "boolean", default: false }, tier: { type: "string" }, module: { type: "string" }, list: { type: "string" } },
+  options: {
+    missing: { type: "boolean", default: false },
+    tier: { type: "string" },
+    module: { type: "string" },
+    list: { type: "string" },
+  },
 });
 
 const list = options.list ?? `${root}docs/jax-api.json`;
@@ -32,7 +37,10 @@ const at: object = existsSync(`${root}packages/numpy/dist/methods.js`) ? await i
 
 async function indexUpdateMethods(): Promise<object> {
   await load("../packages/numpy/dist/methods.js");
-  const { setDefaultBackend, asArray } = core as { setDefaultBackend(b: unknown): void; asArray(x: unknown): { at?(i: number): object } };
+  const { setDefaultBackend, asArray } = core as {
+    setDefaultBackend(b: unknown): void;
+    asArray(x: unknown): { at?(i: number): object };
+  };
   setDefaultBackend(((await load("../packages/backend-cpu/dist/index.js"))["cpu"] as () => unknown)());
   const updater = asArray([1]).at?.(0);
   return updater === undefined ? {} : updater;
@@ -71,14 +79,26 @@ function members(name: string, from: Exports): object {
 const declared = new Map<string, string>();
 function declares(pkg: string, name: string): boolean {
   if (!declared.has(pkg)) {
-    declared.set(pkg, globSync(`packages/${pkg}/dist/*.d.ts`, { cwd: root }).map((p) => readFileSync(root + p, "utf8")).join("\n"));
+    declared.set(
+      pkg,
+      globSync(`packages/${pkg}/dist/*.d.ts`, { cwd: root })
+        .map((p) => readFileSync(root + p, "utf8"))
+        .join("\n"),
+    );
   }
   return new RegExp(`export (?:declare )?(?:type|interface|abstract class|class) ${name}\\b`).test(declared.get(pkg)!);
 }
 
-const typePackages: Record<string, readonly string[]> = { jax: ["core", "jit"], "jax.typing": ["core", "numpy"], "jax.Array": ["core"] };
+const typePackages: Record<string, readonly string[]> = {
+  jax: ["core", "jit"],
+  "jax.typing": ["core", "numpy"],
+  "jax.Array": ["core"],
+};
 
-const tests = globSync(["packages/*/src/**/*.test.ts", "packages/testing/src/**/*.ts", "packages/testing/goldens/*.json", "examples/*/*.test.ts"], { cwd: root })
+const tests = globSync(
+  ["packages/*/src/**/*.test.ts", "packages/testing/src/**/*.ts", "packages/testing/goldens/*.json", "examples/*/*.test.ts"],
+  { cwd: root },
+)
   .map((p) => readFileSync(root + p, "utf8"))
   .join("\n");
 const words = new Set(tests.match(/[A-Za-z_]\w*/g));
@@ -122,7 +142,11 @@ for (const [module, byTier] of counts) {
 }
 console.log(`${"all".padEnd(34)}${cell(total.get(1))}${cell(total.get(2))}`);
 if (options.missing) {
-  const shown = missing.filter((e) => (options.tier === undefined || e.tier === Number(options.tier)) && (options.module === undefined || e.module === options.module));
+  const shown = missing.filter(
+    (e) =>
+      (options.tier === undefined || e.tier === Number(options.tier)) &&
+      (options.module === undefined || e.module === options.module),
+  );
   console.log("\nmissing:");
   for (const e of shown) console.log(`  tier ${e.tier}  ${e.module}.${e.ts}`);
 }

@@ -22,7 +22,8 @@ const node = (...rest) => run("node_modules/.bin/node", ...rest);
 
 function install() {
   const mark = "node_modules/.modules.yaml";
-  const fresh = existsSync(mark) && existsSync("node_modules/.bin/node") && statSync(mark).mtimeMs >= statSync("pnpm-lock.yaml").mtimeMs;
+  const fresh =
+    existsSync(mark) && existsSync("node_modules/.bin/node") && statSync(mark).mtimeMs >= statSync("pnpm-lock.yaml").mtimeMs;
   if (!fresh) pnpm("install", "--frozen-lockfile");
 }
 

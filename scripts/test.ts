@@ -19,7 +19,10 @@ function vitest(name: string, env: Record<string, string>, ...filters: string[])
     env: { ...env, ...(full ? { TRACEFORM_FULL: "1" } : {}) },
   });
   try {
-    const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(output, "utf8")) as { numPassedTests: number; numFailedTests: number };
+    const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(output, "utf8")) as {
+      numPassedTests: number;
+      numFailedTests: number;
+    };
     tests = { passed: tests.passed + numPassedTests, failed: tests.failed + numFailedTests };
     // A file that fails to load has no failed test of its own.
     if (!ok && numFailedTests === 0) report(name, false);
@@ -32,7 +35,14 @@ mkdirSync(`${root}out`, { recursive: true });
 if (args.filter((a) => !a.startsWith("-")).length === 0) report("checks", step("node", ["scripts/check.ts"]));
 vitest("sources", {}, ...args.filter((a) => a !== "--full"));
 // What users install is the build: the documentation's examples and the suites that reach every package run against it.
-const builtSuites = ["scripts/docs.test.ts", "packages/jit", "packages/random", "packages/nn", "packages/optim", "packages/testing/src/misuse.test.ts"];
+const builtSuites = [
+  "scripts/docs.test.ts",
+  "packages/jit",
+  "packages/random",
+  "packages/nn",
+  "packages/optim",
+  "packages/testing/src/misuse.test.ts",
+];
 if (args.length === 0 || full) vitest("built", { TRACEFORM_BUILT: "1" }, ...builtSuites);
 
 if (failed.length > 0) console.error(`failed: ${failed.join(", ")}`);

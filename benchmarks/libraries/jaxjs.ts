@@ -80,7 +80,10 @@ const lstm: Setup = async (inputs) => {
       const x = xs.ref.slice(t);
       const gates = np.matmul(x, wx.ref).add(np.matmul(h, wh.ref)).add(b.ref);
       const [i, f, g, o] = np.split(gates, 4, 0);
-      c = nn.sigmoid(f).mul(c).add(nn.sigmoid(i).mul(np.tanh(g)));
+      c = nn
+        .sigmoid(f)
+        .mul(c)
+        .add(nn.sigmoid(i).mul(np.tanh(g)));
       h = nn.sigmoid(o).mul(np.tanh(c.ref));
       const term = h.ref.mul(h.ref).sum();
       total = total === null ? term : total.add(term);
@@ -102,7 +105,10 @@ const lstm: Setup = async (inputs) => {
 
 const fft: Setup = async (inputs) => {
   const [re, im] = [put(inputs["re"]), put(inputs["im"])];
-  const f = jit(((a: Arr, b: Arr) => np.fft.fft({ real: a, imag: b })) as never) as unknown as (a: Arr, b: Arr) => { real: Arr; imag: Arr };
+  const f = jit(((a: Arr, b: Arr) => np.fft.fft({ real: a, imag: b })) as never) as unknown as (
+    a: Arr,
+    b: Arr,
+  ) => { real: Arr; imag: Arr };
   let out = f(re.ref, im.ref);
   return {
     async run() {
@@ -134,7 +140,12 @@ export async function jaxjs(): Promise<Library> {
       "matmul 512": matmulCase,
       "matmul 1024": matmulCase,
       "matmul 2048": matmulCase,
-      "elementwise chain with tanh 4M": jitted((x) => np.tanh(x.ref.mul(0.5).add(1)).mul(x.ref).add(np.exp(x.mul(-0.25)))),
+      "elementwise chain with tanh 4M": jitted((x) =>
+        np
+          .tanh(x.ref.mul(0.5).add(1))
+          .mul(x.ref)
+          .add(np.exp(x.mul(-0.25))),
+      ),
       "softmax 1024x1024": jitted((x) => nn.softmax(x)),
       "layer norm 4096x1024": jitted(layerNorm),
       "attention causal 8x512x64": jitted(attention),

@@ -12,9 +12,17 @@ interface Runtime {
 
 type Build = (inputs: Readonly<Record<string, Tensor>>) => Model;
 
-const node = (op: string, inputs: readonly string[], output: string, attributes?: Node["attributes"]): Node => ({ op, inputs, outputs: [output], attributes });
+const node = (op: string, inputs: readonly string[], output: string, attributes?: Node["attributes"]): Node => ({
+  op,
+  inputs,
+  outputs: [output],
+  attributes,
+});
 const scalar = (x: number): { shape: []; data: Float32Array } => ({ shape: [], data: Float32Array.of(x) });
-const ints = (...xs: number[]): { shape: [number]; data: BigInt64Array } => ({ shape: [xs.length], data: BigInt64Array.from(xs, BigInt) });
+const ints = (...xs: number[]): { shape: [number]; data: BigInt64Array } => ({
+  shape: [xs.length],
+  data: BigInt64Array.from(xs, BigInt),
+});
 const shapes = (inputs: Readonly<Record<string, Tensor>>): Record<string, readonly number[]> =>
   Object.fromEntries(Object.entries(inputs).map(([k, t]) => [k, t.shape]));
 
@@ -61,7 +69,10 @@ const builds: Record<string, Build> = {
   ),
   "sum 1M": simple(node("ReduceSum", ["x"], "out", { keepdims: 0 })),
   "conv 3x3 8x64x56x56": simple(node("Conv", ["x", "w"], "out", { pads: [1, 1, 1, 1], kernel_shape: [3, 3] })),
-  "sort 1M": withConstants({ k: ints(1 << 20) }, { op: "TopK", inputs: ["x", "k"], outputs: ["out", "indices"], attributes: { largest: 0, sorted: 1 } }),
+  "sort 1M": withConstants(
+    { k: ints(1 << 20) },
+    { op: "TopK", inputs: ["x", "k"], outputs: ["out", "indices"], attributes: { largest: 0, sorted: 1 } },
+  ),
   "cumsum 1M": withConstants({ axis: { shape: [], data: BigInt64Array.of(0n) } }, node("CumSum", ["x", "axis"], "out")),
   "fft 65536 complex": (inputs) => ({
     inputs: shapes(inputs),
@@ -80,7 +91,10 @@ const builds: Record<string, Build> = {
 
 function setup(runtime: Runtime, build: Build): Setup {
   return async (inputs) => {
-    const session = await runtime.InferenceSession.create(encodeModel(build(inputs)), { intraOpNumThreads: 2, logSeverityLevel: 3 });
+    const session = await runtime.InferenceSession.create(encodeModel(build(inputs)), {
+      intraOpNumThreads: 2,
+      logSeverityLevel: 3,
+    });
     const feeds = Object.fromEntries(Object.entries(inputs).map(([k, t]) => [k, new runtime.Tensor("float32", t.data, t.shape)]));
     let out = await session.run(feeds);
     return {
@@ -101,7 +115,9 @@ export async function onnxWeb(): Promise<Library> {
   ort.env.wasm.numThreads = 2;
   // Its threads start with the first session. They leave a global Worker behind, which Node does not have and from which
   // jax-js would conclude that it runs in a browser.
-  await ort.InferenceSession.create(encodeModel(matmul({ a: { shape: [2, 2], data: new Float32Array(4) }, b: { shape: [2, 2], data: new Float32Array(4) } })));
+  await ort.InferenceSession.create(
+    encodeModel(matmul({ a: { shape: [2, 2], data: new Float32Array(4) }, b: { shape: [2, 2], data: new Float32Array(4) } })),
+  );
   delete (globalThis as { Worker?: unknown }).Worker;
   return library("onnxruntime-web", false, ort as unknown as Runtime);
 }

@@ -28,9 +28,15 @@ for (const [name, digits, floor] of [
   test(`the ${name} learns from a few digits`, async () => {
     const test = loadMnist("t10k", 1000);
     const epochs: number[] = [];
-    const trained = await train(models[name], loadMnist("train", digits), test, { epochs: 2, batch: 64, learningRate: 2e-3, seed: 1 }, {
-      onEpoch: (e) => epochs.push(e.accuracy),
-    });
+    const trained = await train(
+      models[name],
+      loadMnist("train", digits),
+      test,
+      { epochs: 2, batch: 64, learningRate: 2e-3, seed: 1 },
+      {
+        onEpoch: (e) => epochs.push(e.accuracy),
+      },
+    );
     expect(trained.losses[0]).toBeGreaterThan(1.5);
     expect(trained.losses.at(-1)).toBeLessThan(0.5 * trained.losses[0]);
     expect(trained.accuracy).toBeGreaterThan(floor);
@@ -40,7 +46,14 @@ for (const [name, digits, floor] of [
 
 test("training is repeatable: the same seed gives the same losses", async () => {
   const run = async (): Promise<readonly number[]> =>
-    (await train(models["mlp"], loadMnist("train", 640), loadMnist("t10k", 100), { epochs: 1, batch: 64, learningRate: 1e-3, seed: 3 })).losses;
+    (
+      await train(models["mlp"], loadMnist("train", 640), loadMnist("t10k", 100), {
+        epochs: 1,
+        batch: 64,
+        learningRate: 1e-3,
+        seed: 3,
+      })
+    ).losses;
   expect(await run()).toEqual(await run());
 });
 
@@ -52,7 +65,17 @@ test("the report holds curves, a confusion matrix and the wrong digits", () => {
     predictions[3] = 9;
     const confusion = confusionMatrix(hostLabels, predictions);
     const path = join(folder, "report.html");
-    writeReport(path, { title: "t", losses: [2, 1, 0.5], accuracies: [0.9, 0.95], accuracy: 0.95, seconds: 1, confusion, labels: hostLabels, predictions, images: hostImages });
+    writeReport(path, {
+      title: "t",
+      losses: [2, 1, 0.5],
+      accuracies: [0.9, 0.95],
+      accuracy: 0.95,
+      seconds: 1,
+      confusion,
+      labels: hostLabels,
+      predictions,
+      images: hostImages,
+    });
     const html = readFileSync(path, "utf8");
     expect(html.match(/class="digit"/g)).toHaveLength(1);
     expect(html).toContain("0 → 9");

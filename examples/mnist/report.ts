@@ -82,7 +82,12 @@ table{border-collapse:collapse}td,th{width:3rem;text-align:right;padding:.15rem 
 </style>
 <h1>${report.title}</h1>
 <p>Test accuracy <strong>${(100 * report.accuracy).toFixed(2)} %</strong> after ${report.accuracies.length} epochs in ${report.seconds.toFixed(1)} s.</p>
-<div class="curves">${chart("training loss (log₁₀)", report.losses.map((x) => Math.log10(Math.max(x, 1e-6))), (v) => v.toFixed(1), "#c63")}
+<div class="curves">${chart(
+    "training loss (log₁₀)",
+    report.losses.map((x) => Math.log10(Math.max(x, 1e-6))),
+    (v) => v.toFixed(1),
+    "#c63",
+  )}
 ${chart("test accuracy", report.accuracies, (v) => `${(100 * v).toFixed(1)}%`, "#287", true)}</div>
 <h2>Confusion matrix</h2><p>Rows: true class. Columns: predicted class.</p>${confusionTable(report.confusion)}
 <h2>Digits that were taken for others</h2><p>True → predicted.</p><div class="grid">${wrongDigits(report)}</div>

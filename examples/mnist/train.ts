@@ -44,15 +44,29 @@ function crossEntropy(logits: NDArray, labels: NDArray): NDArray {
 }
 
 /** Trains with Adam and a cosine schedule; minibatches are gathered inside the jitted step. */
-export async function train(model: Model, data: Dataset, test: Dataset, options: TrainOptions, progress: Progress = {}): Promise<Trained> {
+export async function train(
+  model: Model,
+  data: Dataset,
+  test: Dataset,
+  options: TrainOptions,
+  progress: Progress = {},
+): Promise<Trained> {
   const { epochs, batch, learningRate, seed } = options;
   const steps = Math.floor(data.size / batch);
   const schedule = cosineDecaySchedule(learningRate, steps * epochs, 0.02);
   const optimizer = adam(schedule);
 
-  const loss = (params: Params, images: NDArray, labels: NDArray): NDArray => crossEntropy(model.apply(params, pixels(images)), labels);
+  const loss = (params: Params, images: NDArray, labels: NDArray): NDArray =>
+    crossEntropy(model.apply(params, pixels(images)), labels);
   const step = jit(
-    (params: Params, state: OptState, images: NDArray, labels: NDArray, order: NDArray, start: NDArray): [Params, OptState, NDArray] => {
+    (
+      params: Params,
+      state: OptState,
+      images: NDArray,
+      labels: NDArray,
+      order: NDArray,
+      start: NDArray,
+    ): [Params, OptState, NDArray] => {
       const rows = dynamicSlice(order, [start], [batch]);
       const [value, grads] = valueAndGrad(loss)(params, take(images, rows, 0), take(labels, rows, 0));
       const [updates, next] = optimizer.update(grads, state, params);
@@ -60,7 +74,9 @@ export async function train(model: Model, data: Dataset, test: Dataset, options:
     },
     { donateArgnums: [0, 1] },
   );
-  const classify = jit((params: Params, images: NDArray): NDArray => argmax(model.apply(params, pixels(images)), -1).astype("uint8"));
+  const classify = jit((params: Params, images: NDArray): NDArray =>
+    argmax(model.apply(params, pixels(images)), -1).astype("uint8"),
+  );
   const shuffle = jit((k: NDArray): NDArray => permutation(k, data.size));
 
   const root = key(seed);

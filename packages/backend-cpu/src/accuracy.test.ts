@@ -6,7 +6,14 @@ import { cpu } from "./index.ts";
 const n = 20_000;
 
 /** A function, its values in double precision, the interval, and the bound in units of the last place. */
-type Row = readonly [name: string, fn: (x: NDArray) => NDArray, exact: (x: number) => number, low: number, high: number, ulps: number];
+type Row = readonly [
+  name: string,
+  fn: (x: NDArray) => NDArray,
+  exact: (x: number) => number,
+  low: number,
+  high: number,
+  ulps: number,
+];
 const rows: readonly Row[] = [
   ["exp", lax.exp, Math.exp, -87, 88, 1.5],
   ["exp2", lax.exp2, (x) => 2 ** x, -126, 127, 1.5],
@@ -51,7 +58,10 @@ test.each([true, false])("element functions in single precision stay within thei
       // A quarter near zero, where relative error shows.
       xs[i] = i % 4 === 0 && low < 0 ? (t - 0.5) * 0.1 * Math.min(1, -low) : low + t * (high - low);
     }
-    const e = backend.compile(traceToJaxpr((x) => [fn(x)], [makeAval([n], "float32")], name), {});
+    const e = backend.compile(
+      traceToJaxpr((x) => [fn(x)], [makeAval([n], "float32")], name),
+      {},
+    );
     const [out] = e.run([backend.put({ shape: [n], dtype: "float32", bytes: new Uint8Array(xs.buffer) }, backend.devices[0])]);
     const ys = new Float32Array(backend.readSync!(out).bytes.buffer);
     let worst = 0;

@@ -1,5 +1,14 @@
 import {
-  type Backend, BackendError, type Buffer, type Capabilities, type ClosedJaxpr, type CompileOptions, type Device, type Executable, type HostArray, standardDTypes,
+  type Backend,
+  BackendError,
+  type Buffer,
+  type Capabilities,
+  type ClosedJaxpr,
+  type CompileOptions,
+  type Device,
+  type Executable,
+  type HostArray,
+  standardDTypes,
 } from "@traceform/core";
 import { lowerProgram, type Target } from "@traceform/compiler";
 import { byteLengthOf, CpuBuffer } from "./buffer.ts";
@@ -67,18 +76,30 @@ class CpuBackend implements Backend {
     const instance = new WebAssembly.Instance(module, { e: imports });
     const device = (options.devices?.[0] as CpuDevice | undefined) ?? this.devices[0];
     const constants = program.consts.map((c) => this.#constant(c, device));
-    return new CpuExecutable(lowered, this.#heap, device, instance.exports["run"] as (table: number, arena: number) => void, constants);
+    return new CpuExecutable(
+      lowered,
+      this.#heap,
+      device,
+      instance.exports["run"] as (table: number, arena: number) => void,
+      constants,
+    );
   }
 
   /** The tile is asked for only by programs with products: choosing it takes some milliseconds. */
   readonly #target: Target;
   #library: GemmLibrary | null = null;
   #gemm(): GemmLibrary {
-    return (this.#library ??= gemmLibrary({ relaxed: this.#relaxed, revectorize: this.#revectorize, maximumPages: this.#heap.maximumPages }));
+    return (this.#library ??= gemmLibrary({
+      relaxed: this.#relaxed,
+      revectorize: this.#revectorize,
+      maximumPages: this.#heap.maximumPages,
+    }));
   }
   #blockFunction: WebAssembly.ExportValue | null = null;
   #block(): WebAssembly.ExportValue {
-    return (this.#blockFunction ??= new WebAssembly.Instance(this.#gemm().module, { e: { m: this.#heap.memory } }).exports["block"]);
+    return (this.#blockFunction ??= new WebAssembly.Instance(this.#gemm().module, { e: { m: this.#heap.memory } }).exports[
+      "block"
+    ]);
   }
 
   #constant(value: ClosedJaxpr["consts"][number], device: Device): CpuBuffer {
@@ -90,7 +111,14 @@ class CpuBackend implements Backend {
   }
 
   put(data: HostArray, device: Device): Buffer {
-    const buffer = new CpuBuffer(this.#heap, device as CpuDevice, data.shape, data.dtype, byteLengthOf(data.shape, data.dtype), true);
+    const buffer = new CpuBuffer(
+      this.#heap,
+      device as CpuDevice,
+      data.shape,
+      data.dtype,
+      byteLengthOf(data.shape, data.dtype),
+      true,
+    );
     const { pointer, bytes } = buffer.storage;
     toDevice(data, this.#heap.u8.subarray(pointer, pointer + bytes));
     this.#heap.unpin(buffer.storage);
@@ -100,10 +128,16 @@ class CpuBackend implements Backend {
   readSync(buffer: Buffer): HostArray {
     const { device, failure, isPending, storage, shape, dtype } = buffer as CpuBuffer;
     if (isPending) {
-      throw new BackendError("read", { message: `a program that waits in the queue of ${device} has yet to write this buffer`, fix: "await the read" });
+      throw new BackendError("read", {
+        message: `a program that waits in the queue of ${device} has yet to write this buffer`,
+        fix: "await the read",
+      });
     }
     if (failure !== null) throw failure;
-    const source = storage.pointer >= 0 ? this.#heap.u8.subarray(storage.pointer, storage.pointer + storage.bytes) : new Uint8Array(spilledBytes(storage));
+    const source =
+      storage.pointer >= 0
+        ? this.#heap.u8.subarray(storage.pointer, storage.pointer + storage.bytes)
+        : new Uint8Array(spilledBytes(storage));
     return { shape, dtype, bytes: toHost(source, dtype) };
   }
 

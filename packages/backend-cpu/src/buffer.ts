@@ -21,7 +21,15 @@ export class CpuBuffer implements Buffer {
    * A new buffer with one reference; its contents are whatever was there. `pinned` leaves one pin to the caller. With
    * `from`, a pinned buffer in the memory of another one, whose only reference must be the donor's.
    */
-  constructor(heap: Heap, device: CpuDevice, shape: readonly number[], dtype: StandardDType, byteLength: number, pinned: boolean, from?: Storage) {
+  constructor(
+    heap: Heap,
+    device: CpuDevice,
+    shape: readonly number[],
+    dtype: StandardDType,
+    byteLength: number,
+    pinned: boolean,
+    from?: Storage,
+  ) {
     this.id = nextId++;
     this.device = device;
     this.shape = shape;
@@ -29,7 +37,10 @@ export class CpuBuffer implements Buffer {
     this.byteLength = byteLength;
     this.heap = heap;
     const label = { shape, dtype };
-    this.storage = from === undefined ? heap.create(this.id, device.id, byteLength, label, pinned) : heap.takeOver(from, this.id, device.id, label);
+    this.storage =
+      from === undefined
+        ? heap.create(this.id, device.id, byteLength, label, pinned)
+        : heap.takeOver(from, this.id, device.id, label);
   }
 
   retain(): void {

@@ -8,11 +8,18 @@ const [device] = backend.devices;
 const n = 100_003;
 const vector = makeAval([n], "float32");
 
-function compile(fn: (...xs: NDArray[]) => readonly NDArray[], donate: readonly number[], ...avals: ReturnType<typeof makeAval>[]): Executable {
+function compile(
+  fn: (...xs: NDArray[]) => readonly NDArray[],
+  donate: readonly number[],
+  ...avals: ReturnType<typeof makeAval>[]
+): Executable {
   return backend.compile(traceToJaxpr(fn, avals, "f"), { name: "f", donate });
 }
 function put(value: (i: number) => number, length = n): Buffer {
-  return backend.put({ shape: [length], dtype: "float32", bytes: new Uint8Array(Float32Array.from({ length }, (_, i) => value(i)).buffer) }, device);
+  return backend.put(
+    { shape: [length], dtype: "float32", bytes: new Uint8Array(Float32Array.from({ length }, (_, i) => value(i)).buffer) },
+    device,
+  );
 }
 const values = (b: Buffer): Float32Array => new Float32Array(backend.readSync!(b).bytes.buffer);
 
@@ -34,14 +41,25 @@ test("an elementwise step with a donated argument runs in its memory", () => {
 });
 
 test("an optimizer update with several donated arguments keeps all of them in place", () => {
-  const step = compile((p, m, v, g) => {
-    const m1 = lax.add(lax.mul(m, 0.5), lax.mul(g, 0.5));
-    const v1 = lax.add(lax.mul(v, 0.5), lax.mul(lax.mul(g, g), 0.5));
-    return [lax.sub(p, lax.div(m1, lax.add(lax.sqrt(v1), 1))), m1, v1];
-  }, [0, 1, 2], vector, vector, vector, vector);
+  const step = compile(
+    (p, m, v, g) => {
+      const m1 = lax.add(lax.mul(m, 0.5), lax.mul(g, 0.5));
+      const v1 = lax.add(lax.mul(v, 0.5), lax.mul(lax.mul(g, g), 0.5));
+      return [lax.sub(p, lax.div(m1, lax.add(lax.sqrt(v1), 1))), m1, v1];
+    },
+    [0, 1, 2],
+    vector,
+    vector,
+    vector,
+    vector,
+  );
   const plain = [put(() => 1), put(() => 2), put(() => 4)];
   const g = put((i) => i % 7);
-  const expected = Array.from({ length: 7 }, (_, i) => [1 - (1 + i / 2) / (Math.sqrt(2 + (i * i) / 2) + 1), 1 + i / 2, 2 + (i * i) / 2]);
+  const expected = Array.from({ length: 7 }, (_, i) => [
+    1 - (1 + i / 2) / (Math.sqrt(2 + (i * i) / 2) + 1),
+    1 + i / 2,
+    2 + (i * i) / 2,
+  ]);
   const { bytesInUse } = device.memoryStats();
   const outs = step.run([...plain, g]);
   for (const b of plain) b.release();
@@ -83,7 +101,13 @@ test("arguments that are read after the result is written keep their memory", ()
 });
 
 test("an update of a donated array touches only the part that changes", () => {
-  const update = compile((x, u, i) => [lax.dynamicUpdateSlice(x, u, [i])], [0], vector, makeAval([2], "float32"), makeAval([], "int32"));
+  const update = compile(
+    (x, u, i) => [lax.dynamicUpdateSlice(x, u, [i])],
+    [0],
+    vector,
+    makeAval([2], "float32"),
+    makeAval([], "int32"),
+  );
   const x = put((i) => i);
   const i = backend.put({ shape: [], dtype: "int32", bytes: new Uint8Array(Int32Array.of(3).buffer) }, device);
   const { bytesInUse } = device.memoryStats();
@@ -98,7 +122,14 @@ test("an update of a donated array touches only the part that changes", () => {
 test("a complex product of a donated array is right", () => {
   const c = makeAval([1000], "complex64");
   const square = compile((x) => [lax.mul(x, x)], [0], c);
-  const x = backend.put({ shape: [1000], dtype: "complex64", bytes: new Uint8Array(Float32Array.from({ length: 2000 }, (_, i) => (i % 2 === 0 ? 1 : i)).buffer) }, device);
+  const x = backend.put(
+    {
+      shape: [1000],
+      dtype: "complex64",
+      bytes: new Uint8Array(Float32Array.from({ length: 2000 }, (_, i) => (i % 2 === 0 ? 1 : i)).buffer),
+    },
+    device,
+  );
   const [y] = square.run([x]);
   expect([...values(y).subarray(2, 4)]).toEqual([-8, 6]);
 });
@@ -106,7 +137,10 @@ test("a complex product of a donated array is right", () => {
 test("programs and reads behind an asynchronous task wait for it", async () => {
   const other = cpu();
   const [d] = other.devices as unknown as { queue: { submit(task: () => Promise<void>): unknown } }[];
-  const next = other.compile(traceToJaxpr((x) => [lax.add(x, 1)], [makeAval([2], "float32")], "next"), {});
+  const next = other.compile(
+    traceToJaxpr((x) => [lax.add(x, 1)], [makeAval([2], "float32")], "next"),
+    {},
+  );
   const x = other.put({ shape: [2], dtype: "float32", bytes: new Uint8Array(Float32Array.of(1, 2).buffer) }, other.devices[0]);
   let open!: () => void;
   d.queue.submit(() => new Promise<void>((resolve) => (open = resolve)));

@@ -153,7 +153,8 @@ export class CpuExecutable implements Executable {
         if (source.kind === "buffer" && source.position === at - results) table[at++] = outs[i].storage.pointer;
       }
       // Donors that were taken over have given their address away.
-      for (const { argument, result } of donations) if (inputs[argument].storage.pointer < 0) table[start + argument] = table[results + result];
+      for (const { argument, result } of donations)
+        if (inputs[argument].storage.pointer < 0) table[start + argument] = table[results + result];
       this.#run!(this.#table, arena);
     } catch (error) {
       throw error instanceof WebAssembly.RuntimeError

@@ -30,7 +30,8 @@ const everyAxis = (x: NDArray): number[] => x.shape.map((_, i) => i);
 
 /** A step makes a value from those there are, or nothing when none fits. */
 type StepOf = (x: NDArray, values: readonly NDArray[], r: Random) => NDArray | null;
-const alike = (x: NDArray, values: readonly NDArray[], r: Random): NDArray => r.pick(values.filter((v) => String(v.shape) === String(x.shape)));
+const alike = (x: NDArray, values: readonly NDArray[], r: Random): NDArray =>
+  r.pick(values.filter((v) => String(v.shape) === String(x.shape)));
 
 const steps: readonly StepOf[] = [
   (x, v, r) => lax.add(x, alike(x, v, r)),
@@ -53,12 +54,23 @@ const steps: readonly StepOf[] = [
     const fit = v.filter((y) => y.ndim > x.ndim && x.shape.every((n, i) => n === y.shape[y.ndim - x.ndim + i]));
     if (fit.length === 0) return null;
     const y = r.pick(fit);
-    return lax.mul(y, lax.broadcastInDim(bounded(x), y.shape, everyAxis(x).map((i) => i + y.ndim - x.ndim)));
+    return lax.mul(
+      y,
+      lax.broadcastInDim(
+        bounded(x),
+        y.shape,
+        everyAxis(x).map((i) => i + y.ndim - x.ndim),
+      ),
+    );
   },
   (x, _, r) => {
     if (x.ndim === 0) return null;
     const axis = r.below(x.ndim);
-    return lax.slice(x, x.shape.map(() => 0), x.shape.map((n, i) => (i === axis ? Math.max(1, n - 1) : n)));
+    return lax.slice(
+      x,
+      x.shape.map(() => 0),
+      x.shape.map((n, i) => (i === axis ? Math.max(1, n - 1) : n)),
+    );
   },
   (x, v, r) => (x.ndim > 0 && x.size < 4000 ? lax.concatenate([x, alike(x, v, r)], r.below(x.ndim)) : null),
   (x, v, r) => {
@@ -69,7 +81,11 @@ const steps: readonly StepOf[] = [
     if (x.ndim === 0) return null;
     const axis = r.below(x.ndim);
     const holes = r.below(2);
-    return lax.pad(x, 0.5, x.shape.map((_n, i): [number, number, number] => (i === axis ? [1, 1, holes] : [0, 0, 0])));
+    return lax.pad(
+      x,
+      0.5,
+      x.shape.map((_n, i): [number, number, number] => (i === axis ? [1, 1, holes] : [0, 0, 0])),
+    );
   },
   (x) => (x.ndim > 0 ? lax.reshape(x, [x.size]) : null),
   (x, _, r) => (x.ndim > 0 ? lax.cumsum(bounded(x), r.below(x.ndim)) : null),
@@ -81,10 +97,25 @@ const steps: readonly StepOf[] = [
   (x, v, r) => {
     if (x.ndim === 0) return null;
     const start = lax.reduceSum(lax.convertElementType(lax.gt(v[0], 0), "int32"), everyAxis(v[0]));
-    const piece = lax.slice(alike(x, v, r), x.shape.map(() => 0), x.shape.map((n) => Math.max(1, n >> 1)));
-    return lax.dynamicUpdateSlice(x, lax.mul(piece, 2), x.shape.map(() => start));
+    const piece = lax.slice(
+      alike(x, v, r),
+      x.shape.map(() => 0),
+      x.shape.map((n) => Math.max(1, n >> 1)),
+    );
+    return lax.dynamicUpdateSlice(
+      x,
+      lax.mul(piece, 2),
+      x.shape.map(() => start),
+    );
   },
-  (x) => (x.ndim > 0 ? lax.scan((c: NDArray, e: NDArray) => [lax.add(bounded(c), lax.mul(e, 0.5)), lax.sub(c, e)], lax.reduceSum(bounded(x), [0]), x)[1] : null),
+  (x) =>
+    x.ndim > 0
+      ? lax.scan(
+          (c: NDArray, e: NDArray) => [lax.add(bounded(c), lax.mul(e, 0.5)), lax.sub(c, e)],
+          lax.reduceSum(bounded(x), [0]),
+          x,
+        )[1]
+      : null,
   (x) => {
     if (x.ndim !== 2) return null;
     const size = lax.reduceSum(lax.square(bounded(x)), [1]);
@@ -122,7 +153,11 @@ function difference(seed: number): string | null {
     }
     return made.length > 0 ? made : [values[values.length - 1]];
   };
-  const closed = traceToJaxpr(program, inputs.map((x) => makeAval(x.shape, x.dtype)), "fuzz");
+  const closed = traceToJaxpr(
+    program,
+    inputs.map((x) => makeAval(x.shape, x.dtype)),
+    "fuzz",
+  );
   // Every other program may take over the memory of its arguments, which nothing else holds.
   const donate = r.below(2) === 0 ? inputs.map((_, i) => i) : [];
   const run = (backend: Backend): HostArray[] => {
@@ -135,7 +170,8 @@ function difference(seed: number): string | null {
   for (const [i, w] of want.entries()) {
     const [x, y] = [numbers(w), numbers(got[i])];
     for (let k = 0; k < x.length; k++) {
-      if (!(Math.abs(x[k] - y[k]) <= tolerance * Math.max(1, Math.abs(x[k])))) return `program ${seed}: result ${i}, element ${k} is ${y[k]}, expected ${x[k]}`;
+      if (!(Math.abs(x[k] - y[k]) <= tolerance * Math.max(1, Math.abs(x[k]))))
+        return `program ${seed}: result ${i}, element ${k} is ${y[k]}, expected ${x[k]}`;
     }
   }
   return null;

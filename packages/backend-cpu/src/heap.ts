@@ -91,7 +91,14 @@ export class Heap {
   /** Memory for a new storage; it starts with one pin if `pinned`. */
   create(id: number, device: number, bytes: number, label: Storage["label"], pinned: boolean): Storage {
     const storage: Storage = {
-      pointer: this.allocate(bytes, label), bytes, spilled: null, pins: pinned ? 1 : 0, label, id, device, refs: 1,
+      pointer: this.allocate(bytes, label),
+      bytes,
+      spilled: null,
+      pins: pinned ? 1 : 0,
+      label,
+      id,
+      device,
+      refs: 1,
     };
     this.#resident.set(id, storage);
     this.#bytesResident += bytes;
@@ -183,7 +190,10 @@ export class Heap {
   }
 
   #outOfMemory(bytes: number, label: Storage["label"]): OutOfMemoryError {
-    const largest = [...this.#resident.values()].sort((a, b) => b.bytes - a.bytes).slice(0, 5).map((s) => labelText(s.label));
+    const largest = [...this.#resident.values()]
+      .sort((a, b) => b.bytes - a.bytes)
+      .slice(0, 5)
+      .map((s) => labelText(s.label));
     return new OutOfMemoryError("cpu", {
       message: `no room for ${labelText(label)} (${bytes} bytes) in a heap of ${this.limit} bytes, of which arrays in use hold ${this.#bytesResident}`,
       operands: { "largest in use": largest.join(", ") || "none" },

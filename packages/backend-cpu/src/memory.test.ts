@@ -19,7 +19,10 @@ test("live arrays come back from outside the heap with their values", () => {
   const backend = cpu({ maxMemoryBytes: 64 << 20 });
   setDefaultBackend(backend);
   const [device] = backend.devices;
-  const next = backend.compile(traceToJaxpr((x) => [lax.add(x, 1)], [makeAval([1 << 18], "float32")], "next"), {});
+  const next = backend.compile(
+    traceToJaxpr((x) => [lax.add(x, 1)], [makeAval([1 << 18], "float32")], "next"),
+    {},
+  );
   let x: Buffer = backend.put(megabytes(1), device);
   const kept: Buffer[] = [];
   for (let i = 1; i <= 300; i++) {

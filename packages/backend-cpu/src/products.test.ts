@@ -10,7 +10,12 @@ const configurations: readonly (readonly [string, CpuOptions])[] = [
 ];
 // Whole tiles, edges on both sides, several depth blocks, several row blocks.
 const sizes: readonly (readonly [number, number, number])[] = [
-  [48, 64, 64], [50, 70, 37], [8, 2100, 8], [193, 33, 300], [400, 65, 20], [9, 600, 129],
+  [48, 64, 64],
+  [50, 70, 37],
+  [8, 2100, 8],
+  [193, 33, 300],
+  [400, 65, 20],
+  [9, 600, 129],
 ];
 
 function values(n: number, seed: number): Float32Array<ArrayBuffer> {
@@ -27,8 +32,17 @@ describe.each(configurations)("matrix products, %s", (_name, options) => {
   const [device] = backend.devices;
   const run = (fn: (...xs: NDArray[]) => NDArray, ...args: (readonly [number[], Float32Array<ArrayBuffer>])[]): Float32Array => {
     setDefaultBackend(backend);
-    const e = backend.compile(traceToJaxpr((...xs) => [fn(...xs)], args.map(([s]) => makeAval(s, "float32")), "f"), {});
-    const [out] = e.run(args.map(([shape, data]) => backend.put({ shape, dtype: "float32", bytes: new Uint8Array(data.buffer) }, device)));
+    const e = backend.compile(
+      traceToJaxpr(
+        (...xs) => [fn(...xs)],
+        args.map(([s]) => makeAval(s, "float32")),
+        "f",
+      ),
+      {},
+    );
+    const [out] = e.run(
+      args.map(([shape, data]) => backend.put({ shape, dtype: "float32", bytes: new Uint8Array(data.buffer) }, device)),
+    );
     return new Float32Array(backend.readSync!(out).bytes.buffer);
   };
 
@@ -36,8 +50,10 @@ describe.each(configurations)("matrix products, %s", (_name, options) => {
     const a = values(m * k, 1);
     const b = values(k * n, 2);
     const want = new Float64Array(m * n);
-    for (let i = 0; i < m; i++) for (let p = 0; p < k; p++) for (let j = 0; j < n; j++) want[i * n + j] += a[i * k + p] * b[p * n + j];
-    const transposed = (x: Float32Array, rows: number, columns: number): Float32Array<ArrayBuffer> => Float32Array.from(x, (_, i) => x[(i % rows) * columns + Math.floor(i / rows)]);
+    for (let i = 0; i < m; i++)
+      for (let p = 0; p < k; p++) for (let j = 0; j < n; j++) want[i * n + j] += a[i * k + p] * b[p * n + j];
+    const transposed = (x: Float32Array, rows: number, columns: number): Float32Array<ArrayBuffer> =>
+      Float32Array.from(x, (_, i) => x[(i % rows) * columns + Math.floor(i / rows)]);
     const variants = [
       run((x, y) => lax.dot(x, y), [[m, k], a], [[k, n], b]),
       run((x, y) => lax.dot(lax.transpose(x, [1, 0]), y), [[k, m], transposed(a, m, k)], [[k, n], b]),
@@ -55,7 +71,11 @@ describe.each(configurations)("matrix products, %s", (_name, options) => {
     const a = values(bt * m * k, 3);
     const b = values(bt * k * n, 4);
     const got = run((x, y) => lax.batchMatmul(lax.mul(x, 2), y), [[bt, m, k], a], [[bt, k, n], b]);
-    for (const [t, i, j] of [[0, 0, 0], [1, 19, 99], [2, 7, 50]]) {
+    for (const [t, i, j] of [
+      [0, 0, 0],
+      [1, 19, 99],
+      [2, 7, 50],
+    ]) {
       let want = 0;
       for (let p = 0; p < k; p++) want += 2 * a[(t * m + i) * k + p] * b[(t * k + p) * n + j];
       expect(got[(t * m + i) * n + j]).toBeCloseTo(want, 4);

@@ -1,5 +1,15 @@
 import { expect, test } from "vitest";
-import { addIndex, axisIndex, divIndex, flattenIndex, indexRange, modIndex, offsetIndex, scaleIndex, unflattenIndex } from "./affine.ts";
+import {
+  addIndex,
+  axisIndex,
+  divIndex,
+  flattenIndex,
+  indexRange,
+  modIndex,
+  offsetIndex,
+  scaleIndex,
+  unflattenIndex,
+} from "./affine.ts";
 import { type Axis, type Ex, Exprs, type Index, indexKey } from "./expr.ts";
 
 /** Evaluates an index by its definition. */

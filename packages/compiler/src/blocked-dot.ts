@@ -37,7 +37,14 @@ export function lowerBlockedDot(scope: Scope, node: Node, p: BlockedDot): boolea
   const view = scope.target(out);
   const columns = widthOf(p.n);
   fill(scope, out.shape, out.dtype, view);
-  const pass = (firstRow: number, rowBlocks: number, rows: number, firstDepth: number, depthBlocks: number, depths: number): void => {
+  const pass = (
+    firstRow: number,
+    rowBlocks: number,
+    rows: number,
+    firstDepth: number,
+    depthBlocks: number,
+    depths: number,
+  ): void => {
     if (rowBlocks === 0 || depthBlocks === 0) return;
     const k = scope.builder();
     const { e } = k;
@@ -63,7 +70,10 @@ export function lowerBlockedDot(scope: Scope, node: Node, p: BlockedDot): boolea
   };
   const wholeRows = Math.floor(p.m / rowBlock);
   const wholeDepths = Math.floor(p.k / depthBlock);
-  for (const [firstRow, blocks, rows] of [[0, wholeRows, rowBlock], [wholeRows * rowBlock, 1, p.m % rowBlock]]) {
+  for (const [firstRow, blocks, rows] of [
+    [0, wholeRows, rowBlock],
+    [wholeRows * rowBlock, 1, p.m % rowBlock],
+  ]) {
     if (rows === 0) continue;
     pass(firstRow, blocks, rows, 0, wholeDepths, depthBlock);
     if (p.k % depthBlock > 0) pass(firstRow, blocks, rows, wholeDepths * depthBlock, 1, p.k % depthBlock);
@@ -77,7 +87,11 @@ function denseColumns(scope: Scope, p: BlockedDot): boolean {
   const [column, depth] = [k.e.axis(p.n), k.e.axis(p.k)];
   const value = p.b(k, constIndex(0), axisIndex(k.e, column), axisIndex(k.e, depth));
   const loads = [...reachable([value])].filter((x) => x.op === "load");
-  return loads.length > 0 && loads.every((x) => [0, 1].includes(strideAlong(x.index!, column) ?? -1)) && loads.some((x) => strideAlong(x.index!, column) === 1);
+  return (
+    loads.length > 0 &&
+    loads.every((x) => [0, 1].includes(strideAlong(x.index!, column) ?? -1)) &&
+    loads.some((x) => strideAlong(x.index!, column) === 1)
+  );
 }
 
 /** The largest part of the columns that divides them and is no larger than a block. */

@@ -7,10 +7,27 @@ type Parts = readonly Value[];
 
 /** Primitives that act on each plane alone, with the operands that hold data (the rest are indices). */
 const planewise: Readonly<Record<string, (operand: number, count: number) => boolean>> = {
-  broadcast_in_dim: () => true, reshape: () => true, squeeze: () => true, transpose: () => true, rev: () => true, slice: () => true, pad: () => true,
-  concatenate: () => true, reduce_sum: () => true, cumsum: () => true, reduce_window_sum: () => true, neg: () => true, add: () => true, sub: () => true,
-  reduce_precision: () => true, select_n: (i) => i > 0, dynamic_slice: (i) => i === 0, dynamic_update_slice: (i) => i < 2, gather: (i) => i === 0,
-  scatter: (i) => i !== 1, "scatter-add": (i) => i !== 1,
+  broadcast_in_dim: () => true,
+  reshape: () => true,
+  squeeze: () => true,
+  transpose: () => true,
+  rev: () => true,
+  slice: () => true,
+  pad: () => true,
+  concatenate: () => true,
+  reduce_sum: () => true,
+  cumsum: () => true,
+  reduce_window_sum: () => true,
+  neg: () => true,
+  add: () => true,
+  sub: () => true,
+  reduce_precision: () => true,
+  select_n: (i) => i > 0,
+  dynamic_slice: (i) => i === 0,
+  dynamic_update_slice: (i) => i < 2,
+  gather: (i) => i === 0,
+  scatter: (i) => i !== 1,
+  "scatter-add": (i) => i !== 1,
 };
 
 /**
@@ -49,13 +66,31 @@ export function importComplex(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]):
       const dtype = realDType(to) as StandardDType;
       const convert = (v: Value): Value => g.map(name, [v], dtype, { ...params, newDtype: dtype });
       if (to === "bool") return [[g.map("or", ins[0].map(convert), "bool")]];
-      return to === dtype ? [[convert(ins[0][0])]] : [[convert(ins[0][0]), ins[0].length > 1 ? convert(ins[0][1]) : m.zeros(dtype, out.shape)]];
+      return to === dtype
+        ? [[convert(ins[0][0])]]
+        : [[convert(ins[0][0]), ins[0].length > 1 ? convert(ins[0][1]) : m.zeros(dtype, out.shape)]];
     }
     case "eq":
     case "ne":
-      return [[g.map(name === "eq" ? "and" : "or", [0, 1].map((k) => g.map(name, [operand(0)[k], operand(1)[k]], "bool")), "bool")]];
+      return [
+        [
+          g.map(
+            name === "eq" ? "and" : "or",
+            [0, 1].map((k) => g.map(name, [operand(0)[k], operand(1)[k]], "bool")),
+            "bool",
+          ),
+        ],
+      ];
     case "is_finite":
-      return [[g.map("and", operand(0).map((v) => g.map(name, [v], "bool")), "bool")]];
+      return [
+        [
+          g.map(
+            "and",
+            operand(0).map((v) => g.map(name, [v], "bool")),
+            "bool",
+          ),
+        ],
+      ];
     case "abs":
       return [[m.abs(operand(0))]];
     case "integer_pow":
@@ -70,7 +105,10 @@ export function importComplex(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]):
   }
   const rule = complexMath[name];
   if (rule === undefined) {
-    throw new BackendError(name, { message: `${name} of complex arrays is not supported`, fix: "compute with the real and imaginary parts" });
+    throw new BackendError(name, {
+      message: `${name} of complex arrays is not supported`,
+      fix: "compute with the real and imaginary parts",
+    });
   }
   const y = rule(m, operand(0), operand(Math.min(1, ins.length - 1)));
   return [y.map((v) => m.shaped(v, out.shape))];
@@ -91,8 +129,18 @@ function imaginaryParams(name: string, params: Params): Params {
 }
 
 /** (a + ib)(c + id) for products of arrays: four real products, or two where an operand is real. */
-function bilinear(g: BlockBuilder, m: ComplexMath, name: string, params: Params, [x, y]: readonly Parts[], type: TensorType): Complex {
-  const real = params["preferredElementType"] === null || params["preferredElementType"] === undefined ? params : { ...params, preferredElementType: type.dtype };
+function bilinear(
+  g: BlockBuilder,
+  m: ComplexMath,
+  name: string,
+  params: Params,
+  [x, y]: readonly Parts[],
+  type: TensorType,
+): Complex {
+  const real =
+    params["preferredElementType"] === null || params["preferredElementType"] === undefined
+      ? params
+      : { ...params, preferredElementType: type.dtype };
   const times = (a: Value, b: Value): Value => g.add(name, [a, b], [type], real)[0];
   const re = times(x[0], y[0]);
   if (y.length === 1) return [re, times(x[1], y[0])];
@@ -114,7 +162,12 @@ function product(g: BlockBuilder, params: Params, x: Complex, type: TensorType):
 function sortParts(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readonly Parts[] {
   const keys = ins.slice(0, Number(eqn.params["numKeys"] ?? 1)).flat().length;
   const flat = ins.flat();
-  const outs = g.add("sort", flat, flat.map((v) => ({ shape: v.shape, dtype: v.dtype })), { ...eqn.params, numKeys: keys });
+  const outs = g.add(
+    "sort",
+    flat,
+    flat.map((v) => ({ shape: v.shape, dtype: v.dtype })),
+    { ...eqn.params, numKeys: keys },
+  );
   let next = 0;
   return ins.map((p) => p.map(() => outs[next++]));
 }

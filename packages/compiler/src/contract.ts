@@ -41,8 +41,17 @@ export function emitProduct(scope: Scope, p: Product, to: View): void {
   const b = pack(scope, `${p.name}.packB`, p.sharedB ? 1 : p.batch, p.n, p.depthShape, tile.n, (k, b, j, kk) => p.b(k, b, kk, j));
   const scratch = scope.lowering.temporary(tile.m * tile.n * 4);
   const kernel: Contraction = {
-    kind: "contraction", name: p.name, batch: p.batch, m: p.m, n: p.n, k: p.k, tile,
-    sharedA: p.sharedA, sharedB: p.sharedB, batchStride: p.batchStride, rowStride: p.rowStride,
+    kind: "contraction",
+    name: p.name,
+    batch: p.batch,
+    m: p.m,
+    n: p.n,
+    k: p.k,
+    tile,
+    sharedA: p.sharedA,
+    sharedB: p.sharedB,
+    batchStride: p.batchStride,
+    rowStride: p.rowStride,
     flops: 2 * p.batch * p.m * p.n * p.k,
   };
   scope.launch(kernel, [a, b, to, scratch]);
@@ -52,7 +61,15 @@ export function emitProduct(scope: Scope, p: Product, to: View): void {
  * Packs rows into panels: [batch, ceil(rows / width), k, width], the last panel filled with zeros. A panel is read from
  * front to back by the product's inner loop.
  */
-function pack(scope: Scope, name: string, batch: number, rows: number, depthShape: readonly number[], width: number, read: (k: KernelBuilder, b: Index, row: Index, kk: Index) => Ex): View {
+function pack(
+  scope: Scope,
+  name: string,
+  batch: number,
+  rows: number,
+  depthShape: readonly number[],
+  width: number,
+  read: (k: KernelBuilder, b: Index, row: Index, kk: Index) => Ex,
+): View {
   const depth = depthShape.reduce((a, b) => a * b, 1);
   const panels = Math.ceil(rows / width);
   const full = Math.floor(rows / width);
@@ -96,4 +113,3 @@ function denseLoads(value: Ex, axis: Axis): number {
 function clampToFirst(k: KernelBuilder, at: Index, guard: Ex): Index {
   return { c: 0, terms: [{ atom: k.e.select(guard, k.e.fromIndex(at), k.e.i32(0)), coef: 1 }] };
 }
-

@@ -106,9 +106,18 @@ export function lowerWhile(scope: Scope, node: Node): void {
   });
   const predicate = whole(lowering.buffer("temporary", 1));
   condition.run(condBlock, [predicate]);
-  body.run(bodyBlock, carries.map((c) => c.next));
+  body.run(
+    bodyBlock,
+    carries.map((c) => c.next),
+  );
   scope.push({
-    kind: "loop", loop: lowering.loop(), trips: null, condition: condition.steps, predicate, body: body.steps, swaps: swapsOf(carries),
+    kind: "loop",
+    loop: lowering.loop(),
+    trips: null,
+    condition: condition.steps,
+    predicate,
+    body: body.steps,
+    swaps: swapsOf(carries),
   });
   finishCarries(scope, node.outs, carries);
 }

@@ -31,7 +31,8 @@ export function convertElement(e: Exprs, x: Ex, from: DType, to: DType): Ex {
     const low = e.select(e.lt(whole, e.i32(least)), e.i32(least), whole);
     return e.select(e.gt(low, e.i32(most)), e.i32(most), low);
   }
-  if (target.type === "i64") return source.type === "i64" ? x : e.convert(source.kind === "uint" ? "extend_u" : "extend_s", "i64", x);
+  if (target.type === "i64")
+    return source.type === "i64" ? x : e.convert(source.kind === "uint" ? "extend_u" : "extend_s", "i64", x);
   const narrow = source.type === "i64" ? e.convert("wrap", "i32", x) : x;
   return target.bits < 32 ? roundToDType(e, to, narrow) : narrow;
 }

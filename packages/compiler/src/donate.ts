@@ -6,7 +6,12 @@ import type { BufferInfo, Donation, Nest, Step, View } from "./program.ts";
  * Pairs donated arguments with results that may take over their memory: of equal size, and first written when the
  * argument has been read for the last time. `taken` are arguments that results are already.
  */
-export function planDonations(steps: readonly Step[], buffers: readonly BufferInfo[], donated: readonly number[], taken: ReadonlySet<number>): Donation[] {
+export function planDonations(
+  steps: readonly Step[],
+  buffers: readonly BufferInfo[],
+  donated: readonly number[],
+  taken: ReadonlySet<number>,
+): Donation[] {
   if (donated.length === 0) return [];
   const uses = usesOf(steps);
   const free = new Set(buffers.filter((b) => b.kind === "result"));
@@ -82,7 +87,8 @@ function isWhole(view: View): boolean {
 function elementByElement(nest: Nest, args: readonly View[], argument: BufferInfo, result: BufferInfo): boolean {
   const slotsOf = (buffer: BufferInfo): number[] => args.flatMap((v, i) => (v.buffer === buffer ? [i] : []));
   const [reads, writes] = [slotsOf(argument), slotsOf(result)];
-  if (nest.serial || reads.length !== 1 || writes.length !== 1 || ![...reads, ...writes].every((i) => isWhole(args[i]))) return false;
+  if (nest.serial || reads.length !== 1 || writes.length !== 1 || ![...reads, ...writes].every((i) => isWhole(args[i])))
+    return false;
   const loads = (roots: Iterable<Ex>): Ex[] => [...reachable(roots)].filter((x) => x.op === "load" && x.slot === reads[0]);
   const stage = nest.stages.find((s) => s.stores.some((t) => t.slot === writes[0]));
   if (stage === undefined || stage.reductions.length > 0 || stage.stores.some((t) => t.guard !== null)) return false;
@@ -96,14 +102,23 @@ function elementByElement(nest: Nest, args: readonly View[], argument: BufferInf
   if (stage.stores.slice(at + 1).some((t) => t.slot === writes[0])) return false;
   // Each iteration has an element of its own.
   const axes = [...nest.outer, ...stage.axes];
-  if (store.index.terms.length !== axes.length || !axes.every((a) => store.index.terms.some((t) => t.atom.axis === a))) return false;
+  if (store.index.terms.length !== axes.length || !axes.every((a) => store.index.terms.some((t) => t.atom.axis === a)))
+    return false;
   const early = new Set(loads(stage.stores.slice(0, at + 1).map((t) => t.value)));
   const positions = stage.stores.flatMap((t) => t.index.terms.map((term) => term.atom));
   return loads([...stageRoots(stage), ...positions]).every(
-    (x) => early.has(x) && x.args.length === 0 && storageBytes[x.storage!] === storageBytes[store.storage] && sameIndex(x.index!, store.index),
+    (x) =>
+      early.has(x) &&
+      x.args.length === 0 &&
+      storageBytes[x.storage!] === storageBytes[store.storage] &&
+      sameIndex(x.index!, store.index),
   );
 }
 
 function sameIndex(a: Index, b: Index): boolean {
-  return a.c === b.c && a.terms.length === b.terms.length && a.terms.every((t) => b.terms.some((u) => u.atom === t.atom && u.coef === t.coef));
+  return (
+    a.c === b.c &&
+    a.terms.length === b.terms.length &&
+    a.terms.every((t) => b.terms.some((u) => u.atom === t.atom && u.coef === t.coef))
+  );
 }

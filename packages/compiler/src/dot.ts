@@ -52,10 +52,13 @@ export function lowerDotGeneral(scope: Scope, node: Node): void {
   };
   const batchShape = sizes(lhs, d.lhsBatch);
   const contractShape = sizes(lhs, d.lhsContract);
-  const reader = (v: Value, batch: readonly number[], free: readonly number[], contract: readonly number[]) =>
+  const reader =
+    (v: Value, batch: readonly number[], free: readonly number[], contract: readonly number[]) =>
     (k: KernelBuilder, b: Index, i: Index, c: Index): Ex => {
       const at = position(v.shape.length, [
-        [batch, unflattenIndex(k.e, b, batchShape)], [free, unflattenIndex(k.e, i, sizes(v, free))], [contract, unflattenIndex(k.e, c, contractShape)],
+        [batch, unflattenIndex(k.e, b, batchShape)],
+        [free, unflattenIndex(k.e, i, sizes(v, free))],
+        [contract, unflattenIndex(k.e, c, contractShape)],
       ]);
       return k.read(v, at, null);
     };
@@ -64,26 +67,57 @@ export function lowerDotGeneral(scope: Scope, node: Node): void {
   const m = product(sizes(lhs, lhsFree));
   const n = product(sizes(rhs, rhsFree));
   const kk = product(contractShape);
-  if (scalarInfo(out.dtype).type === "f32" && scalarInfo(lhs.dtype).type === "f32" && scalarInfo(rhs.dtype).type === "f32" && worthPacking({ m, n, k: kk })) {
+  if (
+    scalarInfo(out.dtype).type === "f32" &&
+    scalarInfo(lhs.dtype).type === "f32" &&
+    scalarInfo(rhs.dtype).type === "f32" &&
+    worthPacking({ m, n, k: kk })
+  ) {
     const to = out.dtype === "float32" ? scope.target(out) : scope.lowering.temporary(out.size * 4);
-    emitProduct(scope, {
-      name: "dot_general", batch: product(batchShape), m, n, k: kk, depthShape: contractShape, sharedA: false, sharedB: false, batchStride: m * n, rowStride: n,
-      a: readLhs, b: (k, b, c, column) => readRhs(k, b, column, c),
-    }, to);
+    emitProduct(
+      scope,
+      {
+        name: "dot_general",
+        batch: product(batchShape),
+        m,
+        n,
+        k: kk,
+        depthShape: contractShape,
+        sharedA: false,
+        sharedB: false,
+        batchStride: m * n,
+        rowStride: n,
+        a: readLhs,
+        b: (k, b, c, column) => readRhs(k, b, column, c),
+      },
+      to,
+    );
     if (out.dtype !== "float32") narrow(scope, out, to);
     return;
   }
   const blocked = lowerBlockedDot(scope, node, {
-    batch: product(batchShape), m, n, k: kk,
-    a: readLhs, b: readRhs,
+    batch: product(batchShape),
+    m,
+    n,
+    k: kk,
+    a: readLhs,
+    b: readRhs,
   });
   if (blocked) return;
   const k = scope.builder();
   const { axes: outer, position: at } = k.axes(out.shape);
   const { axes: inner, position: contracted } = k.axes(contractShape);
   const nb = batchShape.length;
-  const a = position(lhs.shape.length, [[d.lhsBatch, at.slice(0, nb)], [lhsFree, at.slice(nb)], [d.lhsContract, contracted]]);
-  const b = position(rhs.shape.length, [[d.rhsBatch, at.slice(0, nb)], [rhsFree, at.slice(nb + lhsFree.length)], [d.rhsContract, contracted]]);
+  const a = position(lhs.shape.length, [
+    [d.lhsBatch, at.slice(0, nb)],
+    [lhsFree, at.slice(nb)],
+    [d.lhsContract, contracted],
+  ]);
+  const b = position(rhs.shape.length, [
+    [d.rhsBatch, at.slice(0, nb)],
+    [rhsFree, at.slice(nb + lhsFree.length)],
+    [d.rhsContract, contracted],
+  ]);
   const { fold } = foldMonoid(k, monoids["sum"], out.dtype, elementProduct(k, node, k.read(lhs, a, null), k.read(rhs, b, null)), 1);
   const store = k.store(out, scope.target(out), at, roundToDType(k.e, out.dtype, fold.results[0]));
   scope.launch(k.nest("dot_general", outer, [folding(inner, [fold]), storing([], [store])]), k.slots);
@@ -132,7 +166,10 @@ export function lowerConv(scope: Scope, node: Node): void {
   const { at, inside } = windowElement(e, windows, lhsSpatial, window, offset);
   for (let i = 0; i < spatial; i++) a[d.lhsSpec[2 + i]] = at[i];
   a[d.lhsSpec[1]] = groups === 1 ? feature : addIndex(feature, scaleIndex(divIndex(e, f, outFeatures / groups), inFeatures));
-  a[d.lhsSpec[0]] = batchGroups === 1 ? n : addIndex(n, scaleIndex(divIndex(e, f, outFeatures / batchGroups), lhs.shape[d.lhsSpec[0]] / batchGroups));
+  a[d.lhsSpec[0]] =
+    batchGroups === 1
+      ? n
+      : addIndex(n, scaleIndex(divIndex(e, f, outFeatures / batchGroups), lhs.shape[d.lhsSpec[0]] / batchGroups));
   const b: Index[] = new Array<Index>(rhs.shape.length).fill(constIndex(0));
   b[d.rhsSpec[0]] = f;
   b[d.rhsSpec[1]] = feature;
@@ -142,9 +179,11 @@ export function lowerConv(scope: Scope, node: Node): void {
   const safe = inside === null ? x : e.select(inside, x, constantOf(e, lhs.dtype, 0));
   const { fold } = foldMonoid(k, monoids["sum"], out.dtype, elementProduct(k, node, safe, k.read(rhs, b, null)), 1);
   const store = k.store(out, scope.target(out), position, roundToDType(e, out.dtype, fold.results[0]));
-  scope.launch(k.nest("conv_general_dilated", outer, [folding([featureAxis, ...kernelAxes], [fold]), storing([], [store])]), k.slots);
+  scope.launch(
+    k.nest("conv_general_dilated", outer, [folding([featureAxis, ...kernelAxes], [fold]), storing([], [store])]),
+    k.slots,
+  );
 }
-
 
 /**
  * A convolution as a product of matrices: rows are output positions, columns output features, and the packing of the
@@ -166,7 +205,8 @@ function convByProduct(scope: Scope, node: Node): boolean {
   const depth = [inFeatures, ...kernelShape].reduce((a, b) => a * b, 1);
   // Features last: all positions of all images are rows. Otherwise features are rows and each image is a batch.
   const lastFeature = d.outSpec[1] === out.shape.length - 1;
-  if (!worthPacking(lastFeature ? { m: batch * positions, n: features, k: depth } : { m: features, n: positions, k: depth })) return false;
+  if (!worthPacking(lastFeature ? { m: batch * positions, n: features, k: depth } : { m: features, n: positions, k: depth }))
+    return false;
   const windows = convWindows(node, kernelShape);
   const lhsSpatial = d.lhsSpec.slice(2).map((i) => lhs.shape[i]);
   // The order in which the contracted positions run is that of the image's memory as far as possible.
@@ -201,27 +241,59 @@ function convByProduct(scope: Scope, node: Node): boolean {
   const inOrder = natural.every((x, i) => x === i);
   const to = inOrder && out.dtype === "float32" ? scope.target(out) : scope.lowering.temporary(out.size * 4);
   if (lastFeature) {
-    emitProduct(scope, {
-      name: "conv_general_dilated", batch: groups, m: batch * positions, n: features, k: depth, depthShape, sharedA: false, sharedB: false,
-      batchStride: features, rowStride: features * groups,
-      a: (k, g, row, c) => {
-        const [n, ...spatial] = unflattenIndex(k.e, row, [batch, ...outSpatial]);
-        return image(k, n, g, spatial, c);
+    emitProduct(
+      scope,
+      {
+        name: "conv_general_dilated",
+        batch: groups,
+        m: batch * positions,
+        n: features,
+        k: depth,
+        depthShape,
+        sharedA: false,
+        sharedB: false,
+        batchStride: features,
+        rowStride: features * groups,
+        a: (k, g, row, c) => {
+          const [n, ...spatial] = unflattenIndex(k.e, row, [batch, ...outSpatial]);
+          return image(k, n, g, spatial, c);
+        },
+        b: (k, g, c, f) => kernel(k, g, f, c),
       },
-      b: (k, g, c, f) => kernel(k, g, f, c),
-    }, to);
+      to,
+    );
   } else {
-    emitProduct(scope, {
-      name: "conv_general_dilated", batch: batch * groups, m: features, n: positions, k: depth, depthShape, sharedA: groups === 1, sharedB: false,
-      batchStride: features * positions, rowStride: positions,
-      a: (k, b, f, c) => kernel(k, groups === 1 ? constIndex(0) : modIndex(k.e, b, groups), f, c),
-      b: (k, b, c, column) => image(k, divIndex(k.e, b, groups), modIndex(k.e, b, groups), unflattenIndex(k.e, column, outSpatial), c),
-    }, to);
+    emitProduct(
+      scope,
+      {
+        name: "conv_general_dilated",
+        batch: batch * groups,
+        m: features,
+        n: positions,
+        k: depth,
+        depthShape,
+        sharedA: groups === 1,
+        sharedB: false,
+        batchStride: features * positions,
+        rowStride: positions,
+        a: (k, b, f, c) => kernel(k, groups === 1 ? constIndex(0) : modIndex(k.e, b, groups), f, c),
+        b: (k, b, c, column) =>
+          image(k, divIndex(k.e, b, groups), modIndex(k.e, b, groups), unflattenIndex(k.e, column, outSpatial), c),
+      },
+      to,
+    );
   }
   if (!inOrder || out.dtype !== "float32") {
     const k = scope.builder();
     const { axes, position } = k.axes(out.shape);
-    const x = k.e.load(k.slot(to), "f32", flattenIndex(natural.map((i) => position[i]), natural.map((i) => out.shape[i])));
+    const x = k.e.load(
+      k.slot(to),
+      "f32",
+      flattenIndex(
+        natural.map((i) => position[i]),
+        natural.map((i) => out.shape[i]),
+      ),
+    );
     scope.launch(k.nest("conv.layout", axes, [storing([], [k.store(out, scope.target(out), position, x)])]), k.slots);
   }
   return true;

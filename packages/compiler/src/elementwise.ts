@@ -19,10 +19,12 @@ const info = (c: ElementContext): ScalarInfo => scalarInfo(c.dtypes[0]!);
 const isFloat = (x: Ex): boolean => x.type === "f32" || x.type === "f64";
 
 /** Integer arithmetic wraps at the width of the dtype. */
-const wrapped = (rule: ElementRule): ElementRule => (e, args, c) => {
-  const y = rule(e, args, c);
-  return info(c).kind === "float" ? y : roundToDType(e, c.out, y);
-};
+const wrapped =
+  (rule: ElementRule): ElementRule =>
+  (e, args, c) => {
+    const y = rule(e, args, c);
+    return info(c).kind === "float" ? y : roundToDType(e, c.out, y);
+  };
 
 /**
  * Integer division without traps: by zero all ones (or the dividend, for the remainder), and the smallest integer
@@ -181,7 +183,10 @@ function reducePrecision(e: Exprs, x: Ex, exponentBits: number, mantissaBits: nu
   return e.select(e.ne(x, x), x, y);
 }
 
-const logical = (op: "and" | "or" | "xor"): ElementRule => (e, [a, b]) => e.op(op, a!.type, [a!, b!]);
+const logical =
+  (op: "and" | "or" | "xor"): ElementRule =>
+  (e, [a, b]) =>
+    e.op(op, a!.type, [a!, b!]);
 
 const rules: Record<string, ElementRule> = {
   neg: wrapped((e, [x]) => e.neg(x!)),
@@ -267,4 +272,3 @@ export function elementCost(op: string): number {
   if (op === "zeta" || op === "polygamma") return 300;
   return op === "pow" || op === "atan2" || op === "rem" ? 40 : op === "div" || op === "sqrt" || op === "rsqrt" ? 4 : 1;
 }
-

@@ -11,12 +11,28 @@ export type Storage = "bool" | "i8" | "u8" | "i16" | "u16" | "i32" | "i64" | "f3
 
 /** Bytes of one element in memory. */
 export const storageBytes: Readonly<Record<Storage, number>> = {
-  bool: 1, i8: 1, u8: 1, i16: 2, u16: 2, i32: 4, i64: 8, f32: 4, f64: 8,
+  bool: 1,
+  i8: 1,
+  u8: 1,
+  i16: 2,
+  u16: 2,
+  i32: 4,
+  i64: 8,
+  f32: 4,
+  f64: 8,
 };
 
 /** The type to which a load of the storage widens. */
 export const storageType: Readonly<Record<Storage, ScalarType>> = {
-  bool: "bool", i8: "i32", u8: "i32", i16: "i32", u16: "i32", i32: "i32", i64: "i64", f32: "f32", f64: "f64",
+  bool: "bool",
+  i8: "i32",
+  u8: "i32",
+  i16: "i32",
+  u16: "i32",
+  i32: "i32",
+  i64: "i64",
+  f32: "f32",
+  f64: "f64",
 };
 
 /** A loop variable running over `[0, extent)`. Collapsing neighbouring loops changes the extent. */
@@ -92,8 +108,16 @@ export class Exprs {
     let ex = this.#table.get(key);
     if (ex === undefined) {
       ex = {
-        id: this.#nextId++, op, type, args, value, index: f.index ?? null, axis: f.axis ?? null,
-        slot: f.slot ?? -1, storage: f.storage ?? null, pinned: f.pinned ?? false,
+        id: this.#nextId++,
+        op,
+        type,
+        args,
+        value,
+        index: f.index ?? null,
+        axis: f.axis ?? null,
+        slot: f.slot ?? -1,
+        storage: f.storage ?? null,
+        pinned: f.pinned ?? false,
       };
       this.#table.set(key, ex);
     }
@@ -149,34 +173,84 @@ export class Exprs {
   }
 
   // Arithmetic keeps the operands' type.
-  add(a: Ex, b: Ex): Ex { return this.op("add", a.type, [a, b]); }
-  sub(a: Ex, b: Ex): Ex { return this.op("sub", a.type, [a, b]); }
-  mul(a: Ex, b: Ex): Ex { return this.op("mul", a.type, [a, b]); }
-  div(a: Ex, b: Ex): Ex { return this.op("div", a.type, [a, b]); }
-  neg(a: Ex): Ex { return a.type === "f32" || a.type === "f64" ? this.op("neg", a.type, [a]) : this.sub(this.constant(a.type, 0), a); }
+  add(a: Ex, b: Ex): Ex {
+    return this.op("add", a.type, [a, b]);
+  }
+  sub(a: Ex, b: Ex): Ex {
+    return this.op("sub", a.type, [a, b]);
+  }
+  mul(a: Ex, b: Ex): Ex {
+    return this.op("mul", a.type, [a, b]);
+  }
+  div(a: Ex, b: Ex): Ex {
+    return this.op("div", a.type, [a, b]);
+  }
+  neg(a: Ex): Ex {
+    return a.type === "f32" || a.type === "f64" ? this.op("neg", a.type, [a]) : this.sub(this.constant(a.type, 0), a);
+  }
   /** `a * b + c`, rounded once where the hardware can. Only for approximations, never for user arithmetic. */
-  fma(a: Ex, b: Ex, c: Ex): Ex { return this.op("fma", a.type, [a, b, c]); }
-  and(a: Ex, b: Ex): Ex { return this.op("and", a.type, [a, b]); }
-  or(a: Ex, b: Ex): Ex { return this.op("or", a.type, [a, b]); }
-  xor(a: Ex, b: Ex): Ex { return this.op("xor", a.type, [a, b]); }
-  not(a: Ex): Ex { return this.xor(a, this.constant(a.type, a.type === "bool" ? 1 : -1)); }
-  shl(a: Ex, n: Ex | number): Ex { return this.op("shl", a.type, [a, this.#amount(a, n)]); }
-  shrS(a: Ex, n: Ex | number): Ex { return this.op("shr_s", a.type, [a, this.#amount(a, n)]); }
-  shrU(a: Ex, n: Ex | number): Ex { return this.op("shr_u", a.type, [a, this.#amount(a, n)]); }
-  #amount(a: Ex, n: Ex | number): Ex { return typeof n === "number" ? this.constant(a.type, n) : n; }
-  unary(op: "abs" | "sqrt" | "floor" | "ceil" | "trunc" | "nearest" | "clz" | "popcnt", a: Ex): Ex { return this.op(op, a.type, [a]); }
+  fma(a: Ex, b: Ex, c: Ex): Ex {
+    return this.op("fma", a.type, [a, b, c]);
+  }
+  and(a: Ex, b: Ex): Ex {
+    return this.op("and", a.type, [a, b]);
+  }
+  or(a: Ex, b: Ex): Ex {
+    return this.op("or", a.type, [a, b]);
+  }
+  xor(a: Ex, b: Ex): Ex {
+    return this.op("xor", a.type, [a, b]);
+  }
+  not(a: Ex): Ex {
+    return this.xor(a, this.constant(a.type, a.type === "bool" ? 1 : -1));
+  }
+  shl(a: Ex, n: Ex | number): Ex {
+    return this.op("shl", a.type, [a, this.#amount(a, n)]);
+  }
+  shrS(a: Ex, n: Ex | number): Ex {
+    return this.op("shr_s", a.type, [a, this.#amount(a, n)]);
+  }
+  shrU(a: Ex, n: Ex | number): Ex {
+    return this.op("shr_u", a.type, [a, this.#amount(a, n)]);
+  }
+  #amount(a: Ex, n: Ex | number): Ex {
+    return typeof n === "number" ? this.constant(a.type, n) : n;
+  }
+  unary(op: "abs" | "sqrt" | "floor" | "ceil" | "trunc" | "nearest" | "clz" | "popcnt", a: Ex): Ex {
+    return this.op(op, a.type, [a]);
+  }
   // Comparisons of floats and of signed integers; `_u` compares unsigned.
-  compare(op: "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "lt_u" | "le_u" | "gt_u" | "ge_u", a: Ex, b: Ex): Ex { return this.op(op, "bool", [a, b]); }
-  eq(a: Ex, b: Ex): Ex { return this.compare("eq", a, b); }
-  ne(a: Ex, b: Ex): Ex { return this.compare("ne", a, b); }
-  lt(a: Ex, b: Ex): Ex { return this.compare("lt", a, b); }
-  le(a: Ex, b: Ex): Ex { return this.compare("le", a, b); }
-  gt(a: Ex, b: Ex): Ex { return this.compare("gt", a, b); }
-  ge(a: Ex, b: Ex): Ex { return this.compare("ge", a, b); }
-  select(c: Ex, a: Ex, b: Ex): Ex { return this.op("select", a.type, [c, a, b]); }
+  compare(op: "eq" | "ne" | "lt" | "le" | "gt" | "ge" | "lt_u" | "le_u" | "gt_u" | "ge_u", a: Ex, b: Ex): Ex {
+    return this.op(op, "bool", [a, b]);
+  }
+  eq(a: Ex, b: Ex): Ex {
+    return this.compare("eq", a, b);
+  }
+  ne(a: Ex, b: Ex): Ex {
+    return this.compare("ne", a, b);
+  }
+  lt(a: Ex, b: Ex): Ex {
+    return this.compare("lt", a, b);
+  }
+  le(a: Ex, b: Ex): Ex {
+    return this.compare("le", a, b);
+  }
+  gt(a: Ex, b: Ex): Ex {
+    return this.compare("gt", a, b);
+  }
+  ge(a: Ex, b: Ex): Ex {
+    return this.compare("ge", a, b);
+  }
+  select(c: Ex, a: Ex, b: Ex): Ex {
+    return this.op("select", a.type, [c, a, b]);
+  }
   /** A value of another type: `promote`, `demote`, `trunc_s`, `from_s`, `wrap`, `bitcast`, … by the pair of types. */
-  convert(op: string, type: ScalarType, a: Ex): Ex { return a.type === type && op !== "bitcast" ? a : this.op(op, type, [a]); }
-  bitcast(type: ScalarType, a: Ex): Ex { return a.type === type ? a : this.op("bitcast", type, [a]); }
+  convert(op: string, type: ScalarType, a: Ex): Ex {
+    return a.type === type && op !== "bitcast" ? a : this.op(op, type, [a]);
+  }
+  bitcast(type: ScalarType, a: Ex): Ex {
+    return a.type === type ? a : this.op("bitcast", type, [a]);
+  }
 }
 
 export function indexKey(index: Index): string {
@@ -201,14 +275,32 @@ function normalise(type: ScalarType, value: number | bigint | boolean): number |
 }
 
 const foldFloat: Readonly<Record<string, (a: number, b: number) => number>> = {
-  add: (a, b) => a + b, sub: (a, b) => a - b, mul: (a, b) => a * b, div: (a, b) => a / b, neg: (a) => -a,
-  sqrt: (a) => Math.sqrt(a), abs: (a) => Math.abs(a), floor: (a) => Math.floor(a), ceil: (a) => Math.ceil(a), trunc: (a) => Math.trunc(a),
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: (a, b) => a * b,
+  div: (a, b) => a / b,
+  neg: (a) => -a,
+  sqrt: (a) => Math.sqrt(a),
+  abs: (a) => Math.abs(a),
+  floor: (a) => Math.floor(a),
+  ceil: (a) => Math.ceil(a),
+  trunc: (a) => Math.trunc(a),
 };
 const foldInt: Readonly<Record<string, (a: bigint, b: bigint) => bigint>> = {
-  add: (a, b) => a + b, sub: (a, b) => a - b, mul: (a, b) => a * b, and: (a, b) => a & b, or: (a, b) => a | b, xor: (a, b) => a ^ b,
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: (a, b) => a * b,
+  and: (a, b) => a & b,
+  or: (a, b) => a | b,
+  xor: (a, b) => a ^ b,
 };
 const foldCompare: Readonly<Record<string, (a: number | bigint, b: number | bigint) => boolean>> = {
-  eq: (a, b) => a === b, ne: (a, b) => a !== b, lt: (a, b) => a < b, le: (a, b) => a <= b, gt: (a, b) => a > b, ge: (a, b) => a >= b,
+  eq: (a, b) => a === b,
+  ne: (a, b) => a !== b,
+  lt: (a, b) => a < b,
+  le: (a, b) => a <= b,
+  gt: (a, b) => a > b,
+  ge: (a, b) => a >= b,
 };
 
 function fold(op: string, type: ScalarType, args: readonly Ex[]): number | bigint | undefined {
@@ -232,10 +324,15 @@ function simplify(op: string, args: readonly Ex[]): Ex | null {
   const int = a !== undefined && a.type !== "f32" && a.type !== "f64";
   const isConst = (x: Ex | undefined, v: number): boolean => x !== undefined && x.op === "const" && Number(x.value) === v;
   switch (op) {
-    case "add": case "or": case "xor":
+    case "add":
+    case "or":
+    case "xor":
       if (int && isConst(b, 0)) return a!;
       return int && isConst(a, 0) ? b! : null;
-    case "sub": case "shl": case "shr_s": case "shr_u":
+    case "sub":
+    case "shl":
+    case "shr_s":
+    case "shr_u":
       return int && isConst(b, 0) ? a! : null;
     case "mul":
       return isConst(b, 1) ? a! : isConst(a, 1) ? b! : null;

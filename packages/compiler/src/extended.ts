@@ -36,7 +36,10 @@ const rewrites: Readonly<Record<string, Rewrite>> = {
   },
   scatter: (p, el, _n) => {
     const d = p["dimensionNumbers"] as { readonly updateWindowDims: readonly number[] };
-    return { ...p, dimensionNumbers: { ...d, updateWindowDims: [...d.updateWindowDims, ...range(Number(p["updateRank"]), el.length)] } };
+    return {
+      ...p,
+      dimensionNumbers: { ...d, updateWindowDims: [...d.updateWindowDims, ...range(Number(p["updateRank"]), el.length)] },
+    };
   },
 };
 
@@ -45,11 +48,19 @@ const rewrites: Readonly<Record<string, Rewrite>> = {
  *
  * @throws {DTypeError} for primitives that are not structural
  */
-export function extendedParams(g: BlockBuilder, eqn: Eqn, ins: readonly Value[], dtype: ExtendedDType): { ins: readonly Value[]; params: Params } {
+export function extendedParams(
+  g: BlockBuilder,
+  eqn: Eqn,
+  ins: readonly Value[],
+  dtype: ExtendedDType,
+): { ins: readonly Value[]; params: Params } {
   const { name } = eqn.primitive;
   const rewrite = rewrites[name];
   if (rewrite === undefined) {
-    throw new DTypeError(name, { message: `${dtype.name} is an extended dtype, which only structural primitives take`, fix: "unwrap it first, e.g. with keyData" });
+    throw new DTypeError(name, {
+      message: `${dtype.name} is an extended dtype, which only structural primitives take`,
+      fix: "unwrap it first, e.g. with keyData",
+    });
   }
   const element = dtype.physicalShape;
   const outRank = eqn.outvars[0].aval.ndim;
@@ -61,7 +72,10 @@ export function extendedParams(g: BlockBuilder, eqn: Eqn, ins: readonly Value[],
   } else if (name === "select_n") {
     const [pred, ...cases] = ins;
     const shape = cases[0].shape;
-    const wide = g.add("broadcast_in_dim", [pred], [{ shape, dtype: pred.dtype }], { shape, broadcastDimensions: range(0, pred.shape.length) });
+    const wide = g.add("broadcast_in_dim", [pred], [{ shape, dtype: pred.dtype }], {
+      shape,
+      broadcastDimensions: range(0, pred.shape.length),
+    });
     operands = [wide[0], ...cases];
   }
   return { ins: operands, params: rewrite(params, element, outRank) };

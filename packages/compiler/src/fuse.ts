@@ -82,7 +82,18 @@ export function readersOf(block: Block): Map<Value, Node[]> {
 }
 
 const viewLike: Readonly<Record<string, number>> = {
-  broadcast_in_dim: 0, reshape: 0, squeeze: 0, transpose: 0.25, rev: 0.25, slice: 0, iota: 0.5, dynamic_slice: 1, gather: 4, pad: 4, concatenate: 6, bitcast_convert_type: 1,
+  broadcast_in_dim: 0,
+  reshape: 0,
+  squeeze: 0,
+  transpose: 0.25,
+  rev: 0.25,
+  slice: 0,
+  iota: 0.5,
+  dynamic_slice: 1,
+  gather: 4,
+  pad: 4,
+  concatenate: 6,
+  bitcast_convert_type: 1,
 };
 
 /** Elementwise readers pass their own path on; anything else is a path of its own. */

@@ -71,7 +71,10 @@ export class BlockBuilder {
     params: Readonly<Record<string, unknown>> = emptyParams,
     blocks: readonly Block[] = [],
   ): readonly Value[] {
-    const key = blocks.length > 0 ? null : `${op}(${ins.map((v) => v.id).join(",")})${JSON.stringify(params, jsonValue)}${outs.map((t) => t.dtype + t.shape.join("x")).join(";")}`;
+    const key =
+      blocks.length > 0
+        ? null
+        : `${op}(${ins.map((v) => v.id).join(",")})${JSON.stringify(params, jsonValue)}${outs.map((t) => t.dtype + t.shape.join("x")).join(";")}`;
     if (key !== null) {
       const seen = this.#seen.get(key);
       if (seen !== undefined) return seen;
@@ -85,7 +88,12 @@ export class BlockBuilder {
   }
 
   /** An elementwise operation; rank-0 operands broadcast. */
-  map(op: string, ins: readonly Value[], dtype: StandardDType = ins[ins.length - 1]!.dtype, params: Readonly<Record<string, unknown>> = emptyParams): Value {
+  map(
+    op: string,
+    ins: readonly Value[],
+    dtype: StandardDType = ins[ins.length - 1]!.dtype,
+    params: Readonly<Record<string, unknown>> = emptyParams,
+  ): Value {
     let shape: readonly number[] = [];
     for (const v of ins) if (v.shape.length > shape.length) shape = v.shape;
     return this.add(op, ins, [{ shape, dtype }], params)[0]!;

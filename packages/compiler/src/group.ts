@@ -91,10 +91,12 @@ export class KernelGroup {
     const [operand] = value.node!.ins;
     const rows = value.shape.length;
     const reduced = value.node!.params["axes"] as readonly number[];
-    if (this.#full() || reduced.length === 0 || !reduced.every((a) => a >= rows) || reduced.length !== operand.shape.length - rows) return false;
+    if (this.#full() || reduced.length === 0 || !reduced.every((a) => a >= rows) || reduced.length !== operand.shape.length - rows)
+      return false;
     if (rows === 0 && operand.size > largestSingleRow) return false;
     if (this.#rows === null) {
-      if (!startsWith(this.#shape, operand.shape, rows) || (this.#products.size > 0 && !sameShape(this.#shape, operand.shape))) return false;
+      if (!startsWith(this.#shape, operand.shape, rows) || (this.#products.size > 0 && !sameShape(this.#shape, operand.shape)))
+        return false;
       if (rows === 0 && this.#products.size > 0 && this.#shape.reduce((a, b) => a * b, 1) > largestSingleRow) return false;
     } else if (rows !== this.#rows || !startsWith(operand.shape, this.#shape, rows)) return false;
     const before = this.#rows;
@@ -117,7 +119,11 @@ export class KernelGroup {
 
   /** Builds a value in the last stage where it may stand, or in a new one. */
   #attempt(value: Value, shape: readonly number[], build: (stage: StageDraft, at: readonly Index[]) => void): boolean {
-    const before = { stages: [...this.#stages], products: [...this.#products.values()].map((p) => ({ ...p })), firstSplit: this.#firstSplit };
+    const before = {
+      stages: [...this.#stages],
+      products: [...this.#products.values()].map((p) => ({ ...p })),
+      firstSplit: this.#firstSplit,
+    };
     const rows = this.#rows;
     const innerShape = rows === null ? [] : shape.slice(rows);
     const needs = this.#needs(value);
@@ -170,7 +176,8 @@ export class KernelGroup {
       seen.add(v);
       const p = this.#products.get(v);
       if (p !== undefined) stage = Math.max(stage, p.inner === null ? p.stage + 1 : p.stage);
-      else if (v.node !== null && this.#locate(v) === undefined && (v === value || inlineRule(v.node.op) !== undefined)) v.node.ins.forEach(walk);
+      else if (v.node !== null && this.#locate(v) === undefined && (v === value || inlineRule(v.node.op) !== undefined))
+        v.node.ins.forEach(walk);
     };
     walk(value);
     return stage;
@@ -208,7 +215,8 @@ export class KernelGroup {
         if (!p.loaded && inside(s.value)) continue;
         stores.push(k.store(s.value, s.view, [...rowPosition, ...draft.position], s.x));
       }
-      if (draft.reductions.length + stores.length > 0) stages.push({ axes: draft.axes, reductions: draft.reductions, stores, scan: false });
+      if (draft.reductions.length + stores.length > 0)
+        stages.push({ axes: draft.axes, reductions: draft.reductions, stores, scan: false });
     });
     for (const p of this.#products.values()) {
       if (p.inner === null && !inside(p.value)) results.push(k.store(p.value, p.view, rowPosition, p.x));
@@ -237,7 +245,12 @@ function sameIndices(a: readonly Index[], b: readonly Index[]): boolean {
  * Whether nothing outside `group` reads a value: every kernel at the end of the ways through inlined readers belongs to
  * the group.
  */
-export function readOnlyBy(value: Value, group: ReadonlySet<Value>, readers: ReadonlyMap<Value, readonly Node[]>, materialised: ReadonlySet<Value>): boolean {
+export function readOnlyBy(
+  value: Value,
+  group: ReadonlySet<Value>,
+  readers: ReadonlyMap<Value, readonly Node[]>,
+  materialised: ReadonlySet<Value>,
+): boolean {
   const seen = new Set<Value>();
   const walk = (v: Value): boolean => {
     for (const reader of readers.get(v) ?? []) {
@@ -252,4 +265,3 @@ export function readOnlyBy(value: Value, group: ReadonlySet<Value>, readers: Rea
   };
   return walk(value);
 }
-

@@ -5,7 +5,11 @@ import { kernelKey, lowerProgram, type Step } from "./index.ts";
 
 /** The keys of a program's kernels, in order. */
 function keys(fn: (...xs: NDArray[]) => readonly NDArray[], ...shapes: readonly number[][]): (string | null)[] {
-  const jaxpr = traceToJaxpr(fn, shapes.map((s) => makeAval(s, "float32")), "f");
+  const jaxpr = traceToJaxpr(
+    fn,
+    shapes.map((s) => makeAval(s, "float32")),
+    "f",
+  );
   const { steps } = lowerProgram(jaxpr, "f", { tile: { m: 6, n: 16 }, wideSums: true });
   return steps.map((s: Step) => (s.kind === "launch" ? kernelKey(s.kernel) : null));
 }
@@ -23,8 +27,13 @@ test("kernels that differ in a constant, a shape or an operand are different", (
   const base = one((x, y) => lax.add(lax.mul(x, 2), y));
   expect(one((x, y) => lax.add(lax.mul(x, 2), y))).toBe(base);
   const others = [
-    one((x, y) => lax.add(lax.mul(x, 3), y)), one((x, y) => lax.sub(lax.mul(x, 2), y)), one((x) => lax.add(lax.mul(x, 2), x)), one((x, y) => lax.add(lax.mul(x, 2), y), 11),
-    one((x, y) => lax.add(lax.mul(x, 2), lax.rev(y, [0]))), one((x, y) => lax.add(lax.mul(x, -0), y)), one((x, y) => lax.add(lax.mul(x, 0), y)),
+    one((x, y) => lax.add(lax.mul(x, 3), y)),
+    one((x, y) => lax.sub(lax.mul(x, 2), y)),
+    one((x) => lax.add(lax.mul(x, 2), x)),
+    one((x, y) => lax.add(lax.mul(x, 2), y), 11),
+    one((x, y) => lax.add(lax.mul(x, 2), lax.rev(y, [0]))),
+    one((x, y) => lax.add(lax.mul(x, -0), y)),
+    one((x, y) => lax.add(lax.mul(x, 0), y)),
   ];
   expect(new Set([base, ...others]).size).toBe(others.length + 1);
 });

@@ -1,5 +1,15 @@
 import {
-  type Atom, type Aval, BackendError, type DType, type Eqn, isComplex, type Jaxpr, physical, realDType, type StandardDType, Var,
+  type Atom,
+  type Aval,
+  BackendError,
+  type DType,
+  type Eqn,
+  isComplex,
+  type Jaxpr,
+  physical,
+  realDType,
+  type StandardDType,
+  Var,
 } from "@traceform/core";
 import { importComplex } from "./complex.ts";
 import { extendedParams } from "./extended.ts";
@@ -51,18 +61,33 @@ function inline(g: BlockBuilder, jaxpr: Jaxpr, args: readonly Parts[]): Parts[] 
 
 /** Calls, by the parameter that holds the jaxpr. */
 const calls: Readonly<Record<string, string>> = {
-  jit: "jaxpr", custom_jvp_call: "callJaxpr", custom_vjp_call: "callJaxpr", checkpoint: "jaxpr", remat: "jaxpr", core_call: "jaxpr", closed_call: "jaxpr",
+  jit: "jaxpr",
+  custom_jvp_call: "callJaxpr",
+  custom_vjp_call: "callJaxpr",
+  checkpoint: "jaxpr",
+  remat: "jaxpr",
+  core_call: "jaxpr",
+  closed_call: "jaxpr",
 };
 /** Primitives that return their operands. */
 const identities: ReadonlySet<string> = new Set([
-  "stop_gradient", "name", "copy", "optimization_barrier", "pvary", "random_wrap", "random_unwrap", "sharding_constraint",
+  "stop_gradient",
+  "name",
+  "copy",
+  "optimization_barrier",
+  "pvary",
+  "random_wrap",
+  "random_unwrap",
+  "sharding_constraint",
 ]);
 
 function importEqn(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readonly Parts[] {
   const { name } = eqn.primitive;
   const { params } = eqn;
   if (eqn.effects.size > 0) {
-    throw new BackendError(name, { message: `the effect ${[...eqn.effects].map((e) => e.name).join(", ")} cannot run inside a compiled program` });
+    throw new BackendError(name, {
+      message: `the effect ${[...eqn.effects].map((e) => e.name).join(", ")} cannot run inside a compiled program`,
+    });
   }
   const called = calls[name];
   if (called !== undefined) return inline(g, params[called] as Jaxpr, ins);
@@ -70,7 +95,11 @@ function importEqn(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readonly P
   if (name in controlBlocks) return importControl(g, eqn, ins);
   const complex = ins.some((p) => p.length > 1) || eqn.outvars.some((v) => v !== null && isComplex(v.aval.dtype));
   if (complex) return importComplex(g, eqn, ins);
-  return importPlain(g, eqn, ins.map((p) => p[0]));
+  return importPlain(
+    g,
+    eqn,
+    ins.map((p) => p[0]),
+  );
 }
 
 function importPlain(g: BlockBuilder, eqn: Eqn, ins: readonly Value[]): readonly Parts[] {
@@ -83,7 +112,10 @@ function importPlain(g: BlockBuilder, eqn: Eqn, ins: readonly Value[]): readonly
     return g.add(name, fixed.ins, outs, fixed.params).map((v) => [v]);
   }
   if (incompleteFunctions.has(name)) return [[incompleteFunction(g, name, ins, outs[0])]];
-  if (name === "reduce") return g.add(name, ins, outs, { dimensions: eqn.params["dimensions"] }, [importJaxpr(eqn.params["jaxpr"] as Jaxpr)]).map((v) => [v]);
+  if (name === "reduce")
+    return g
+      .add(name, ins, outs, { dimensions: eqn.params["dimensions"] }, [importJaxpr(eqn.params["jaxpr"] as Jaxpr)])
+      .map((v) => [v]);
   if (name === "reduce_window") {
     const { jaxpr, ...rest } = eqn.params;
     return g.add(name, ins, outs, rest, [importJaxpr(jaxpr as Jaxpr)]).map((v) => [v]);

@@ -20,7 +20,10 @@ export const incompleteFunctions: ReadonlySet<string> = new Set(Object.keys(rule
 /** Expands an incomplete function into elementwise operations and a `while`, in double precision. */
 export function incompleteFunction(g: BlockBuilder, name: string, ins: readonly Value[], out: TensorType): Value {
   const m = new Doubles(g, out.shape);
-  const y = rules[name](m, ins.map((v) => m.full(m.convert(v, "float64"))));
+  const y = rules[name](
+    m,
+    ins.map((v) => m.full(m.convert(v, "float64"))),
+  );
   return m.convert(y, out.dtype);
 }
 
@@ -32,30 +35,55 @@ class Doubles {
     this.g = g;
     this.shape = shape;
   }
-  number(x: number): Value { return this.g.literal(x, "float64"); }
+  number(x: number): Value {
+    return this.g.literal(x, "float64");
+  }
   op(name: string, ...xs: (Value | number)[]): Value {
-    return this.g.map(name, xs.map((x) => (typeof x === "number" ? this.number(x) : x)), "float64");
+    return this.g.map(
+      name,
+      xs.map((x) => (typeof x === "number" ? this.number(x) : x)),
+      "float64",
+    );
   }
   test(name: string, a: Value, b: Value | number): Value {
     return this.g.map(name, [a, typeof b === "number" ? this.number(b) : b], "bool");
   }
-  or(a: Value, b: Value): Value { return this.g.map("or", [a, b], "bool"); }
-  and(a: Value, b: Value): Value { return this.g.map("and", [a, b], "bool"); }
-  add(a: Value | number, b: Value | number): Value { return this.op("add", a, b); }
-  sub(a: Value | number, b: Value | number): Value { return this.op("sub", a, b); }
-  mul(a: Value | number, b: Value | number): Value { return this.op("mul", a, b); }
-  div(a: Value | number, b: Value | number): Value { return this.op("div", a, b); }
-  where(c: Value, a: Value | number, b: Value | number): Value { return this.op("select_n", c, b, a); }
+  or(a: Value, b: Value): Value {
+    return this.g.map("or", [a, b], "bool");
+  }
+  and(a: Value, b: Value): Value {
+    return this.g.map("and", [a, b], "bool");
+  }
+  add(a: Value | number, b: Value | number): Value {
+    return this.op("add", a, b);
+  }
+  sub(a: Value | number, b: Value | number): Value {
+    return this.op("sub", a, b);
+  }
+  mul(a: Value | number, b: Value | number): Value {
+    return this.op("mul", a, b);
+  }
+  div(a: Value | number, b: Value | number): Value {
+    return this.op("div", a, b);
+  }
+  where(c: Value, a: Value | number, b: Value | number): Value {
+    return this.op("select_n", c, b, a);
+  }
   convert(x: Value, to: StandardDType): Value {
     return x.dtype === to ? x : this.g.map("convert_element_type", [x], to, { newDtype: to, weakType: false });
   }
   /** A scalar spread over the shape. */
   full(x: Value): Value {
     if (x.shape.length === this.shape.length && x.literal === null) return x;
-    return this.g.add("broadcast_in_dim", [x], [{ shape: this.shape, dtype: x.dtype }], { shape: this.shape, broadcastDimensions: [] })[0];
+    return this.g.add("broadcast_in_dim", [x], [{ shape: this.shape, dtype: x.dtype }], {
+      shape: this.shape,
+      broadcastDimensions: [],
+    })[0];
   }
   /** One over x, or over the smallest number in place of a zero, as Lentz' method wants it. */
-  inverse(x: Value): Value { return this.div(1, this.where(this.test("eq", x, 0), 1e-300, x)); }
+  inverse(x: Value): Value {
+    return this.div(1, this.where(this.test("eq", x, 0), 1e-300, x));
+  }
 
   /**
    * Repeats `step` of (the number of the step, constants, state) on the elements that are active, until none is. It
@@ -69,7 +97,10 @@ class Doubles {
   ): readonly Value[] {
     const double: TensorType = { shape: this.shape, dtype: "float64" };
     const carries: readonly TensorType[] = [
-      { shape: [], dtype: "bool" }, { shape: [], dtype: "float64" }, { shape: this.shape, dtype: "bool" }, ...start.map(() => double),
+      { shape: [], dtype: "bool" },
+      { shape: [], dtype: "float64" },
+      { shape: this.shape, dtype: "bool" },
+      ...start.map(() => double),
     ];
     const condition = new BlockBuilder();
     const params = carries.map((t) => condition.param(t));
@@ -79,14 +110,19 @@ class Doubles {
     const [, n, mask, ...state] = carries.map((t) => body.param(t));
     const [next, more] = step(m, n, given, state);
     const stays = m.and(mask, more);
-    const any = this.shape.length === 0 ? stays : body.add("reduce_or", [stays], [{ shape: [], dtype: "bool" }], { axes: this.shape.map((_, i) => i) })[0];
+    const any =
+      this.shape.length === 0
+        ? stays
+        : body.add("reduce_or", [stays], [{ shape: [], dtype: "bool" }], { axes: this.shape.map((_, i) => i) })[0];
     const go = m.and(any, m.test("lt", n, mostTerms));
     const blocks = [
       condition.finish([params[0]]),
       body.finish([go, m.add(n, 1), stays, ...next.map((x, i) => m.where(mask, x, state[i]))]),
     ];
     const inits = [this.g.literal(true, "bool"), this.number(1), active, ...start.map((x) => this.full(x))];
-    return this.g.add("while", [...constants, ...inits], carries, { condNconsts: 0, bodyNconsts: constants.length }, blocks).slice(3);
+    return this.g
+      .add("while", [...constants, ...inits], carries, { condNconsts: 0, bodyNconsts: constants.length }, blocks)
+      .slice(3);
   }
 }
 

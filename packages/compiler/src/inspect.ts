@@ -71,7 +71,11 @@ export function programText(program: Program): string {
     }
   };
   walk(program.steps, "  ");
-  program.sources.forEach((s, i) => lines.push(`  result ${i}: ${dtypeName(program.results[i].dtype)}[${program.results[i].shape.join(",")}] = ${s.kind} ${s.position}`));
+  program.sources.forEach((s, i) =>
+    lines.push(
+      `  result ${i}: ${dtypeName(program.results[i].dtype)}[${program.results[i].shape.join(",")}] = ${s.kind} ${s.position}`,
+    ),
+  );
   return lines.join("\n");
 }
 

@@ -93,7 +93,10 @@ export class KernelBuilder implements Reader {
     const left = init.map((x) => this.e.param(x.type));
     const right = init.map((x) => this.e.param(x.type));
     return {
-      init, values, left, right,
+      init,
+      values,
+      left,
+      right,
       combined: combine(left, right),
       results: init.map((x) => this.e.param(x.type)),
       reorder: options.reorder ?? true,
@@ -122,7 +125,9 @@ export class KernelBuilder implements Reader {
 
 function sameView(a: View, b: View): boolean {
   return (
-    a.buffer === b.buffer && a.offset === b.offset && a.steps.length === b.steps.length &&
+    a.buffer === b.buffer &&
+    a.offset === b.offset &&
+    a.steps.length === b.steps.length &&
     a.steps.every((s, i) => s.loop === b.steps[i].loop && s.bytes === b.steps[i].bytes)
   );
 }

@@ -69,8 +69,14 @@ export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, 
   const donated = donate.map((i) => jaxpr.constvars.length + i);
   const donations = planDonations(scope.steps, lowering.buffers, donated, passed);
   return {
-    name, arguments: argumentSpecs, results: resultSpecs, sources, donations, buffers: lowering.buffers, steps: scope.steps,
-    offsets: plan.offsets, arenaBytes: plan.bytes,
+    name,
+    arguments: argumentSpecs,
+    results: resultSpecs,
+    sources,
+    donations,
+    buffers: lowering.buffers,
+    steps: scope.steps,
+    offsets: plan.offsets,
+    arenaBytes: plan.bytes,
   };
 }
-

@@ -45,8 +45,17 @@ export function finishNest(draft: NestDraft): Nest {
   }
   const transcendentals = 0;
   return {
-    kind: "nest", name: draft.name, e: draft.e, outer, stages, slots: draft.slots, serial: draft.serial,
-    chunkAxis, chunk, flops: points * perPoint, transcendentals,
+    kind: "nest",
+    name: draft.name,
+    e: draft.e,
+    outer,
+    stages,
+    slots: draft.slots,
+    serial: draft.serial,
+    chunkAxis,
+    chunk,
+    flops: points * perPoint,
+    transcendentals,
   };
 }
 
@@ -102,16 +111,24 @@ const tileWidth = 16;
 function tileTransposes(draft: NestDraft, nodes: ReadonlySet<Ex>): NestDraft {
   const { outer, stages, e } = draft;
   const last = outer[outer.length - 1];
-  if (last === undefined || last.extent < 4 * tileWidth || last.extent % tileWidth !== 0 || stages.some((s) => s.axes.length > 0)) return draft;
+  if (last === undefined || last.extent < 4 * tileWidth || last.extent % tileWidth !== 0 || stages.some((s) => s.axes.length > 0))
+    return draft;
   const against = [...nodes].some((x) => {
     if (x.op !== "load" || Math.abs(coefficient(x.index!, last)) < tileWidth) return false;
     return outer.some((a) => a !== last && a.extent >= tileWidth && coefficient(x.index!, a) === 1);
   });
-  if (!against || [...nodes].some((x) => x.args.some((a) => a.axis === last)) || stages.flatMap(stageRoots).some((x) => x.axis === last)) return draft;
+  if (
+    !against ||
+    [...nodes].some((x) => x.args.some((a) => a.axis === last)) ||
+    stages.flatMap(stageRoots).some((x) => x.axis === last)
+  )
+    return draft;
   const block = e.axis(last.extent / tileWidth);
   const inside = e.axis(tileWidth);
   const [blockValue, insideValue] = [e.axisValue(block), e.axisValue(inside)];
-  const holders = [...[...nodes].filter((x) => x.index !== null), ...stages.flatMap((s) => s.stores)] as unknown as { index: Index }[];
+  const holders = [...[...nodes].filter((x) => x.index !== null), ...stages.flatMap((s) => s.stores)] as unknown as {
+    index: Index;
+  }[];
   for (const h of holders) {
     const c = coefficient(h.index, last);
     if (c === 0) continue;

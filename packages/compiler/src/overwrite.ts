@@ -1,7 +1,14 @@
 import type { Block, Node, Value } from "./graph.ts";
 
 /** Operations that change a part of their first operand. */
-const updates: ReadonlySet<string> = new Set(["dynamic_update_slice", "scatter", "scatter-add", "scatter-mul", "scatter-min", "scatter-max"]);
+const updates: ReadonlySet<string> = new Set([
+  "dynamic_update_slice",
+  "scatter",
+  "scatter-add",
+  "scatter-mul",
+  "scatter-min",
+  "scatter-max",
+]);
 
 /**
  * Whether an update may be done in the memory of its first operand: everything else that depends on the operand is also

@@ -5,7 +5,15 @@ import type { BufferInfo, Step, View } from "./program.ts";
 const buffer = (id: number, bytes = 100): BufferInfo => ({ id, bytes, kind: "temporary", position: -1 });
 const at = (b: BufferInfo): View => ({ buffer: b, offset: 0, steps: [] });
 const copy = (from: BufferInfo, to: BufferInfo): Step => ({ kind: "copy", from: at(from), to: at(to), bytes: 100 });
-const loop = (body: readonly Step[], swaps: readonly (readonly [BufferInfo, BufferInfo])[] = []): Step => ({ kind: "loop", loop: 0, trips: 3, condition: [], predicate: null, body, swaps });
+const loop = (body: readonly Step[], swaps: readonly (readonly [BufferInfo, BufferInfo])[] = []): Step => ({
+  kind: "loop",
+  loop: 0,
+  trips: 3,
+  condition: [],
+  predicate: null,
+  body,
+  swaps,
+});
 
 test("buffers whose lives do not meet share memory", () => {
   const [a, b, c, d] = [0, 1, 2, 3].map((i) => buffer(i));

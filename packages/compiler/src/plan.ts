@@ -112,7 +112,8 @@ function place(intervals: readonly Interval[]): { offsets: Map<number, number>; 
   let next = 0;
   const sizeOf = (i: Interval): number => Math.max(alignment, Math.ceil(i.buffer.bytes / alignment) * alignment);
   for (const interval of starts) {
-    for (; next < ends.length && ends[next].end < interval.start; next++) free.release(offsets.get(ends[next].buffer.id)!, sizeOf(ends[next]));
+    for (; next < ends.length && ends[next].end < interval.start; next++)
+      free.release(offsets.get(ends[next].buffer.id)!, sizeOf(ends[next]));
     offsets.set(interval.buffer.id, free.take(sizeOf(interval)));
   }
   return { offsets, bytes: free.end };

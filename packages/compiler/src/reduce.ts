@@ -34,7 +34,13 @@ const longSum = 2048;
  * Folds `value`, of which there are `count` for each result, by a monoid. The result is of the computed type of the
  * dtype. Long sums of f32 lose digits unless they are summed in blocks or, as here, in f64.
  */
-export function foldMonoid(k: KernelBuilder, monoid: Monoid, dtype: DType, value: Ex, count: number): { readonly fold: Reduction; readonly result: Ex } {
+export function foldMonoid(
+  k: KernelBuilder,
+  monoid: Monoid,
+  dtype: DType,
+  value: Ex,
+  count: number,
+): { readonly fold: Reduction; readonly result: Ex } {
   const { e } = k;
   const rule = elementRules[monoid.op];
   const context = { dtypes: [dtype, dtype], out: dtype, params: {} };
@@ -47,13 +53,19 @@ export function foldMonoid(k: KernelBuilder, monoid: Monoid, dtype: DType, value
     [constantOf(e, dtype, monoid.init(dtype))],
     [value],
     // Values of 16-bit floats stay in 32 bits while they are folded.
-    ([a], [b]) => [float && monoid.op === "mul" ? e.mul(a, b) : float && monoid.op === "add" ? e.add(a, b) : rule(e, [a, b], context)],
+    ([a], [b]) => [
+      float && monoid.op === "mul" ? e.mul(a, b) : float && monoid.op === "add" ? e.add(a, b) : rule(e, [a, b], context),
+    ],
   );
   return { fold, result: fold.results[0] };
 }
 
 /** Splits the axes of an operand into those of the result and those that are folded. */
-export function splitAxes(k: KernelBuilder, shape: readonly number[], reduced: readonly number[]): { kept: Axis[]; folded: Axis[]; position: Index[] } {
+export function splitAxes(
+  k: KernelBuilder,
+  shape: readonly number[],
+  reduced: readonly number[],
+): { kept: Axis[]; folded: Axis[]; position: Index[] } {
   const kept: Axis[] = [];
   const folded: Axis[] = [];
   const position = shape.map((n, i) => {
@@ -73,7 +85,13 @@ export function lowerReduce(kind: string): (scope: Scope, node: Node) => void {
     const k = scope.builder();
     const axes = node.params["axes"] as readonly number[];
     const { kept, folded, position } = splitAxes(k, x.shape, axes);
-    const { fold, result: value } = foldMonoid(k, monoids[kind], x.dtype, k.read(x, position, null), x.size / Math.max(1, out.size));
+    const { fold, result: value } = foldMonoid(
+      k,
+      monoids[kind],
+      x.dtype,
+      k.read(x, position, null),
+      x.size / Math.max(1, out.size),
+    );
     const outPosition = position.filter((_, i) => !axes.includes(i));
     const result = roundToDType(k.e, out.dtype, value);
     const store = k.store(out, scope.target(out), outPosition, result);
@@ -106,7 +124,12 @@ function reduceByParts(scope: Scope, node: Node, kind: string): boolean {
   const k = scope.builder();
   const { axes, position } = k.axes([parts]);
   const { fold, result } = foldMonoid(k, monoids[kind], dtype, k.load(partial, view, position), parts);
-  const store = k.store(out, scope.target(out), out.shape.map(() => constIndex(0)), roundToDType(k.e, out.dtype, result));
+  const store = k.store(
+    out,
+    scope.target(out),
+    out.shape.map(() => constIndex(0)),
+    roundToDType(k.e, out.dtype, result),
+  );
   scope.launch(k.nest(`reduce_${kind}.parts`, [], [folding(axes, [fold]), storing([], [store])]), k.slots);
   return true;
 }

@@ -24,4 +24,3 @@ export interface Routine {
   readonly variables: readonly Ex[];
   readonly body: readonly Statement[];
 }
-

@@ -58,7 +58,11 @@ function denseStore(s: Store, axis: Axis | undefined): boolean {
 export function planVectors(nest: Nest, lanes: number): VectorPlan {
   const none: VectorPlan = { outer: null, inner: nest.stages.map(() => null) };
   // Iterations in order: lanes of one iteration must not meet, so each store walks densely along them.
-  if (nest.serial && !nest.stages.every((s) => s.axes.length === 0 && s.stores.every((t) => denseStore(t, nest.outer[nest.outer.length - 1])))) return none;
+  if (
+    nest.serial &&
+    !nest.stages.every((s) => s.axes.length === 0 && s.stores.every((t) => denseStore(t, nest.outer[nest.outer.length - 1])))
+  )
+    return none;
   const last = nest.outer[nest.outer.length - 1];
   let outerScore: number | null = null;
   if (last !== undefined && last.extent >= lanes) {

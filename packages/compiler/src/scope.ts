@@ -78,7 +78,9 @@ export class Scope {
     this.#group = null;
     const members = new Set(group.values);
     const outs = this.#targets;
-    const { kernel, args } = group.finish((v) => !outs.has(v) && !this.#kept.has(v) && readOnlyBy(v, members, this.#readers, this.#materialised));
+    const { kernel, args } = group.finish(
+      (v) => !outs.has(v) && !this.#kept.has(v) && readOnlyBy(v, members, this.#readers, this.#materialised),
+    );
     this.launch(kernel, args);
   }
   readonly #kept = new Set<Value>();
@@ -137,7 +139,9 @@ export class Scope {
   overwrites(node: Node): boolean {
     const [x] = node.ins;
     if (this.#block === null || this.#targets.has(node.outs[0])) return false;
-    const owned = this.carries.has(x) || (x.node !== null && !this.#shared.has(x) && this.view(x).buffer.kind === "temporary" && this.view(x).steps.length === 0);
+    const owned =
+      this.carries.has(x) ||
+      (x.node !== null && !this.#shared.has(x) && this.view(x).buffer.kind === "temporary" && this.view(x).steps.length === 0);
     return owned && mayOverwrite(this.#block, node, this.#readers);
   }
   /** Parameters that are carries of a loop: the block's own memory. */
@@ -217,7 +221,10 @@ export class Scope {
       return;
     }
     if (inlineRule(node.op) === undefined) {
-      throw new BackendError(node.op, { message: `the compiler has no rule for the primitive ${node.op}`, fix: "express it with primitives of @traceform/lax" });
+      throw new BackendError(node.op, {
+        message: `the compiler has no rule for the primitive ${node.op}`,
+        fix: "express it with primitives of @traceform/lax",
+      });
     }
     const wanted = node.outs.filter((v) => materialised.has(v) && this.#places.get(v) === undefined);
     if (wanted.length === 0) return;

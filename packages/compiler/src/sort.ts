@@ -47,7 +47,13 @@ function sortRoutine(rows: number, n: number, wide: boolean): Routine {
   const row = variable();
   const base = variable();
   const set = (v: Ex, value: Ex): Statement => ({ kind: "set", variable: v, value });
-  const load = (v: Ex, slot: number, position: Ex): Statement => ({ kind: "load", variable: v, slot, storage: v.type === "i64" ? "i64" : "i32", position });
+  const load = (v: Ex, slot: number, position: Ex): Statement => ({
+    kind: "load",
+    variable: v,
+    slot,
+    storage: v.type === "i64" ? "i64" : "i32",
+    position,
+  });
   const store = (slot: number, position: Ex, value: Ex): Statement => ({ kind: "store", slot, storage: "i32", position, value });
   const loop = (v: Ex, from: Ex, to: Ex, body: readonly Statement[]): Statement => ({ kind: "for", variable: v, from, to, body });
 
@@ -64,7 +70,9 @@ function sortRoutine(rows: number, n: number, wide: boolean): Routine {
           condition: [
             set(go, i32(0)),
             {
-              kind: "if", test: e.gt(j, i32(0)), otherwise: [],
+              kind: "if",
+              test: e.gt(j, i32(0)),
+              otherwise: [],
               then: [
                 load(q, 1, e.add(base, e.sub(j, i32(1)))),
                 load(other, 0, e.add(base, q)),
@@ -122,9 +130,14 @@ function sortRoutine(rows: number, n: number, wide: boolean): Routine {
 
   const body: Statement[] = [];
   if (n <= 64) body.push(...insertion());
-  else for (let shift = 0; shift < (wide ? 64 : 32); shift += 16) body.push(...radixPass(shift, 1, 2), ...radixPass(shift + 8, 2, 1));
+  else
+    for (let shift = 0; shift < (wide ? 64 : 32); shift += 16) body.push(...radixPass(shift, 1, 2), ...radixPass(shift + 8, 2, 1));
   return {
-    begin, end, tasks: rows, chunk: Math.max(1, Math.floor((1 << 15) / Math.max(1, n))), variables,
+    begin,
+    end,
+    tasks: rows,
+    chunk: Math.max(1, Math.floor((1 << 15) / Math.max(1, n))),
+    variables,
     body: [loop(row, begin, end, [set(base, e.mul(row, i32(n))), ...body])],
   };
 }
@@ -153,9 +166,21 @@ function argsort(scope: Scope, keys: readonly Value[], dim: number, descending: 
     const { axes, position } = k.axes(rowShape);
     let key = orderKey(k.e, keys[j], k.read(keys[j], insertDim(position, dim), null));
     if (descending) key = k.e.not(key);
-    const store = { slot: k.slot(view), storage: wide ? "i64" : "i32", index: flattenIndex(position, rowShape), value: key, guard: null } as const;
+    const store = {
+      slot: k.slot(view),
+      storage: wide ? "i64" : "i32",
+      index: flattenIndex(position, rowShape),
+      value: key,
+      guard: null,
+    } as const;
     scope.launch(k.nest("sort.keys", axes, [storing([], [store])]), k.slots);
-    const kernel: RoutineKernel = { kind: "routine", name: "sort.order", routine: sortRoutine(rows, n, wide), slots: 4, flops: rows * n * 8 };
+    const kernel: RoutineKernel = {
+      kind: "routine",
+      name: "sort.order",
+      routine: sortRoutine(rows, n, wide),
+      slots: 4,
+      flops: rows * n * 8,
+    };
     scope.launch(kernel, [view, perm, scratch, counters]);
   }
   return perm;
@@ -193,7 +218,8 @@ function permute(scope: Scope, ins: readonly Value[], outs: readonly Value[], di
 export function lowerTopK(scope: Scope, node: Node): void {
   const [x] = node.ins;
   const [values, indices] = node.outs;
-  const dim = node.params["axis"] === undefined ? x.shape.length - 1 : (Number(node.params["axis"]) + x.shape.length) % x.shape.length;
+  const dim =
+    node.params["axis"] === undefined ? x.shape.length - 1 : (Number(node.params["axis"]) + x.shape.length) % x.shape.length;
   const perm = argsort(scope, [x], dim, true);
   permute(scope, [x], [values], dim, perm);
   const k = scope.builder();
@@ -205,4 +231,3 @@ export function lowerTopK(scope: Scope, node: Node): void {
   const store = k.store(indices, scope.target(indices), position, convertElement(e, from, "int32", indices.dtype));
   scope.launch(k.nest("top_k.indices", axes, [storing([], [store])]), k.slots);
 }
-

@@ -1,4 +1,15 @@
-import { addIndex, constIndex, divIndex, flattenIndex, indexRange, modIndex, offsetIndex, scaleIndex, unflattenIndex, valueIndex } from "./affine.ts";
+import {
+  addIndex,
+  constIndex,
+  divIndex,
+  flattenIndex,
+  indexRange,
+  modIndex,
+  offsetIndex,
+  scaleIndex,
+  unflattenIndex,
+  valueIndex,
+} from "./affine.ts";
 import type { Ex, Exprs, Index } from "./expr.ts";
 import { convertElement, bitcastElement } from "./convert.ts";
 import { elementRules } from "./elementwise.ts";
@@ -89,7 +100,9 @@ const gather: InlineRule = (r, node, _out, position, guard) => {
   const y = r.read(x, at, both(e, guard, inside));
   if (inside === null) return y;
   const fill = node.params["fillValue"] as number | null;
-  const missing = fill ?? (scalarInfo(x.dtype).kind === "float" ? NaN : scalarInfo(x.dtype).kind === "int" ? limits(x.dtype).min : limits(x.dtype).max);
+  const missing =
+    fill ??
+    (scalarInfo(x.dtype).kind === "float" ? NaN : scalarInfo(x.dtype).kind === "int" ? limits(x.dtype).min : limits(x.dtype).max);
   return e.select(inside, y, constantOf(e, x.dtype, missing));
 };
 
@@ -170,7 +183,11 @@ export const viewRules: Readonly<Record<string, InlineRule>> = {
   broadcast_in_dim: (r, node, _out, position, guard) => {
     const [x] = node.ins;
     const dims = list(node, "broadcastDimensions");
-    return r.read(x, x.shape.map((n, i) => (n === 1 ? constIndex(0) : position[dims[i]])), guard);
+    return r.read(
+      x,
+      x.shape.map((n, i) => (n === 1 ? constIndex(0) : position[dims[i]])),
+      guard,
+    );
   },
   reshape: (r, node, _out, position, guard) => {
     const [x] = node.ins;
@@ -180,7 +197,11 @@ export const viewRules: Readonly<Record<string, InlineRule>> = {
   squeeze: (r, node, _out, position, guard) => {
     const gone = new Set(list(node, "dimensions"));
     let next = 0;
-    return r.read(node.ins[0], node.ins[0].shape.map((_, i) => (gone.has(i) ? constIndex(0) : position[next++])), guard);
+    return r.read(
+      node.ins[0],
+      node.ins[0].shape.map((_, i) => (gone.has(i) ? constIndex(0) : position[next++])),
+      guard,
+    );
   },
   transpose: (r, node, _out, position, guard) => {
     const at: Index[] = [];
@@ -190,12 +211,20 @@ export const viewRules: Readonly<Record<string, InlineRule>> = {
   rev: (r, node, _out, position, guard) => {
     const dims = new Set(list(node, "dimensions"));
     const { shape } = node.ins[0];
-    return r.read(node.ins[0], position.map((p, i) => (dims.has(i) ? offsetIndex(scaleIndex(p, -1), shape[i] - 1) : p)), guard);
+    return r.read(
+      node.ins[0],
+      position.map((p, i) => (dims.has(i) ? offsetIndex(scaleIndex(p, -1), shape[i] - 1) : p)),
+      guard,
+    );
   },
   slice: (r, node, _out, position, guard) => {
     const starts = list(node, "startIndices");
     const strides = node.params["strides"] as readonly number[] | null;
-    return r.read(node.ins[0], position.map((p, i) => offsetIndex(scaleIndex(p, strides?.[i] ?? 1), starts[i])), guard);
+    return r.read(
+      node.ins[0],
+      position.map((p, i) => offsetIndex(scaleIndex(p, strides?.[i] ?? 1), starts[i])),
+      guard,
+    );
   },
   iota: (r, node, _out, position) => {
     const dtype = node.outs[0].dtype;
@@ -225,4 +254,3 @@ export function inlineRule(op: string): InlineRule | undefined {
   if (op === "threefry2x32") return random;
   return viewRules[op] ?? (op in elementRules ? element : undefined);
 }
-

@@ -33,10 +33,19 @@ export function windowsOf(node: Node): Windows {
  * The element of the operand that a window meets at an offset, and the condition that there is one: not in the padding
  * and not in a hole.
  */
-export function windowElement(e: Exprs, w: Windows, shape: readonly number[], window: readonly Index[], offset: readonly Index[]): { at: Index[]; inside: Ex | null } {
+export function windowElement(
+  e: Exprs,
+  w: Windows,
+  shape: readonly number[],
+  window: readonly Index[],
+  offset: readonly Index[],
+): { at: Index[]; inside: Ex | null } {
   let inside: Ex | null = null;
   const at = shape.map((n, i) => {
-    const p = offsetIndex(addIndex(scaleIndex(window[i], w.strides[i]), scaleIndex(offset[i], w.windowDilation[i])), -w.padding[i][0]);
+    const p = offsetIndex(
+      addIndex(scaleIndex(window[i], w.strides[i]), scaleIndex(offset[i], w.windowDilation[i])),
+      -w.padding[i][0],
+    );
     const q = divIndex(e, p, w.baseDilation[i]);
     inside = both(e, inside, inBounds(e, q, n));
     if (w.baseDilation[i] > 1) inside = both(e, inside, e.eq(e.fromIndex(modIndex(e, p, w.baseDilation[i])), e.i32(0)));
@@ -159,4 +168,3 @@ export function lowerSelectAndScatterAdd(scope: Scope, node: Node): void {
   const store = k.store(out, scope.target(out), position, fold.results[0]);
   scope.launch(k.nest(node.op, outer, [folding(inner, [fold]), storing([], [store])]), k.slots);
 }
-

@@ -24,14 +24,29 @@ test("JavaScript values become arrays of JAX's dtypes", () => {
   expect(asArray(3).weakType).toBe(true);
   expect(String(asArray(3n).aval)).toBe("int32[]");
   expect(String(asArray(true).aval)).toBe("bool[]");
-  expect(String(asArray([[1, 2], [3, 4]]).aval)).toBe("float32[2,2]");
+  expect(
+    String(
+      asArray([
+        [1, 2],
+        [3, 4],
+      ]).aval,
+    ),
+  ).toBe("float32[2,2]");
   expect(String(asArray([true, false]).aval)).toBe("bool[2]");
   expect(String(asArray(new Int16Array(3)).aval)).toBe("int16[3]");
   expect(String(asArray([]).aval)).toBe("float32[0]");
 });
 
 test("what goes in comes out", async () => {
-  expect(asArray([[1.5, 2], [3, 4]]).jsSync()).toEqual([[1.5, 2], [3, 4]]);
+  expect(
+    asArray([
+      [1.5, 2],
+      [3, 4],
+    ]).jsSync(),
+  ).toEqual([
+    [1.5, 2],
+    [3, 4],
+  ]);
   expect(await asArray([true, false]).js()).toEqual([true, false]);
   expect(await fromTyped(BigInt64Array.of(5n, -7n), [2], "int64").data()).toEqual(BigInt64Array.of(5n, -7n));
   expect(await asArray(7).item()).toBe(7);

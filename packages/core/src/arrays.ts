@@ -4,7 +4,16 @@ import { ConcreteArray, type ScalarValue } from "./concrete.ts";
 import type { HostArray } from "./device.ts";
 import { type DType, isComplex, isFloat, isStandardDType, type StandardDType } from "./dtypes.ts";
 import { DTypeError, ValueError } from "./errors.ts";
-import { hostFromNested, hostFromTyped, isTypedArray, type Nested, nestedShape, typedArrayDType, type TypedArray, visitNested } from "./host.ts";
+import {
+  hostFromNested,
+  hostFromTyped,
+  isTypedArray,
+  type Nested,
+  nestedShape,
+  typedArrayDType,
+  type TypedArray,
+  visitNested,
+} from "./host.ts";
 import type { Literal } from "./jaxpr.ts";
 import { isNDArray, type NDArray } from "./ndarray.ts";
 import { numberType, promote, type WeakDType } from "./promotion.ts";
@@ -37,7 +46,8 @@ export function literalValue(literal: Literal): NDArray {
 /** The value as the literal of a jaxpr holds it: bigint for 64-bit integers, boolean for bool, else number. */
 function normalise(value: ScalarValue, dtype: StandardDType): ScalarValue {
   if (dtype === "bool") return Boolean(value);
-  if (dtype === "int64" || dtype === "uint64") return BigInt.asIntN(64, typeof value === "number" ? BigInt(Math.trunc(value)) : BigInt(value));
+  if (dtype === "int64" || dtype === "uint64")
+    return BigInt.asIntN(64, typeof value === "number" ? BigInt(Math.trunc(value)) : BigInt(value));
   if (typeof value === "number" && (isFloat(dtype) || isComplex(dtype))) return dtype === "float32" ? Math.fround(value) : value;
   const host = hostFromNested(value, [], dtype);
   const view = new DataView(host.bytes.buffer, host.bytes.byteOffset, host.bytes.byteLength);
@@ -74,7 +84,11 @@ export interface AsArrayOptions {
 export function asArray(x: ArrayLike, options: AsArrayOptions = {}): NDArray {
   if (isNDArray(x)) {
     if (options.dtype === undefined || options.dtype === x.dtype) return x;
-    throw new DTypeError("asArray", { message: `expected ${String(options.dtype)}`, operands: { x }, fix: "convert it with astype" });
+    throw new DTypeError("asArray", {
+      message: `expected ${String(options.dtype)}`,
+      operands: { x },
+      fix: "convert it with astype",
+    });
   }
   if (typeof x === "number" || typeof x === "boolean" || typeof x === "bigint") {
     const own = scalarType(x);

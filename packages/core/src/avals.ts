@@ -96,10 +96,7 @@ export function makeAval(shape: readonly number[], dtype: DType, options: AvalOp
 }
 
 /** The same aval with some fields replaced. */
-export function updateAval(
-  aval: Aval,
-  fields: AvalOptions & { readonly shape?: readonly number[]; readonly dtype?: DType },
-): Aval {
+export function updateAval(aval: Aval, fields: AvalOptions & { readonly shape?: readonly number[]; readonly dtype?: DType }): Aval {
   return makeAval(fields.shape ?? aval.shape, fields.dtype ?? aval.dtype, {
     weakType: fields.weakType ?? aval.weakType,
     sharding: fields.sharding === undefined ? aval.sharding : fields.sharding,

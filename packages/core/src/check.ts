@@ -27,7 +27,11 @@ export function checkJaxpr(jaxpr: Jaxpr): void {
       if (inner.constvars.length > 0) throw new Error(`checkJaxpr: ${where} holds a jaxpr with constvars`);
       checkJaxpr(inner);
     }
-    const { avals, effects } = abstractEval(eqn.primitive, eqn.invars.map((a) => a.aval), eqn.params);
+    const { avals, effects } = abstractEval(
+      eqn.primitive,
+      eqn.invars.map((a) => a.aval),
+      eqn.params,
+    );
     if (avals.length !== eqn.outvars.length) {
       throw new Error(`checkJaxpr: ${where} has ${eqn.outvars.length} results, its primitive gives ${avals.length}`);
     }

@@ -116,9 +116,7 @@ export function realDType(dtype: DType): DType {
 
 /** The complex dtype whose parts hold `dtype` without loss. */
 export function complexDType(dtype: DType): StandardDType {
-  return dtype === "float64" || dtype === "complex128" || dtype === "int64" || dtype === "uint64"
-    ? "complex128"
-    : "complex64";
+  return dtype === "float64" || dtype === "complex128" || dtype === "int64" || dtype === "uint64" ? "complex128" : "complex64";
 }
 
 /** The dtype of tangents of values of `dtype`: itself when inexact, else float0. */

@@ -28,7 +28,12 @@ export class EvalTrace extends Trace {
     for (let i = 0; i < args.length; i++) key += `|${args[i].aval.id}`;
     let compiled = eager.get(key);
     if (compiled === undefined) {
-      compiled = compileEqn(device.backend, primitive, args.map((x) => x.aval), params);
+      compiled = compileEqn(
+        device.backend,
+        primitive,
+        args.map((x) => x.aval),
+        params,
+      );
       eager.set(key, compiled);
     }
     const donated = (primitive as unknown) === jitP ? (params as unknown as JitParams).donated : undefined;

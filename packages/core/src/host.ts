@@ -137,7 +137,9 @@ export function hostFromTyped(data: TypedArray, shape: readonly number[], dtype:
     });
   }
   const from = typedArrayDType(data);
-  const direct = from === dtype || (isComplex(dtype) && (dtype === "complex64") === (from === "float32") && (from === "float32" || from === "float64"));
+  const direct =
+    from === dtype ||
+    (isComplex(dtype) && (dtype === "complex64") === (from === "float32") && (from === "float32" || from === "float64"));
   if (direct) return { shape, dtype, bytes: bytesOf(data) };
   const view = storage(dtype, size);
   const write = writer(dtype, view);

@@ -4,7 +4,12 @@ import { LruCache } from "./index.ts";
 test("the entry that was used longest ago leaves first, and its owner hears of it", () => {
   const evicted: number[] = [];
   const cache = new LruCache<number>(3, (v) => evicted.push(v));
-  for (const [k, v] of [["a", 1], ["b", 2], ["c", 3]] as const) cache.set(k, v);
+  for (const [k, v] of [
+    ["a", 1],
+    ["b", 2],
+    ["c", 3],
+  ] as const)
+    cache.set(k, v);
   expect(cache.get("a")).toBe(1);
   cache.set("d", 4);
   expect(evicted).toEqual([2]);

@@ -57,7 +57,9 @@ function formatParam(value: unknown, indent: string): string {
   if (typeof value === "object") {
     const proto = Object.getPrototypeOf(value);
     if (proto !== Object.prototype && proto !== null) return String(value);
-    return `{${Object.entries(value).map(([k, v]) => `${snake(k)}=${formatParam(v, indent)}`).join(", ")}}`;
+    return `{${Object.entries(value)
+      .map(([k, v]) => `${snake(k)}=${formatParam(v, indent)}`)
+      .join(", ")}}`;
   }
   return String(value);
 }

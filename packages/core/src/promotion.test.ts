@@ -20,7 +20,12 @@ test("64-bit results come from 64-bit inputs only", () => {
   expect(promoteTypes("int64", "uint32")).toBe("int64");
   expect(promoteTypes("float64", "float32")).toBe("float64");
   expect(promoteTypes("float64", "complex64")).toBe("complex128");
-  expect(promote([{ dtype: "uint64", weakType: false }, { dtype: "int64", weakType: false }])).toEqual({ dtype: "float32", weakType: true });
+  expect(
+    promote([
+      { dtype: "uint64", weakType: false },
+      { dtype: "int64", weakType: false },
+    ]),
+  ).toEqual({ dtype: "float32", weakType: true });
 });
 
 test("a JavaScript number adopts an integer dtype when it is integral, else the result is float32", () => {

@@ -85,5 +85,10 @@ test("a prefix applies to every leaf below it, and null in it is a value", () =>
 });
 
 test("paths name leaves as a reader would", () => {
-  expect(treeFlattenWithPath({ w: [1, { b: 2 }], p: new Point(1, 2, "") }).map(([p]) => p)).toEqual([".p.x", ".p.y", ".w[0]", ".w[1].b"]);
+  expect(treeFlattenWithPath({ w: [1, { b: 2 }], p: new Point(1, 2, "") }).map(([p]) => p)).toEqual([
+    ".p.x",
+    ".p.y",
+    ".w[0]",
+    ".w[1].b",
+  ]);
 });

@@ -58,7 +58,14 @@ class TreedefImpl implements Treedef {
   readonly aux: unknown;
   readonly numLeaves: number;
 
-  constructor(id: number, kind: NodeKind, children: readonly Treedef[], keys: readonly string[] | null, cls: Constructor | null, aux: unknown) {
+  constructor(
+    id: number,
+    kind: NodeKind,
+    children: readonly Treedef[],
+    keys: readonly string[] | null,
+    cls: Constructor | null,
+    aux: unknown,
+  ) {
     this.id = id;
     this.kind = kind;
     this.children = children;
@@ -87,7 +94,13 @@ const interned = new Map<string, Treedef>();
 let nextId = 1;
 const internLimit = 1 << 16;
 
-function intern(kind: NodeKind, children: readonly Treedef[], keys: readonly string[] | null = null, cls: Constructor | null = null, aux: unknown = null): Treedef {
+function intern(
+  kind: NodeKind,
+  children: readonly Treedef[],
+  keys: readonly string[] | null = null,
+  cls: Constructor | null = null,
+  aux: unknown = null,
+): Treedef {
   let key = `${kind}:`;
   for (const c of children) key += `${c.id},`;
   if (keys !== null) key += JSON.stringify(keys);
@@ -131,10 +144,18 @@ function flattenInto(x: unknown, leaves: unknown[], isLeaf: IsLeaf | undefined):
     leaves.push(x);
     return leafDef;
   }
-  if (Array.isArray(x)) return intern("array", x.map((c) => flattenInto(c, leaves, isLeaf)));
+  if (Array.isArray(x))
+    return intern(
+      "array",
+      x.map((c) => flattenInto(c, leaves, isLeaf)),
+    );
   if (isPlainObject(x)) {
     const keys = Object.keys(x).sort();
-    return intern("object", keys.map((k) => flattenInto(x[k], leaves, isLeaf)), keys);
+    return intern(
+      "object",
+      keys.map((k) => flattenInto(x[k], leaves, isLeaf)),
+      keys,
+    );
   }
   const found = nodeOf(x);
   if (found === null) {
@@ -143,7 +164,13 @@ function flattenInto(x: unknown, leaves: unknown[], isLeaf: IsLeaf | undefined):
   }
   const [cls, node] = found;
   const [children, aux] = node.flatten(x as never);
-  return intern("class", children.map((c) => flattenInto(c, leaves, isLeaf)), null, cls, aux);
+  return intern(
+    "class",
+    children.map((c) => flattenInto(c, leaves, isLeaf)),
+    null,
+    cls,
+    aux,
+  );
 }
 
 /** The leaves of a tree, in order, and its structure. */
@@ -199,7 +226,10 @@ export function treeStructure(tree: Pytree, isLeaf?: IsLeaf): Treedef {
 export function treeMap<T>(fn: (leaf: never, ...rest: never[]) => unknown, tree: T, ...rest: readonly Pytree[]): T {
   const [leaves, def] = treeFlatten(tree);
   const others = rest.map((r) => flattenUpTo(def, r, "treeMap"));
-  return treeUnflatten(def, leaves.map((x, i) => (fn as (...xs: unknown[]) => unknown)(x, ...others.map((o) => o[i])))) as T;
+  return treeUnflatten(
+    def,
+    leaves.map((x, i) => (fn as (...xs: unknown[]) => unknown)(x, ...others.map((o) => o[i]))),
+  ) as T;
 }
 
 /** Folds the leaves from the left. */
@@ -261,7 +291,14 @@ function shallow(x: unknown): Shallow | null {
   if (found === null) return null;
   const [children, aux] = found[1].flatten(x as never);
   const names = found[1].names?.(aux as never);
-  return { kind: "class", children, paths: children.map((_, i) => (names ? `.${names[i]}` : `[${i}]`)), keys: null, cls: found[0], aux };
+  return {
+    kind: "class",
+    children,
+    paths: children.map((_, i) => (names ? `.${names[i]}` : `[${i}]`)),
+    keys: null,
+    cls: found[0],
+    aux,
+  };
 }
 
 function describeNode(x: unknown): string {
@@ -314,7 +351,10 @@ export function checkArrayLeaves(fn: string, tree: Pytree): void {
     const name = kind === "object" ? `an instance of ${(leaf as object).constructor?.name ?? "a class"}` : `a ${kind}`;
     throw new TreeError(fn, {
       message: `the value at ${path === "" ? "the argument" : `argument${path}`} is ${name}, neither an array nor a pytree node`,
-      fix: kind === "object" ? "register its class with registerPytreeNode, or give it a static [pytreeNode]" : "pass arrays, or mark the argument static",
+      fix:
+        kind === "object"
+          ? "register its class with registerPytreeNode, or give it a static [pytreeNode]"
+          : "pass arrays, or mark the argument static",
     });
   }
 }

@@ -6,7 +6,8 @@ export interface SourceLocation {
   readonly scope: string;
 }
 
-const ownFrame = /[\\/](?:packages|@traceform)[\\/][\w-]+[\\/](?:src|dist)[\\/](?!.*\.test\.)|node_modules[\\/]traceform[\\/]|^\s*at (?:new )?<anonymous>|\(<anonymous>\)|node:internal/;
+const ownFrame =
+  /[\\/](?:packages|@traceform)[\\/][\w-]+[\\/](?:src|dist)[\\/](?!.*\.test\.)|node_modules[\\/]traceform[\\/]|^\s*at (?:new )?<anonymous>|\(<anonymous>\)|node:internal/;
 
 class CapturedLocation implements SourceLocation {
   readonly scope: string;

@@ -85,7 +85,9 @@ test("checkJaxpr finds unbound and rebound variables and wrong results", () => {
   expect(() => checkJaxpr(new Jaxpr([], [], jaxpr.eqns, jaxpr.outvars))).toThrow(/unbound/);
   expect(() => checkJaxpr(new Jaxpr([], jaxpr.invars, [eqn, eqn], jaxpr.outvars))).toThrow(/bound twice/);
   const wrong = new Var(makeAval([4], "float32"));
-  expect(() => checkJaxpr(new Jaxpr([], jaxpr.invars, [{ ...eqn, outvars: [wrong] }], [wrong]))).toThrow(/its primitive gives float32\[3\]/);
+  expect(() => checkJaxpr(new Jaxpr([], jaxpr.invars, [{ ...eqn, outvars: [wrong] }], [wrong]))).toThrow(
+    /its primitive gives float32\[3\]/,
+  );
 });
 
 test("equations remember the line of the user's code", () => {

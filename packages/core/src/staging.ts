@@ -39,7 +39,11 @@ export class JaxprTrace extends Trace {
 
   process(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
     const invars = args.map((x) => this.atom(x, primitive.name));
-    const { avals, effects } = abstractEval(primitive, invars.map((a) => a.aval), params);
+    const { avals, effects } = abstractEval(
+      primitive,
+      invars.map((a) => a.aval),
+      params,
+    );
     const outvars = avals.map((aval) => new Var(aval));
     this.eqns.push({
       primitive,
@@ -90,11 +94,7 @@ export function abstractEval(
  *
  * @throws {TransformError} when `fn` is async
  */
-export function traceToJaxpr(
-  fn: (...args: NDArray[]) => readonly NDArray[],
-  avals: readonly Aval[],
-  name: string,
-): ClosedJaxpr {
+export function traceToJaxpr(fn: (...args: NDArray[]) => readonly NDArray[], avals: readonly Aval[], name: string): ClosedJaxpr {
   const trace = new JaxprTrace(name);
   const inputs = avals.map((aval) => trace.input(aval));
   return withNewTrace(trace, () => {

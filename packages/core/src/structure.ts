@@ -43,8 +43,7 @@ function structureText(jaxpr: Jaxpr): string {
     numbers.set(v, numbers.size);
     return avalKey(v.aval);
   };
-  const atom = (a: Atom): string =>
-    a instanceof Var ? String(numbers.get(a)) : `${valueKey(a.value)}:${avalKey(a.aval)}`;
+  const atom = (a: Atom): string => (a instanceof Var ? String(numbers.get(a)) : `${valueKey(a.value)}:${avalKey(a.aval)}`);
   let text = `${jaxpr.constvars.map(binder).join(" ")};${jaxpr.invars.map(binder).join(" ")}.`;
   for (const eqn of jaxpr.eqns) {
     const { primitive, params } = eqn;

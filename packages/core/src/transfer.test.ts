@@ -2,7 +2,17 @@ import { add } from "@traceform/lax";
 import { jit } from "@traceform/jit";
 import { referenceBackend } from "@traceform/testing";
 import { expect, test } from "vitest";
-import { asArray, blockUntilReady, ConcreteArray, deviceGet, devicePut, type NDArray, Partial, setDefaultBackend, treeLeaves } from "./index.ts";
+import {
+  asArray,
+  blockUntilReady,
+  ConcreteArray,
+  deviceGet,
+  devicePut,
+  type NDArray,
+  Partial,
+  setDefaultBackend,
+  treeLeaves,
+} from "./index.ts";
 
 const backend = setDefaultBackend(referenceBackend());
 

@@ -11,7 +11,9 @@ beforeAll(() => {
 describe("checkGrads", () => {
   const x = (): NDArray => fromTyped(Float64Array.of(0.3, -0.8), [2], "float64");
   test("accepts right derivatives, in trees, to third order, in single precision too", () => {
-    checkGrads((p: { a: NDArray; n: NDArray }) => [lax.sin(lax.mul(p.a, p.a)), p.n], [{ a: x(), n: scalar(3, "int32") }], { order: 3 });
+    checkGrads((p: { a: NDArray; n: NDArray }) => [lax.sin(lax.mul(p.a, p.a)), p.n], [{ a: x(), n: scalar(3, "int32") }], {
+      order: 3,
+    });
     checkGrads((v: NDArray) => lax.tanh(v), [fromTyped(Float32Array.of(0.3, -0.8), [2], "float32")]);
   });
   test("refuses wrong ones", () => {
@@ -24,10 +26,13 @@ describe("checkGrads", () => {
 
 describe("checkpoint policies", () => {
   const w = (): NDArray => fromTyped(Float64Array.of(1, 2, 3, 4), [2, 2], "float64");
-  const f = (v: NDArray): NDArray => lax.reduceSum(lax.sin(checkpointName(lax.exp(checkpointName(lax.dot(w(), v), "product")), "exponential")));
+  const f = (v: NDArray): NDArray =>
+    lax.reduceSum(lax.sin(checkpointName(lax.exp(checkpointName(lax.dot(w(), v), "product")), "exponential")));
   const saved = (policy: (typeof checkpointPolicies)["dotsSaveable"]): string[] => {
     const kept: string[] = [];
-    const g = checkpoint(f, { policy: (p, params) => policy(p, params) && (kept.push(p.name === "name" ? String(params["name"]) : p.name), true) });
+    const g = checkpoint(f, {
+      policy: (p, params) => policy(p, params) && (kept.push(p.name === "name" ? String(params["name"]) : p.name), true),
+    });
     const x = fromTyped(Float64Array.of(0.1, 0.2), [2], "float64");
     expect(grad(g)(x).jsSync()).toEqual(grad(remat(f))(x).jsSync());
     return [...new Set(kept)].sort();
@@ -39,7 +44,10 @@ describe("checkpoint policies", () => {
     expect(saved(p.dotsWithNoBatchDimsSaveable)).toEqual(["dot_general"]);
     expect(saved(p.saveOnlyTheseNames("product"))).toEqual(["product"]);
     expect(saved(p.saveAnyNamesButThese("product"))).toEqual(["exponential"]);
-    expect(saved(p.saveFromBothPolicies(p.dotsSaveable, p.saveOnlyTheseNames("exponential")))).toEqual(["dot_general", "exponential"]);
+    expect(saved(p.saveFromBothPolicies(p.dotsSaveable, p.saveOnlyTheseNames("exponential")))).toEqual([
+      "dot_general",
+      "exponential",
+    ]);
     expect(saved(p.everythingSaveable)).toContain("exp");
     expect(saved(p.saveAnythingExceptTheseNames("product"))).not.toContain("product");
   });

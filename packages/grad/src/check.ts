@@ -22,14 +22,24 @@ interface Flat {
 function flat(tree: unknown): Flat {
   const [leaves, def] = treeFlatten(tree);
   const arrays = leaves.map((x) => asArray(x as ArrayLike));
-  return { arrays, values: arrays.map((x) => Array.from(x.dataSync() as Iterable<number>, Number)), rebuild: (xs) => treeUnflatten(def, xs) };
+  return {
+    arrays,
+    values: arrays.map((x) => Array.from(x.dataSync() as Iterable<number>, Number)),
+    rebuild: (xs) => treeUnflatten(def, xs),
+  };
 }
 
 /** A wave of numbers of about unit size: a direction that meets every element differently, the same every time. */
 function directions(of: Flat, phase: number): (NDArray | null)[] {
   let k = phase;
   return of.arrays.map((x) =>
-    isFloat(x.dtype) ? fromTyped(Float64Array.from({ length: x.size }, () => Math.sin((k += 1.7))), x.shape, x.dtype as "float32") : null,
+    isFloat(x.dtype)
+      ? fromTyped(
+          Float64Array.from({ length: x.size }, () => Math.sin((k += 1.7))),
+          x.shape,
+          x.dtype as "float32",
+        )
+      : null,
   );
 }
 
@@ -38,12 +48,21 @@ function moved(f: AnyFunction, args: Flat, along: readonly (NDArray | null)[], s
     const t = along[i];
     if (t === null) return x;
     const d = Array.from(t.dataSync() as Iterable<number>);
-    return fromTyped(Float64Array.from(args.values[i], (v, k) => v + step * d[k]), x.shape, x.dtype as "float32");
+    return fromTyped(
+      Float64Array.from(args.values[i], (v, k) => v + step * d[k]),
+      x.shape,
+      x.dtype as "float32",
+    );
   });
   return flat(f(...(args.rebuild(leaves) as never[]))).values;
 }
 
-function compare(fn: string, got: readonly (readonly number[])[], want: readonly (readonly number[])[], o: Required<CheckGradsOptions>): void {
+function compare(
+  fn: string,
+  got: readonly (readonly number[])[],
+  want: readonly (readonly number[])[],
+  o: Required<CheckGradsOptions>,
+): void {
   got.forEach((xs, i) =>
     xs.forEach((x, k) => {
       const y = want[i][k];
@@ -65,20 +84,35 @@ function settings(options: CheckGradsOptions, double: boolean): Required<CheckGr
 /** Checks `jvp` of `f` at `args` against central differences. @throws {ValueError} naming the element that differs */
 export function checkJvp<A extends readonly unknown[]>(f: (...args: A) => unknown, args: A, options: CheckGradsOptions = {}): void {
   const point = flat([...args]);
-  const o = settings(options, point.arrays.some((x) => x.dtype === "float64"));
+  const o = settings(
+    options,
+    point.arrays.some((x) => x.dtype === "float64"),
+  );
   const along = directions(point, 0);
-  const [, dot] = jvp(f as unknown as (...xs: unknown[]) => unknown, [...args], point.rebuild(along.map((t) => t as NDArray)) as unknown[]);
+  const [, dot] = jvp(
+    f as unknown as (...xs: unknown[]) => unknown,
+    [...args],
+    point.rebuild(along.map((t) => t as NDArray)) as unknown[],
+  );
   const after = moved(f as unknown as AnyFunction, point, along, o.eps);
   const before = moved(f as unknown as AnyFunction, point, along, -o.eps);
   const tangents = flat(dot);
   const floats = tangents.arrays.map((t) => isFloat(t.dtype));
-  compare("checkJvp", tangents.values.filter((_, i) => floats[i]), after.map((xs, i) => xs.map((x, k) => (x - before[i][k]) / (2 * o.eps))).filter((_, i) => floats[i]), o);
+  compare(
+    "checkJvp",
+    tangents.values.filter((_, i) => floats[i]),
+    after.map((xs, i) => xs.map((x, k) => (x - before[i][k]) / (2 * o.eps))).filter((_, i) => floats[i]),
+    o,
+  );
 }
 
 /** Checks `vjp` of `f` at `args` against central differences. @throws {ValueError} when they differ */
 export function checkVjp<A extends readonly unknown[]>(f: (...args: A) => unknown, args: A, options: CheckGradsOptions = {}): void {
   const point = flat([...args]);
-  const o = settings(options, point.arrays.some((x) => x.dtype === "float64"));
+  const o = settings(
+    options,
+    point.arrays.some((x) => x.dtype === "float64"),
+  );
   const along = directions(point, 0);
   const [out, pullback] = vjp(f as unknown as (...xs: unknown[]) => unknown, ...args);
   const results = flat(out);
@@ -88,7 +122,15 @@ export function checkVjp<A extends readonly unknown[]>(f: (...args: A) => unknow
   const before = moved(f as unknown as AnyFunction, point, along, -o.eps);
   const dot = (xs: readonly number[], t: NDArray | null): number =>
     t === null ? 0 : Array.from(t.dataSync() as Iterable<number>).reduce((s, v, k) => s + v * xs[k], 0);
-  const wanted = after.reduce((s, xs, i) => s + dot(xs.map((x, k) => (x - before[i][k]) / (2 * o.eps)), cts[i]), 0);
+  const wanted = after.reduce(
+    (s, xs, i) =>
+      s +
+      dot(
+        xs.map((x, k) => (x - before[i][k]) / (2 * o.eps)),
+        cts[i],
+      ),
+    0,
+  );
   const got = grads.values.reduce((s, g, i) => s + dot(g, along[i]), 0);
   compare("checkVjp", [[got]], [[wanted]], o);
 }
@@ -100,7 +142,11 @@ export function checkVjp<A extends readonly unknown[]>(f: (...args: A) => unknow
  * @throws {ValueError} naming the element that differs
  * @see `jax.test_util.check_grads`
  */
-export function checkGrads<A extends readonly unknown[]>(f: (...args: A) => unknown, args: A, options: CheckGradsOptions = {}): void {
+export function checkGrads<A extends readonly unknown[]>(
+  f: (...args: A) => unknown,
+  args: A,
+  options: CheckGradsOptions = {},
+): void {
   const { order = 1, modes = ["fwd", "rev"] } = options;
   const run = f as unknown as (...xs: unknown[]) => unknown;
   if (modes.includes("fwd")) {

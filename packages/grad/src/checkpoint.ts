@@ -33,8 +33,17 @@ export const checkpointPolicies: CheckpointPolicies = {
   checkpointDots: isDot,
   dotsWithNoBatchDimsSaveable: isUnbatchedDot,
   checkpointDotsWithNoBatchDims: isUnbatchedDot,
-  saveOnlyTheseNames: (...names) => (p, params) => is(p, nameP) && names.includes(nameOf(params)),
-  saveAnyNamesButThese: (...names) => (p, params) => is(p, nameP) && !names.includes(nameOf(params)),
-  saveAnythingExceptTheseNames: (...names) => (p, params) => !is(p, nameP) || !names.includes(nameOf(params)),
+  saveOnlyTheseNames:
+    (...names) =>
+    (p, params) =>
+      is(p, nameP) && names.includes(nameOf(params)),
+  saveAnyNamesButThese:
+    (...names) =>
+    (p, params) =>
+      is(p, nameP) && !names.includes(nameOf(params)),
+  saveAnythingExceptTheseNames:
+    (...names) =>
+    (p, params) =>
+      !is(p, nameP) || !names.includes(nameOf(params)),
   saveFromBothPolicies: (a, b) => (p, params) => a(p, params) || b(p, params),
 };

@@ -21,7 +21,10 @@ test("closureConvert makes what is closed over explicit", () => {
 });
 
 test("customGradient: the pullback that the function returns is its gradient", () => {
-  const f = customGradient((x: NDArray, y: NDArray) => [lax.mul(x, y), (ct: NDArray) => [lax.mul(ct, lax.mul(y, 10)), lax.mul(ct, lax.sin(x))]]);
+  const f = customGradient((x: NDArray, y: NDArray) => [
+    lax.mul(x, y),
+    (ct: NDArray) => [lax.mul(ct, lax.mul(y, 10)), lax.mul(ct, lax.sin(x))],
+  ]);
   const g = (x: NDArray, y: NDArray): NDArray => f(x, y);
   expect(f(asArray(2), asArray(3)).itemSync()).toBe(6);
   expect(grad(g)(2, 3).itemSync()).toBe(30);

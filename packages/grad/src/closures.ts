@@ -1,4 +1,13 @@
-import { type ClosedJaxpr, evalClosedJaxpr, type NDArray, TransformError, traceToJaxpr, type Treedef, treeUnflatten, type Inputs } from "@traceform/core";
+import {
+  type ClosedJaxpr,
+  evalClosedJaxpr,
+  type NDArray,
+  TransformError,
+  traceToJaxpr,
+  type Treedef,
+  treeUnflatten,
+  type Inputs,
+} from "@traceform/core";
 import { customVjp } from "@traceform/lax";
 import { matchTangents } from "./internal/check.ts";
 import { pullBack } from "./internal/linear.ts";
@@ -17,7 +26,11 @@ interface Converted {
 function convert(name: string, f: (...args: never[]) => unknown, args: readonly unknown[]): Converted {
   const [values, inTree] = flattenArrays(name, [...args]);
   const flat = flatten(name, f, inTree);
-  const closed = traceToJaxpr((...xs) => flat(xs), values.map((x) => x.aval), name);
+  const closed = traceToJaxpr(
+    (...xs) => flat(xs),
+    values.map((x) => x.aval),
+    name,
+  );
   return { closed, outTree: flat.outTree! };
 }
 
@@ -84,7 +97,10 @@ export function customGradient<A extends unknown[], R>(
  */
 export function fwdAndBwd<A extends unknown[], R>(
   f: (...args: A) => R,
-): [fwd: (...args: Inputs<A>) => [out: R, residuals: NDArray[]], bwd: (residuals: readonly NDArray[], cotangent: R) => Cotangents<A>] {
+): [
+  fwd: (...args: Inputs<A>) => [out: R, residuals: NDArray[]],
+  bwd: (residuals: readonly NDArray[], cotangent: R) => Cotangents<A>,
+] {
   const name = nameOf("fwdAndBwd", f);
   let last: { lin: Linearized; inTree: Treedef; outTree: Treedef; values: NDArray[] } | null = null;
   return [
@@ -96,12 +112,15 @@ export function fwdAndBwd<A extends unknown[], R>(
       return [treeUnflatten(flat.outTree!, lin.outs) as R, [...lin.residuals]];
     },
     (residuals, cotangent) => {
-      if (last === null) throw new TransformError(name, { message: "bwd was called before fwd", fix: "call fwd first: it gives the residuals" });
+      if (last === null)
+        throw new TransformError(name, { message: "bwd was called before fwd", fix: "call fwd first: it gives the residuals" });
       const { lin, inTree, outTree, values } = last;
       const cts = matchTangents(name, "cotangent", outTree, cotangent, lin.outs);
       const grads = pullBack({ ...lin, residuals: [...residuals] }, cts);
-      return treeUnflatten(inTree, grads.map((g, i) => g ?? (hasTangent(values[i].aval) ? zeros(values[i].aval) : float0Zeros(values[i].shape)))) as Cotangents<A>;
+      return treeUnflatten(
+        inTree,
+        grads.map((g, i) => g ?? (hasTangent(values[i].aval) ? zeros(values[i].aval) : float0Zeros(values[i].shape))),
+      ) as Cotangents<A>;
     },
   ];
 }
-

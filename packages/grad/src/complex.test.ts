@@ -28,9 +28,20 @@ function pair(a: NDArray, b: NDArray): number {
 }
 
 const functions: Record<string, (z: NDArray, w: NDArray) => NDArray> = {
-  exp: lax.exp, log: lax.log, sin: lax.sin, cos: lax.cos, tanh: lax.tanh, sqrt: lax.sqrt, square: lax.square, neg: lax.neg, logistic: lax.logistic,
+  exp: lax.exp,
+  log: lax.log,
+  sin: lax.sin,
+  cos: lax.cos,
+  tanh: lax.tanh,
+  sqrt: lax.sqrt,
+  square: lax.square,
+  neg: lax.neg,
+  logistic: lax.logistic,
   "integer power": (z) => lax.integerPow(z, 3),
-  add: lax.add, sub: lax.sub, mul: lax.mul, div: lax.div,
+  add: lax.add,
+  sub: lax.sub,
+  mul: lax.mul,
+  div: lax.div,
   dot: (z, w) => lax.dot(z, w),
   abs: (z) => lax.abs(z),
   conj: (z) => lax.conj(z),
@@ -52,14 +63,24 @@ describe.each(Object.entries(functions))("%s of complex values", (_name, fn) => 
 
   test("jvp agrees with finite differences", () => {
     const [, dot] = jvp(fn, [args[0], args[1]], [tangents[0], tangents[1]]);
-    const moved = (e: number): number[] => numbers(fn(complex(z.map((v, i) => v + e * dz[i])), complex(w.map((v, i) => v + e * dw[i]))));
+    const moved = (e: number): number[] =>
+      numbers(fn(complex(z.map((v, i) => v + e * dz[i])), complex(w.map((v, i) => v + e * dw[i]))));
     const [after, before] = [moved(1e-6), moved(-1e-6)];
-    expect(close(numbers(dot), after.map((v, i) => (v - before[i]) / 2e-6), 1e-6)).toBe(true);
+    expect(
+      close(
+        numbers(dot),
+        after.map((v, i) => (v - before[i]) / 2e-6),
+        1e-6,
+      ),
+    ).toBe(true);
   });
   test("vjp is the transpose of jvp, without conjugation", () => {
     const [out, pullback] = vjp(fn, args[0], args[1]);
     const [, dot] = jvp(fn, [args[0], args[1]], [tangents[0], tangents[1]]);
-    const ct = out.dtype === "complex128" ? fromTyped(draw(out.size), out.shape, "complex128") : fromTyped(draw(out.size).subarray(0, out.size), out.shape, "float64");
+    const ct =
+      out.dtype === "complex128"
+        ? fromTyped(draw(out.size), out.shape, "complex128")
+        : fromTyped(draw(out.size).subarray(0, out.size), out.shape, "float64");
     const grads = pullback(ct);
     expect(pair(grads[0], tangents[0]) + pair(grads[1], tangents[1])).toBeCloseTo(pair(ct, dot), 9);
   });

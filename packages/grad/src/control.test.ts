@@ -1,9 +1,35 @@
-import { asArray, bind1, checkJaxpr, definePrimitive, type Eqn, evalJaxpr, type Jaxpr, makeAval, type NDArray, printJaxpr, setDefaultBackend, traceToJaxpr, TransformError } from "@traceform/core";
+import {
+  asArray,
+  bind1,
+  checkJaxpr,
+  definePrimitive,
+  type Eqn,
+  evalJaxpr,
+  type Jaxpr,
+  makeAval,
+  type NDArray,
+  printJaxpr,
+  setDefaultBackend,
+  traceToJaxpr,
+  TransformError,
+} from "@traceform/core";
 import { jit } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import { referenceBackend } from "@traceform/testing";
 import { beforeAll, describe, expect, test } from "vitest";
-import { checkpoint, customJvp, customVjp, grad, jacfwd, jvp, jvpJaxpr, linearize, partialEvalJaxpr, transposeJaxpr, vjp } from "./index.ts";
+import {
+  checkpoint,
+  customJvp,
+  customVjp,
+  grad,
+  jacfwd,
+  jvp,
+  jvpJaxpr,
+  linearize,
+  partialEvalJaxpr,
+  transposeJaxpr,
+  vjp,
+} from "./index.ts";
 
 beforeAll(() => {
   setDefaultBackend(referenceBackend());
@@ -67,7 +93,12 @@ describe("scan", () => {
 });
 
 describe("while", () => {
-  const f = (x: NDArray): NDArray => lax.whileLoop((c: NDArray) => lax.lt(c, 10), (c: NDArray) => lax.mul(c, x), x);
+  const f = (x: NDArray): NDArray =>
+    lax.whileLoop(
+      (c: NDArray) => lax.lt(c, 10),
+      (c: NDArray) => lax.mul(c, x),
+      x,
+    );
   test("forward mode", () => {
     expect(jvp(f, [2], [1])[1].itemSync()).toBe(4 * 8);
     expect(jacfwd(f)(2).itemSync()).toBe(32);
@@ -78,19 +109,37 @@ describe("while", () => {
     expect(() => grad(f)(2)).toThrow(/use scan/);
   });
   test("a loop that does not depend on what is differentiated is no obstacle", () => {
-    const g = (x: NDArray): NDArray => lax.mul(x, lax.whileLoop((c: NDArray) => lax.lt(c, 10), (c: NDArray) => lax.mul(c, 2), 1));
+    const g = (x: NDArray): NDArray =>
+      lax.mul(
+        x,
+        lax.whileLoop(
+          (c: NDArray) => lax.lt(c, 10),
+          (c: NDArray) => lax.mul(c, 2),
+          1,
+        ),
+      );
     expect(grad(g)(3).itemSync()).toBe(16);
   });
   test("nor is one with a counter beside the differentiated value, in forward mode under linearize", () => {
     const g = (x: NDArray): NDArray =>
-      lax.whileLoop(([i]) => lax.lt(i, 3), ([i, v]) => [lax.add(i, 1), lax.mul(v, x)], [0, x])[1];
+      lax.whileLoop(
+        ([i]) => lax.lt(i, 3),
+        ([i, v]) => [lax.add(i, 1), lax.mul(v, x)],
+        [0, x],
+      )[1];
     const [y, push] = linearize(g, 2);
     expect([y.itemSync(), push(1).itemSync()]).toEqual([16, 32]);
   });
 });
 
 describe("cond", () => {
-  const f = (p: NDArray, x: NDArray): NDArray => lax.cond(lax.gt(p, 0), (y: NDArray) => lax.mul(lax.sin(y), y), (y: NDArray) => lax.exp(y), x);
+  const f = (p: NDArray, x: NDArray): NDArray =>
+    lax.cond(
+      lax.gt(p, 0),
+      (y: NDArray) => lax.mul(lax.sin(y), y),
+      (y: NDArray) => lax.exp(y),
+      x,
+    );
   test("the gradient is a cond, and only one branch runs", () => {
     const jaxpr = stage(grad(f, { argnums: 1 }), f32(), f32());
     expect(named(jaxpr, "cond").length).toBe(2);
@@ -104,7 +153,13 @@ describe("cond", () => {
     expect(forward.outvars.length).toBeLessThanOrEqual(4);
   });
   test("a branch without a derivative", () => {
-    const g = (x: NDArray): NDArray => lax.cond(lax.gt(x, 0), (y: NDArray) => lax.mul(y, y), (_y: NDArray) => asArray(5), x);
+    const g = (x: NDArray): NDArray =>
+      lax.cond(
+        lax.gt(x, 0),
+        (y: NDArray) => lax.mul(y, y),
+        (_y: NDArray) => asArray(5),
+        x,
+      );
     expect(grad(g)(3).itemSync()).toBe(6);
     expect(grad(g)(-3).itemSync()).toBe(0);
   });
@@ -113,12 +168,18 @@ describe("cond", () => {
 describe("jit", () => {
   test("the derivative of a jitted function is two jitted functions", () => {
     const f = jit((x: NDArray) => lax.sin(lax.mul(x, x)));
-    const jaxpr = stage(grad((x: NDArray) => f(x)), f32());
+    const jaxpr = stage(
+      grad((x: NDArray) => f(x)),
+      f32(),
+    );
     expect(named(jaxpr, "jit").length).toBe(2);
   });
   test("residuals that the caller has already do not come back", () => {
     const f = jit((x: NDArray, y: NDArray) => lax.mul(x, y));
-    const [forward] = named(stage((x, y) => grad((v: NDArray) => f(v, y))(x), f32(), f32()), "jit");
+    const [forward] = named(
+      stage((x, y) => grad((v: NDArray) => f(v, y))(x), f32(), f32()),
+      "jit",
+    );
     expect(forward.outvars.length).toBe(1);
   });
   test("transformed jaxprs are made once", () => {
@@ -159,7 +220,10 @@ describe("checkpoint", () => {
     const [again] = named(remat, "checkpoint");
     expect(named(body(again), "exp")).toEqual([]);
     expect(again.invars.length).toBe(3);
-    expect(grad(checkpoint(f, { policy: (p) => p.name === "exp" }))(0.5).itemSync()).toBeCloseTo(grad(f)(0.5).itemSync() as number, 6);
+    expect(grad(checkpoint(f, { policy: (p) => p.name === "exp" }))(0.5).itemSync()).toBeCloseTo(
+      grad(f)(0.5).itemSync() as number,
+      6,
+    );
   });
   test("effects are not repeated", () => {
     const effect = { name: "seen", ordered: false };
@@ -172,7 +236,10 @@ describe("checkpoint", () => {
   });
   test("in scans, with second derivatives, jitted", () => {
     const step = (c: NDArray, x: NDArray): NDArray => lax.tanh(lax.mul(lax.add(c, x), c));
-    const run = (s: typeof step) => (w: NDArray): NDArray => lax.scan((c: NDArray, x: NDArray) => [s(c, x), null], w, a([0.1, 0.2, 0.3]))[0];
+    const run =
+      (s: typeof step) =>
+      (w: NDArray): NDArray =>
+        lax.scan((c: NDArray, x: NDArray) => [s(c, x), null], w, a([0.1, 0.2, 0.3]))[0];
     const second = (s: typeof step): number => jit(grad(grad(run(s))))(0.7).itemSync() as number;
     expect(second(checkpoint(step))).toBeCloseTo(second(step), 5);
   });
@@ -194,17 +261,28 @@ describe("custom rules", () => {
   });
   test("customVjp: the rule runs in reverse, forward mode is refused", () => {
     const f = customVjp((x: NDArray) => lax.sin(x));
-    f.defvjp((x) => [f(x), x], (x, ct) => [lax.mul(ct, lax.mul(x as NDArray, 100))]);
+    f.defvjp(
+      (x) => [f(x), x],
+      (x, ct) => [lax.mul(ct, lax.mul(x as NDArray, 100))],
+    );
     expect(grad((x: NDArray) => f(x))(2).itemSync()).toBe(200);
     expect(jit(grad(jit((x: NDArray) => f(x))))(2).itemSync()).toBe(200);
     expect(vjp((x: NDArray) => f(x), 2)[1](1)[0].itemSync()).toBe(200);
-    for (const forward of [() => jvp((x: NDArray) => f(x), [1], [1]), () => jacfwd((x: NDArray) => f(x))(1), () => linearize((x: NDArray) => f(x), 1)[1](1), () => jit((x: NDArray) => jvp((y: NDArray) => f(y), [x], [1])[1])(asArray(1))]) {
+    for (const forward of [
+      () => jvp((x: NDArray) => f(x), [1], [1]),
+      () => jacfwd((x: NDArray) => f(x))(1),
+      () => linearize((x: NDArray) => f(x), 1)[1](1),
+      () => jit((x: NDArray) => jvp((y: NDArray) => f(y), [x], [1])[1])(asArray(1)),
+    ]) {
       expect(forward).toThrow(/forward-mode/);
     }
   });
   test("customVjp rules are themselves differentiated", () => {
     const f = customVjp((x: NDArray) => lax.integerPow(x, 3));
-    f.defvjp((x) => [f(x), x], (x, ct) => [lax.mul(ct, lax.mul(lax.square(x as NDArray), 3))]);
+    f.defvjp(
+      (x) => [f(x), x],
+      (x, ct) => [lax.mul(ct, lax.mul(lax.square(x as NDArray), 3))],
+    );
     expect(grad(grad((x: NDArray) => f(x)))(2).itemSync()).toBe(12);
   });
   test("rules may close over arrays, also inside jitted loops", () => {
@@ -212,18 +290,37 @@ describe("custom rules", () => {
     const f = customJvp((x: NDArray) => lax.sin(x));
     f.defjvp(([x], [dx]) => [f(x), lax.mul(dx, lax.reduceSum(factor))]);
     const g = customVjp((x: NDArray) => lax.sin(x));
-    g.defvjp((x) => [g(x), null], (_r, ct) => [lax.mul(ct, lax.reduceSum(factor))]);
+    g.defvjp(
+      (x) => [g(x), null],
+      (_r, ct) => [lax.mul(ct, lax.reduceSum(factor))],
+    );
     for (const h of [f, g]) {
       const loop = (x: NDArray): NDArray => lax.scan((c: NDArray, _: null) => [h(c), null], x, null, { length: 2 })[0];
       expect(jit(grad(loop))(1).itemSync()).toBe(36);
-      expect(grad((x: NDArray) => lax.cond(lax.gt(x, 0), (y: NDArray) => h(y), (y: NDArray) => y, x))(1).itemSync()).toBe(6);
+      expect(
+        grad((x: NDArray) =>
+          lax.cond(
+            lax.gt(x, 0),
+            (y: NDArray) => h(y),
+            (y: NDArray) => y,
+            x,
+          ),
+        )(1).itemSync(),
+      ).toBe(6);
       expect(grad(checkpoint((x: NDArray) => h(x)))(1).itemSync()).toBe(6);
     }
   });
 });
 
 test("jaxprs print as JAX prints them", () => {
-  expect(printJaxpr(stage(grad((x: NDArray) => lax.mul(lax.sin(x), x)), f32()))).toMatchInlineSnapshot(`
+  expect(
+    printJaxpr(
+      stage(
+        grad((x: NDArray) => lax.mul(lax.sin(x), x)),
+        f32(),
+      ),
+    ),
+  ).toMatchInlineSnapshot(`
     "{ lambda ; a:float32[]. let
         b:float32[] = sin a
         c:float32[] = cos a
@@ -235,4 +332,3 @@ test("jaxprs print as JAX prints them", () => {
       in (h,) }"
   `);
 });
-

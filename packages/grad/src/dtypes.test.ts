@@ -1,4 +1,12 @@
-import { isInexact, makeAval, type NDArray, setDefaultBackend, checkJaxpr, traceToJaxpr, type StandardDType } from "@traceform/core";
+import {
+  isInexact,
+  makeAval,
+  type NDArray,
+  setDefaultBackend,
+  checkJaxpr,
+  traceToJaxpr,
+  type StandardDType,
+} from "@traceform/core";
 import * as lax from "@traceform/lax";
 import { referenceBackend } from "@traceform/testing";
 import { corpus } from "@traceform/testing/corpus";
@@ -14,7 +22,11 @@ describe.each(["float16", "bfloat16", "float32"] as const)("derivatives of %s st
   test("for every primitive", () => {
     for (const c of primitiveCases()) {
       // Bodies of control flow are staged in float64, and bits are those of float64.
-      if (c.diff.length === 0 || /^(cond|scan|while|checkpoint|reduce |reduce_window |bitcast|reduce_precision|convert)/.test(c.name)) continue;
+      if (
+        c.diff.length === 0 ||
+        /^(cond|scan|while|checkpoint|reduce |reduce_window |bitcast|reduce_precision|convert)/.test(c.name)
+      )
+        continue;
       const avals = c.operands.map((o) => makeAval(o.shape, o.dtype === "float64" ? dtype : (o.dtype as StandardDType)));
       const { jaxpr } = traceToJaxpr((...xs) => derivatives(c, xs), avals, c.name);
       checkJaxpr(jaxpr);
@@ -48,10 +60,12 @@ test("staged transformations of the corpus are well formed", () => {
     const staged = [traceToJaxpr((x) => [vmap(f)(x)], [batch], name)];
     if (name !== "customVjp") staged.push(traceToJaxpr((x, t) => [jvp(f, [x], [t])[1]], [vec, vec], name));
     if (!forwardOnly) {
-      staged.push(traceToJaxpr((x) => [grad(scalar)(x)], [vec], name), traceToJaxpr((x) => [vmap(grad(scalar))(x)], [batch], name));
+      staged.push(
+        traceToJaxpr((x) => [grad(scalar)(x)], [vec], name),
+        traceToJaxpr((x) => [vmap(grad(scalar))(x)], [batch], name),
+      );
       staged.push(traceToJaxpr((x) => [grad((y: NDArray) => lax.reduceSum(grad(scalar)(y)))(x)], [vec], name));
     }
     for (const { jaxpr } of staged) expect(() => checkJaxpr(jaxpr), name).not.toThrow();
   }
 });
-

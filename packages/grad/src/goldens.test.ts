@@ -34,7 +34,11 @@ const f64 = (...xs: number[]): NDArray => fromTyped(Float64Array.from(xs), [xs.l
 const i32 = (...xs: number[]): NDArray => fromTyped(Int32Array.from(xs), [xs.length], "int32");
 const col = (...xs: number[]): NDArray => lax.reshape(i32(...xs), [xs.length, 1]);
 const wave = (f: (i: number) => number, shape: readonly number[], start: number): NDArray =>
-  fromTyped(Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => f(start + i)), shape, "float64");
+  fromTyped(
+    Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => f(start + i)),
+    shape,
+    "float64",
+  );
 
 const bools = lax.gt(i32(1, 0, 1), 0);
 const G: lax.GatherDimensionNumbersLike = { offsetDims: [], collapsedSliceDims: [0], startIndexMap: [0] };
@@ -44,10 +48,38 @@ const sin = lax.sin;
 type Fn = (...args: NDArray[]) => NDArray;
 /** The functions of `record_grad.py`, by name. */
 const functions: Record<string, Fn> = {
-  neg: lax.neg, exp: lax.exp, exp2: lax.exp2, expm1: lax.expm1, sin: lax.sin, cos: lax.cos, atan: lax.atan, sinh: lax.sinh, cosh: lax.cosh,
-  tanh: lax.tanh, asinh: lax.asinh, logistic: lax.logistic, erf: lax.erf, erfc: lax.erfc, square: lax.square, sign: lax.sign, floor: lax.floor,
-  ceil: lax.ceil, log: lax.log, log1p: lax.log1p, sqrt: lax.sqrt, rsqrt: lax.rsqrt, cbrt: lax.cbrt, lgamma: lax.lgamma, digamma: lax.digamma,
-  bessel_i0e: lax.besselI0e, bessel_i1e: lax.besselI1e, asin: lax.asin, acos: lax.acos, atanh: lax.atanh, erf_inv: lax.erfInv, tan: lax.tan,
+  neg: lax.neg,
+  exp: lax.exp,
+  exp2: lax.exp2,
+  expm1: lax.expm1,
+  sin: lax.sin,
+  cos: lax.cos,
+  atan: lax.atan,
+  sinh: lax.sinh,
+  cosh: lax.cosh,
+  tanh: lax.tanh,
+  asinh: lax.asinh,
+  logistic: lax.logistic,
+  erf: lax.erf,
+  erfc: lax.erfc,
+  square: lax.square,
+  sign: lax.sign,
+  floor: lax.floor,
+  ceil: lax.ceil,
+  log: lax.log,
+  log1p: lax.log1p,
+  sqrt: lax.sqrt,
+  rsqrt: lax.rsqrt,
+  cbrt: lax.cbrt,
+  lgamma: lax.lgamma,
+  digamma: lax.digamma,
+  bessel_i0e: lax.besselI0e,
+  bessel_i1e: lax.besselI1e,
+  asin: lax.asin,
+  acos: lax.acos,
+  atanh: lax.atanh,
+  erf_inv: lax.erfInv,
+  tan: lax.tan,
   acosh: lax.acosh,
   "sqrt at zero": lax.sqrt,
   "log at zero": lax.log,
@@ -88,7 +120,11 @@ const functions: Record<string, Fn> = {
   transpose: (x) => lax.transpose(x, [1, 0]),
   rev: (x) => lax.rev(x, [1]),
   squeeze: (x) => lax.squeeze(x, [0]),
-  pad: (x, v) => lax.pad(x, v, [[1, 2, 1], [-1, 1, 0]]),
+  pad: (x, v) =>
+    lax.pad(x, v, [
+      [1, 2, 1],
+      [-1, 1, 0],
+    ]),
   concatenate: (x, y) => lax.concatenate([x, y, x], 1),
   slice: (x) => lax.slice(x, [0, 1], [2, 3], [1, 2]),
   "dynamic_slice clamped": (x) => lax.dynamicSlice(x, [scalar(1, "int32"), scalar(5, "int32")], [1, 2]),
@@ -107,15 +143,32 @@ const functions: Record<string, Fn> = {
   cummax: (x) => lax.cummax(x),
   "cummin reverse": (x) => lax.cummin(x, 0, true),
   cumlogsumexp: (x) => lax.cumlogsumexp(x),
-  logsumexp: (x) => { const m = lax.stopGradient(lax.reduceMax(x)); return lax.add(lax.log(lax.reduceSum(lax.exp(lax.sub(x, m)))), m); },
+  logsumexp: (x) => {
+    const m = lax.stopGradient(lax.reduceMax(x));
+    return lax.add(lax.log(lax.reduceSum(lax.exp(lax.sub(x, m)))), m);
+  },
   sort: (x) => lax.sort(x),
   "sort key value": (k, v) => lax.sortKeyVal(k, v)[1],
   top_k: (x) => lax.topK(x, 2)[0],
   dot: (x, y) => lax.dot(x, y),
   "dot vectors": (x, y) => lax.dot(x, y),
-  "dot_general batch": (x, y) => lax.dotGeneral(x, y, [[[2], [1]], [[0], [2]]]),
+  "dot_general batch": (x, y) =>
+    lax.dotGeneral(x, y, [
+      [[2], [1]],
+      [[0], [2]],
+    ]),
   conv: (x, k) => lax.convGeneralDilated(x, k, [1, 1], "SAME"),
-  "conv strided dilated": (x, k) => lax.convGeneralDilated(x, k, [2, 1], [[1, 0], [0, 2]], { lhsDilation: [1, 2], rhsDilation: [2, 1] }),
+  "conv strided dilated": (x, k) =>
+    lax.convGeneralDilated(
+      x,
+      k,
+      [2, 1],
+      [
+        [1, 0],
+        [0, 2],
+      ],
+      { lhsDilation: [1, 2], rhsDilation: [2, 1] },
+    ),
   "conv grouped": (x, k) => lax.convGeneralDilated(x, k, [1, 1], "VALID", { featureGroupCount: 2 }),
   "conv batch grouped": (x, k) => lax.convGeneralDilated(x, k, [1, 1], "VALID", { batchGroupCount: 2 }),
   "sum pool": (x) => lax.reduceWindow(x, 0, lax.add, [1, 1, 2, 2], [1, 1, 2, 1], "SAME"),
@@ -130,11 +183,23 @@ const functions: Record<string, Fn> = {
   scatter_max: (x, u) => lax.scatterMax(x, col(1, 3, 3), u, S),
   "scatter_min ties": (x, u) => lax.scatterMin(x, col(1, 1), u, S),
   scan: (w, xs) => lax.scan((c: NDArray, x: NDArray) => [sin(lax.add(lax.mul(c, w), x)), lax.mul(c, x)], lax.mul(w, 0.5), xs)[1],
-  "scan carry": (w, xs) => lax.scan((c: NDArray, x: NDArray) => [lax.tanh(lax.add(lax.mul(c, w), x)), null], lax.mul(w, 0.5), xs, { reverse: true })[0],
-  cond: (x) => lax.cond(lax.gt(x, 0), (y: NDArray) => sin(y), (y: NDArray) => lax.exp(y), x),
+  "scan carry": (w, xs) =>
+    lax.scan((c: NDArray, x: NDArray) => [lax.tanh(lax.add(lax.mul(c, w), x)), null], lax.mul(w, 0.5), xs, { reverse: true })[0],
+  cond: (x) =>
+    lax.cond(
+      lax.gt(x, 0),
+      (y: NDArray) => sin(y),
+      (y: NDArray) => lax.exp(y),
+      x,
+    ),
   switch: (x) => lax.switch_(2, [(y: NDArray) => sin(y), (y: NDArray) => lax.exp(y), (y: NDArray) => lax.mul(y, y)], x),
   fori_loop: (x) => lax.foriLoop(0, 4, (i, v: NDArray) => lax.add(lax.mul(sin(v), x), lax.convertElementType(i, "float64")), x),
-  while: (x) => lax.whileLoop((v: NDArray) => lax.lt(v, 10), (v: NDArray) => lax.mul(lax.mul(v, v), x), x),
+  while: (x) =>
+    lax.whileLoop(
+      (v: NDArray) => lax.lt(v, 10),
+      (v: NDArray) => lax.mul(lax.mul(v, v), x),
+      x,
+    ),
   checkpoint: checkpoint((x: NDArray) => sin(lax.mul(sin(x), x))),
   jit: jit((x: NDArray, y: NDArray) => lax.mul(x, sin(y))),
 };
@@ -160,19 +225,20 @@ describe.each(Object.entries(goldens.cases).map(([name, c]) => [name, c] as cons
     same("value", out, c.value);
     same("tangent", dot, c.jvp);
   });
-  if (c.vjp !== undefined) test("cotangents", () => {
-    const [out, pullback] = vjp(fn, ...args());
-    same("value", out, c.value);
-    pullback(wave(Math.cos, out.shape, 0)).forEach((g, i) => same(`cotangent ${i}`, g, c.vjp![i]));
-  });
-  if (c.hvp !== undefined) test("forward over reverse", () => {
-    const weigh = wave(Math.cos, c.value.shape, 0);
-    const gradient = grad((...xs: NDArray[]): NDArray => lax.reduceSum(lax.mul(fn(...xs), weigh)));
-    same("second derivative", jvp(gradient, args(), tangents())[1] as NDArray, c.hvp!);
-  });
+  if (c.vjp !== undefined)
+    test("cotangents", () => {
+      const [out, pullback] = vjp(fn, ...args());
+      same("value", out, c.value);
+      pullback(wave(Math.cos, out.shape, 0)).forEach((g, i) => same(`cotangent ${i}`, g, c.vjp![i]));
+    });
+  if (c.hvp !== undefined)
+    test("forward over reverse", () => {
+      const weigh = wave(Math.cos, c.value.shape, 0);
+      const gradient = grad((...xs: NDArray[]): NDArray => lax.reduceSum(lax.mul(fn(...xs), weigh)));
+      same("second derivative", jvp(gradient, args(), tangents())[1] as NDArray, c.hvp!);
+    });
   test("vmap", () => {
     const stacked = args().map((x) => lax.concatenate([lax.expandDims(x, [0]), lax.expandDims(lax.mul(x, 1.1), [0])], 0));
     same("batch", vmap(fn)(...stacked), c.vmap);
   });
 });
-

@@ -26,7 +26,9 @@ void [d, e];
 
 // Auxiliary results.
 const [ga, aux]: [Params, { seen: NDArray }] = grad((p: Params) => [p.w, { seen: p.b }], { hasAux: true })(params);
-const [[v, extra], gv]: [[NDArray, string], Params] = valueAndGrad((p: Params): [NDArray, string] => [p.w, "x"], { hasAux: true })(params);
+const [[v, extra], gv]: [[NDArray, string], Params] = valueAndGrad((p: Params): [NDArray, string] => [p.w, "x"], { hasAux: true })(
+  params,
+);
 void [ga, aux, v, extra, gv];
 
 // jvp, vjp, linearize.

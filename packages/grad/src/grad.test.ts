@@ -25,7 +25,19 @@ import { jit } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import { referenceBackend } from "@traceform/testing";
 import { beforeAll, describe, expect, test } from "vitest";
-import { grad, hessian, jacfwd, jacrev, jvp, linearize, linearTranspose, stopGradient, valueAndGrad, vjp, vjpWithAux } from "./index.ts";
+import {
+  grad,
+  hessian,
+  jacfwd,
+  jacrev,
+  jvp,
+  linearize,
+  linearTranspose,
+  stopGradient,
+  valueAndGrad,
+  vjp,
+  vjpWithAux,
+} from "./index.ts";
 
 beforeAll(() => {
   setDefaultBackend(referenceBackend());
@@ -50,10 +62,20 @@ describe("grad", () => {
     expect(grad(sin)(0).dtype).toBe("float32");
   });
   test("the gradient has the structure of the argument", () => {
-    const params = { w: a([[1, 2], [3, 4]]), b: [a([1, 2]), null] as const, s: 2 };
+    const params = {
+      w: a([
+        [1, 2],
+        [3, 4],
+      ]),
+      b: [a([1, 2]), null] as const,
+      s: 2,
+    };
     const loss = (p: typeof params, x: NDArray): NDArray => lax.mul(lax.reduceSum(lax.add(lax.dot(p.w, x), p.b[0])), p.s);
     const g = grad(loss)(params, a([5, 6]));
-    expect(js(g.w)).toEqual([[10, 12], [10, 12]]);
+    expect(js(g.w)).toEqual([
+      [10, 12],
+      [10, 12],
+    ]);
     expect(js(g.b[0])).toEqual([2, 2]);
     expect(g.b[1]).toBe(null);
     expect((g.s as unknown as NDArray).itemSync()).toBe(17 + 1 + 39 + 2);
@@ -114,7 +136,9 @@ describe("grad", () => {
     expect(js(h)).toEqual([2, 4]);
   });
   test("allowInt gives float0 gradients", () => {
-    const g = grad((p: { w: NDArray; n: NDArray }) => lax.mul(lax.reduceSum(p.w), lax.convertElementType(p.n, "float32")), { allowInt: true })({ w: a([1, 2]), n: scalar(3, "int32") });
+    const g = grad((p: { w: NDArray; n: NDArray }) => lax.mul(lax.reduceSum(p.w), lax.convertElementType(p.n, "float32")), {
+      allowInt: true,
+    })({ w: a([1, 2]), n: scalar(3, "int32") });
     expect(js(g.w)).toEqual([3, 3]);
     expect(g.n.dtype).toBe(float0);
     expect(g.n.shape).toEqual([]);
@@ -170,15 +194,27 @@ describe("errors of grad", () => {
     expect(error.message).toContain("jvpRule");
   });
   test("a throw inside leaves no trace behind", () => {
-    expect(() => grad((): NDArray => { throw new Error("mine"); })()).toThrow();
-    expect(() => grad((_x: NDArray): NDArray => { throw new Error("mine"); })(1)).toThrow("mine");
+    expect(() =>
+      grad((): NDArray => {
+        throw new Error("mine");
+      })(),
+    ).toThrow();
+    expect(() =>
+      grad((_x: NDArray): NDArray => {
+        throw new Error("mine");
+      })(1),
+    ).toThrow("mine");
     expect(grad(sin)(0).itemSync()).toBe(1);
   });
 });
 
 describe("jvp, vjp, linearize", () => {
   test("jvp of a tree of arguments and results", () => {
-    const [out, dot] = jvp((p: { x: NDArray }, y: NDArray) => ({ s: lax.add(p.x, y), m: [lax.mul(p.x, y)] }), [{ x: a([1, 2]) }, a([3, 4])], [{ x: a([1, 0]) }, a([0, 1])]);
+    const [out, dot] = jvp(
+      (p: { x: NDArray }, y: NDArray) => ({ s: lax.add(p.x, y), m: [lax.mul(p.x, y)] }),
+      [{ x: a([1, 2]) }, a([3, 4])],
+      [{ x: a([1, 0]) }, a([0, 1])],
+    );
     expect(js(out.m[0])).toEqual([3, 8]);
     expect(js(dot.s)).toEqual([1, 1]);
     expect(js(dot.m[0])).toEqual([3, 2]);
@@ -187,7 +223,9 @@ describe("jvp, vjp, linearize", () => {
     expect(caught(() => jvp(sin, [a([1, 2])], [a([1])]))).toBeInstanceOf(ShapeError);
     expect(caught(() => jvp(sin, [a([1, 2])], [fromTyped(Float64Array.of(1, 2), [2], "float64")]))).toBeInstanceOf(DTypeError);
     expect(caught(() => jvp(sin, [1], []))).toBeInstanceOf(TreeError);
-    expect(caught(() => jvp((n: NDArray) => lax.convertElementType(n, "float32"), [scalar(1, "int32")], [1])).message).toContain("float0");
+    expect(caught(() => jvp((n: NDArray) => lax.convertElementType(n, "float32"), [scalar(1, "int32")], [1])).message).toContain(
+      "float0",
+    );
   });
   test("integer results have float0 tangents", () => {
     const [, dot] = jvp((x: NDArray) => [x, lax.convertElementType(x, "int32")] as const, [a([1, 2])], [a([1, 1])]);
@@ -196,9 +234,18 @@ describe("jvp, vjp, linearize", () => {
   });
   test("vjp of several arguments and results, cotangents of zero as null", () => {
     const [[s, m], pullback] = vjp((x: NDArray, y: NDArray) => [lax.add(x, y), lax.mul(x, y)] as const, a([1, 2]), a([3, 4]));
-    expect([js(s), js(m)]).toEqual([[4, 6], [3, 8]]);
-    expect(pullback([a([1, 1]), a([1, 1])]).map(js)).toEqual([[4, 5], [2, 3]]);
-    expect(pullback([null as never, a([1, 1])]).map(js)).toEqual([[3, 4], [1, 2]]);
+    expect([js(s), js(m)]).toEqual([
+      [4, 6],
+      [3, 8],
+    ]);
+    expect(pullback([a([1, 1]), a([1, 1])]).map(js)).toEqual([
+      [4, 5],
+      [2, 3],
+    ]);
+    expect(pullback([null as never, a([1, 1])]).map(js)).toEqual([
+      [3, 4],
+      [1, 2],
+    ]);
   });
   test("vjpWithAux", () => {
     const [y, pullback, aux] = vjpWithAux((x: NDArray) => [lax.mul(x, x), lax.add(x, 1)] as const, 3);
@@ -207,7 +254,13 @@ describe("jvp, vjp, linearize", () => {
   });
   test("linearize evaluates the function once", () => {
     let calls = 0;
-    const [y, push] = linearize((x: NDArray) => { calls++; return lax.mul(x, x); }, a([1, 2]));
+    const [y, push] = linearize(
+      (x: NDArray) => {
+        calls++;
+        return lax.mul(x, x);
+      },
+      a([1, 2]),
+    );
     expect(js(y)).toEqual([1, 4]);
     expect(js(push(a([1, 0])))).toEqual([2, 0]);
     expect(js(push(a([0, 1])))).toEqual([0, 4]);
@@ -226,7 +279,8 @@ describe("jvp, vjp, linearize", () => {
     expect(caught(() => linearTranspose((x: NDArray) => lax.mul(x, x), a([1]))(a([1]))).message).toContain("not linear");
     expect(caught(() => linearTranspose((x: NDArray) => lax.sin(x), a([1]))(a([1])))).toBeInstanceOf(RuleError);
     // A loop with a counter is split into the counting and the linear part.
-    const looped = (x: NDArray): NDArray => lax.foriLoop(0, 3, (i, v: NDArray) => lax.mul(v, lax.convertElementType(lax.add(i, 1), "float32")), x);
+    const looped = (x: NDArray): NDArray =>
+      lax.foriLoop(0, 3, (i, v: NDArray) => lax.mul(v, lax.convertElementType(lax.add(i, 1), "float32")), x);
     expect(linearTranspose(looped, a([1]))(a([1])).map(js)).toEqual([[6]]);
   });
 });
@@ -234,29 +288,58 @@ describe("jvp, vjp, linearize", () => {
 describe("Jacobians", () => {
   const f = (x: NDArray): NDArray => lax.concatenate([lax.mul(x, x), lax.expandDims(lax.reduceSum(x), [0])], 0);
   test("forward and reverse agree", () => {
-    const expected = [[2, 0], [0, 4], [1, 1]];
+    const expected = [
+      [2, 0],
+      [0, 4],
+      [1, 1],
+    ];
     expect(js(jacfwd(f)(a([1, 2])))).toEqual(expected);
     expect(js(jacrev(f)(a([1, 2])))).toEqual(expected);
     expect(js(jit(jacrev(f))(a([1, 2])))).toEqual(expected);
   });
   test("trees on both sides", () => {
-    const g = (p: { x: NDArray; y: NDArray }): { s: NDArray; m: NDArray } => ({ s: lax.reduceSum(lax.mul(p.x, p.y)), m: lax.mul(p.x, 2) });
+    const g = (p: { x: NDArray; y: NDArray }): { s: NDArray; m: NDArray } => ({
+      s: lax.reduceSum(lax.mul(p.x, p.y)),
+      m: lax.mul(p.x, 2),
+    });
     for (const jac of [jacfwd(g), jacrev(g)]) {
       const j = jac({ x: a([1, 2]), y: a([3, 4]) });
       expect(js(j.s.x)).toEqual([3, 4]);
       expect(js(j.s.y)).toEqual([1, 2]);
-      expect(js(j.m.x)).toEqual([[2, 0], [0, 2]]);
-      expect(js(j.m.y)).toEqual([[0, 0], [0, 0]]);
+      expect(js(j.m.x)).toEqual([
+        [2, 0],
+        [0, 2],
+      ]);
+      expect(js(j.m.y)).toEqual([
+        [0, 0],
+        [0, 0],
+      ]);
     }
   });
   test("argnums and aux", () => {
     const h = (x: NDArray, y: NDArray): readonly [NDArray, NDArray] => [lax.mul(x, y), lax.add(x, y)];
     const [[jx, jy], aux] = jacfwd(h, { argnums: [0, 1], hasAux: true })(a([1, 2]), a([3, 4]));
-    expect([js(jx), js(jy), js(aux)]).toEqual([[[3, 0], [0, 4]], [[1, 0], [0, 2]], [4, 6]]);
+    expect([js(jx), js(jy), js(aux)]).toEqual([
+      [
+        [3, 0],
+        [0, 4],
+      ],
+      [
+        [1, 0],
+        [0, 2],
+      ],
+      [4, 6],
+    ]);
   });
   test("hessian of a quadratic form", () => {
-    const q = a([[2, 1], [1, 4]]);
-    expect(js(hessian((x: NDArray) => lax.dot(x, lax.dot(q, x)))(a([1, 2])))).toEqual([[4, 2], [2, 8]]);
+    const q = a([
+      [2, 1],
+      [1, 4],
+    ]);
+    expect(js(hessian((x: NDArray) => lax.dot(x, lax.dot(q, x)))(a([1, 2])))).toEqual([
+      [4, 2],
+      [2, 8],
+    ]);
   });
   test("complex values need holomorphic", () => {
     const z = fromTyped(Float32Array.of(1, 2), [1], "complex64");
@@ -291,7 +374,10 @@ test("registered classes come back as themselves", () => {
       this.label = label;
     }
   }
-  registerPytreeNode(Params, { flatten: (p) => [[p.w], p.label], unflatten: (label: string, [w]) => new Params(w as NDArray, label) });
+  registerPytreeNode(Params, {
+    flatten: (p) => [[p.w], p.label],
+    unflatten: (label: string, [w]) => new Params(w as NDArray, label),
+  });
   const g = grad((p: Params) => lax.reduceSum(lax.mul(p.w, p.w)))(new Params(a([1, 2]), "layer"));
   expect(g).toBeInstanceOf(Params);
   expect(g.label).toBe("layer");

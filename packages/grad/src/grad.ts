@@ -1,4 +1,13 @@
-import { type NDArray, Ownership, scalar, treeFlattenWithPath, treeLeaves, treeUnflatten, TransformError, type Inputs } from "@traceform/core";
+import {
+  type NDArray,
+  Ownership,
+  scalar,
+  treeFlattenWithPath,
+  treeLeaves,
+  treeUnflatten,
+  TransformError,
+  type Inputs,
+} from "@traceform/core";
 import { stripAux } from "./internal/aux.ts";
 import { checkInputs, checkScalarOutput } from "./internal/check.ts";
 import { pullBack } from "./internal/linear.ts";
@@ -44,7 +53,10 @@ export function grad<A extends unknown[], const N extends number | readonly numb
   f: (...args: A) => ScalarOutput,
   options?: NoAux<N>,
 ): (...args: Inputs<A>) => Gradients<A, N>;
-export function grad(f: (...args: never[]) => unknown, options: GradOptions<number | readonly number[]> = {}): (...args: never[]) => unknown {
+export function grad(
+  f: (...args: never[]) => unknown,
+  options: GradOptions<number | readonly number[]> = {},
+): (...args: never[]) => unknown {
   const run = valueAndGradient("grad", f, options);
   return (...args) => {
     const { gradient, aux } = run(args);
@@ -65,7 +77,10 @@ export function valueAndGrad<A extends unknown[], const N extends number | reado
   f: (...args: A) => ScalarOutput,
   options?: NoAux<N>,
 ): (...args: Inputs<A>) => [value: NDArray, gradient: Gradients<A, N>];
-export function valueAndGrad(f: (...args: never[]) => unknown, options: GradOptions<number | readonly number[]> = {}): (...args: never[]) => unknown {
+export function valueAndGrad(
+  f: (...args: never[]) => unknown,
+  options: GradOptions<number | readonly number[]> = {},
+): (...args: never[]) => unknown {
   const run = valueAndGradient("valueAndGrad", f, options);
   return (...args) => {
     const { value, gradient, aux } = run(args);
@@ -84,8 +99,14 @@ function valueAndGradient(
     const positions = argumentPositions(name, argnums, args.length);
     const chosen = positions.map((i) => args[i]);
     const [values, inTree] = flattenArrays(name, chosen);
-    const paths = treeFlattenWithPath(chosen).map(([path]) => path.replace(/^\[(\d+)\]/, (_, k) => `argument ${positions[Number(k)]}`));
-    checkInputs(name, values.map((x, i) => ({ path: paths[i], x })), { holomorphic, allowInt });
+    const paths = treeFlattenWithPath(chosen).map(([path]) =>
+      path.replace(/^\[(\d+)\]/, (_, k) => `argument ${positions[Number(k)]}`),
+    );
+    checkInputs(
+      name,
+      values.map((x, i) => ({ path: paths[i], x })),
+      { holomorphic, allowInt },
+    );
 
     const ownership = Ownership.begin();
     const aux = stripAux(name, f, hasAux);
@@ -95,11 +116,16 @@ function valueAndGradient(
       return aux.fn(...(all as never[]));
     };
     const flat = flatten(name, fn, inTree);
-    const lin = linearizeFlat(name, (inputs, primalOf) => {
-      const outs = flat(inputs);
-      aux.strip(primalOf);
-      return outs;
-    }, values, ownership);
+    const lin = linearizeFlat(
+      name,
+      (inputs, primalOf) => {
+        const outs = flat(inputs);
+        aux.strip(primalOf);
+        return outs;
+      },
+      values,
+      ownership,
+    );
     checkScalarOutput(name, lin.outs, flat.outTree!, holomorphic);
     const [value] = lin.outs;
     const grads = pullBack(lin, [scalar(1, value.dtype)], ownership).map(
@@ -123,7 +149,10 @@ export function argumentPositions(fn: string, argnums: number | readonly number[
     });
   });
   if (new Set(positions).size !== positions.length) {
-    throw new TransformError(fn, { message: `argnums [${list.join(", ")}] names an argument twice`, fix: "name each argument once" });
+    throw new TransformError(fn, {
+      message: `argnums [${list.join(", ")}] names an argument twice`,
+      fix: "name each argument once",
+    });
   }
   return positions;
 }

@@ -10,7 +10,11 @@ import { linearizeFlat, type Linearized } from "./linearize.ts";
 import type { Gradients } from "./types.ts";
 
 /** For each array of a result, the gradients `G` of it: axes of the result, then axes of the argument. */
-export type Jacobian<R, G> = [R] extends [NDArray | number] ? G : R extends readonly unknown[] | object ? { [K in keyof R]: Jacobian<R[K], G> } : G;
+export type Jacobian<R, G> = [R] extends [NDArray | number]
+  ? G
+  : R extends readonly unknown[] | object
+    ? { [K in keyof R]: Jacobian<R[K], G> }
+    : G;
 
 type JacobianOptions<N extends number | readonly number[]> = Omit<GradOptions<N>, "hasAux"> & { readonly hasAux?: false };
 type AuxOptions<N extends number | readonly number[]> = Omit<GradOptions<N>, "hasAux"> & { readonly hasAux: true };
@@ -46,19 +50,34 @@ function linearizeAt(
   const name = nameOf(transformation, f);
   const { argnums = 0, hasAux = false, holomorphic = false, allowInt = false } = options;
   const positions = argumentPositions(name, argnums, args.length);
-  const [values, inTree] = flattenArrays(name, positions.map((i) => args[i]));
-  checkInputs(name, values.map((x) => ({ path: "the argument", x })), { holomorphic, allowInt });
+  const [values, inTree] = flattenArrays(
+    name,
+    positions.map((i) => args[i]),
+  );
+  checkInputs(
+    name,
+    values.map((x) => ({ path: "the argument", x })),
+    { holomorphic, allowInt },
+  );
   const aux = stripAux(name, f, hasAux);
-  const flat = flatten(name, (...xs: never[]) => {
-    const all = [...args];
-    positions.forEach((p, k) => (all[p] = xs[k]));
-    return aux.fn(...(all as never[]));
-  }, inTree);
-  const lin = linearizeFlat(name, (inputs, primalOf) => {
-    const outs = flat(inputs);
-    aux.strip(primalOf);
-    return outs;
-  }, values);
+  const flat = flatten(
+    name,
+    (...xs: never[]) => {
+      const all = [...args];
+      positions.forEach((p, k) => (all[p] = xs[k]));
+      return aux.fn(...(all as never[]));
+    },
+    inTree,
+  );
+  const lin = linearizeFlat(
+    name,
+    (inputs, primalOf) => {
+      const outs = flat(inputs);
+      aux.strip(primalOf);
+      return outs;
+    },
+    values,
+  );
   return { name, lin, values, inTree, outTree: flat.outTree!, single: typeof argnums === "number", aux: aux.value };
 }
 
@@ -100,21 +119,32 @@ export function jacfwd<A extends unknown[], R, const N extends number | readonly
   f: (...args: A) => R,
   options?: JacobianOptions<N>,
 ): (...args: Inputs<A>) => Jacobian<R, Gradients<A, N>>;
-export function jacfwd(f: (...args: never[]) => unknown, options: GradOptions<number | readonly number[]> = {}): (...args: never[]) => unknown {
+export function jacfwd(
+  f: (...args: never[]) => unknown,
+  options: GradOptions<number | readonly number[]> = {},
+): (...args: never[]) => unknown {
   return (...args) => {
     const point = linearizeAt("jacfwd", f, options, args);
     const { lin, values, name } = point;
     refuseComplex(name, "jacfwd", values, options.holomorphic ?? false);
     const columns = values.map((x, j) => {
       if (!lin.nonzeroIn[j]) return lin.outs.map((y) => zerosBlock(y, x));
-      return overBasis(x, (e) => pushForward(lin, values.map((_, i) => (i === j ? e : null)))).map((stacked, i) => {
+      return overBasis(x, (e) =>
+        pushForward(
+          lin,
+          values.map((_, i) => (i === j ? e : null)),
+        ),
+      ).map((stacked, i) => {
         // [n, ...r] -> [...r, n] -> [...r, ...a]
         const y = lin.outs[i];
         const last = transpose(stacked, [...y.shape.map((_, d) => d + 1), 0]);
         return reshape(last, [...y.shape, ...x.shape]);
       });
     });
-    const jacobian = assemble(point, lin.outs.map((_, i) => columns.map((column) => column[i])));
+    const jacobian = assemble(
+      point,
+      lin.outs.map((_, i) => columns.map((column) => column[i])),
+    );
     return options.hasAux ? [jacobian, point.aux] : jacobian;
   };
 }
@@ -132,7 +162,10 @@ export function jacrev<A extends unknown[], R, const N extends number | readonly
   f: (...args: A) => R,
   options?: JacobianOptions<N>,
 ): (...args: Inputs<A>) => Jacobian<R, Gradients<A, N>>;
-export function jacrev(f: (...args: never[]) => unknown, options: GradOptions<number | readonly number[]> = {}): (...args: never[]) => unknown {
+export function jacrev(
+  f: (...args: never[]) => unknown,
+  options: GradOptions<number | readonly number[]> = {},
+): (...args: never[]) => unknown {
   return (...args) => {
     const point = linearizeAt("jacrev", f, options, args);
     const { lin, values, name } = point;
@@ -140,7 +173,10 @@ export function jacrev(f: (...args: never[]) => unknown, options: GradOptions<nu
     const rows = lin.outs.map((y, i) => {
       if (!lin.nonzeroOut[i]) return values.map((x) => zerosBlock(y, x));
       const stacked = overBasis(y, (e) =>
-        pullBack(lin, lin.outs.map((_, k) => (k === i ? e : null))).map((g, j) => g ?? zeros(values[j].aval)),
+        pullBack(
+          lin,
+          lin.outs.map((_, k) => (k === i ? e : null)),
+        ).map((g, j) => g ?? zeros(values[j].aval)),
       );
       return stacked.map((s, j) => reshape(s, [...y.shape, ...values[j].shape]));
     });

@@ -73,7 +73,8 @@ export class JVPTrace extends Trace {
       return outs;
     }
     const rule = findRule(primitive, this.name);
-    const run = (): readonly [outs: readonly NDArray[], tangents: readonly Tangent[]] => withTrace(this.parent, () => rule(primals, tangents, params as never, context));
+    const run = (): readonly [outs: readonly NDArray[], tangents: readonly Tangent[]] =>
+      withTrace(this.parent, () => rule(primals, tangents, params as never, context));
     if (ownership === null) {
       const [outs, outTangents] = run();
       return outs.map((x, i) => this.wrap(x, outTangents[i]));
@@ -117,7 +118,13 @@ function findRule(primitive: Primitive<never>, transformation: string): Symbolic
 }
 
 function instantiated(rule: InstantiatedJvpRule<never>): SymbolicJvpRule<never> {
-  return (primals, tangents, params, c) => rule(primals, tangents.map((t, i) => t ?? zeros(primals[i].aval)), params, c);
+  return (primals, tangents, params, c) =>
+    rule(
+      primals,
+      tangents.map((t, i) => t ?? zeros(primals[i].aval)),
+      params,
+      c,
+    );
 }
 
 /** Runs a function of arrays on primals with tangents, under the current trace. */
@@ -140,7 +147,11 @@ const memo = new JaxprMemo<JvpJaxpr>();
  * Forward-mode differentiation of a jaxpr: (primals, nonzero tangents) -> (results, nonzero tangents). `nonzero` says
  * which operands have a tangent; results that `instantiate` marks get one even when it is symbolically zero.
  */
-export function jvpJaxpr(jaxpr: Jaxpr, nonzero: readonly boolean[], instantiateOut: boolean | readonly boolean[] = false): JvpJaxpr {
+export function jvpJaxpr(
+  jaxpr: Jaxpr,
+  nonzero: readonly boolean[],
+  instantiateOut: boolean | readonly boolean[] = false,
+): JvpJaxpr {
   const force = spread(instantiateOut, jaxpr.outvars.length);
   return memo.get(jaxpr, `${bits(nonzero)}:${bits(force)}`, () => {
     let nonzeroOut: boolean[] = [];
@@ -151,7 +162,13 @@ export function jvpJaxpr(jaxpr: Jaxpr, nonzero: readonly boolean[], instantiateO
         const tangents = nonzero.map((nz) => (nz ? args[k++] : null));
         const run = runJvp("jvp", (inputs) => evalJaxpr(jaxpr, [], inputs), args.slice(0, n), tangents);
         nonzeroOut = run.outs.map((x, i) => run.tangents[i] !== null || (force[i] && hasTangent(x.aval)));
-        return [...run.outs, ...pick(run.tangents.map((t, i) => (nonzeroOut[i] ? instantiate(t, run.outs[i].aval) : null)), nonzeroOut) as NDArray[]];
+        return [
+          ...run.outs,
+          ...(pick(
+            run.tangents.map((t, i) => (nonzeroOut[i] ? instantiate(t, run.outs[i].aval) : null)),
+            nonzeroOut,
+          ) as NDArray[]),
+        ];
       },
       [...jaxpr.inAvals, ...pick(jaxpr.inAvals, nonzero)],
       "jvp",

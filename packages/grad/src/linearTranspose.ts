@@ -1,4 +1,14 @@
-import { type Aval, currentTrace, type DType, makeAval, type NDArray, treeFlatten, treeUnflatten, withNewTrace, type Inputs } from "@traceform/core";
+import {
+  type Aval,
+  currentTrace,
+  type DType,
+  makeAval,
+  type NDArray,
+  treeFlatten,
+  treeUnflatten,
+  withNewTrace,
+  type Inputs,
+} from "@traceform/core";
 import { matchTangents } from "./internal/check.ts";
 import { flatten, nameOf } from "./internal/trees.ts";
 import { zeros } from "./internal/zeros.ts";
@@ -41,11 +51,13 @@ export function linearTranspose<A extends unknown[], R>(
     const cts = matchTangents(name, "cotangent", flat.outTree!, cotangent, outs as NDArray[]);
     const operands = jaxpr.invars.map((v) => new LinearOperand(v.aval));
     const grads = backwardPass(jaxpr, residuals, operands, cts);
-    return treeUnflatten(inTree, grads.map((g, i) => g ?? zeros(avals[i]))) as Cotangents<A>;
+    return treeUnflatten(
+      inTree,
+      grads.map((g, i) => g ?? zeros(avals[i])),
+    ) as Cotangents<A>;
   };
 }
 
 function isShapeDType(x: unknown): boolean {
   return x !== null && typeof x === "object" && !Array.isArray(x) && "shape" in x && "dtype" in x;
 }
-

@@ -43,4 +43,3 @@ export function linearizeFlat(
     return { outs, jaxpr, residuals, nonzeroIn, nonzeroOut };
   });
 }
-

@@ -48,11 +48,14 @@ test("what custom rules make and get stays alive", () => {
     return [f(x), lax.mul(dx, slope)];
   });
   const g = customVjp((x: NDArray) => lax.sin(x));
-  g.defvjp((x) => [g(x), lax.cos(x)], (c, ct) => {
-    const out = lax.mul(ct, c as NDArray);
-    seen.push(c as NDArray, ct, out);
-    return [out];
-  });
+  g.defvjp(
+    (x) => [g(x), lax.cos(x)],
+    (c, ct) => {
+      const out = lax.mul(ct, c as NDArray);
+      seen.push(c as NDArray, ct, out);
+      return [out];
+    },
+  );
   const loss = (x: NDArray): NDArray => lax.reduceSum(lax.mul(g(lax.mul(f(lax.mul(x, 2)), 3)), 4));
   const gradient = grad(loss)(vector());
   expect(gradient.shape).toEqual([3]);

@@ -22,7 +22,10 @@ const inputs = (): NDArray[][] => [
 const notDifferentiated = new Set(["nextafter", "split", "arraySplit", "vsplit", "hsplit", "dsplit", "frexp"]);
 
 type AnyFunction = (...xs: NDArray[]) => unknown;
-const functions = Object.entries(np).filter(([name, f]) => typeof f === "function" && /^[a-z]/.test(name)) as [string, AnyFunction][];
+const functions = Object.entries(np).filter(([name, f]) => typeof f === "function" && /^[a-z]/.test(name)) as [
+  string,
+  AnyFunction,
+][];
 
 /** The floating-point arrays among the results. */
 function floats(f: AnyFunction): (...xs: NDArray[]) => NDArray[] {
@@ -43,26 +46,30 @@ function accepted(f: AnyFunction): NDArray[][] {
 /** Results whose shape depends on values cannot be vectorised, and say so. */
 const dataDependent = /depends on the values|is not known|needs a concrete value/;
 
-describe.each(functions.map(([name, f]) => [name, f, accepted(f)] as const).filter(([, , args]) => args.length > 0))("numpy.%s", (name, f, arguments_) => {
-  const g = floats(f);
-  if (!notDifferentiated.has(name)) test("first and second derivatives", () => {
-    for (const args of arguments_) checkGrads(g, args, { order: 2, rtol: 1e-4, atol: 1e-4 });
-  });
-  test("vmap", () => {
-    for (const args of arguments_) {
-      const batch = args.map((x) => lax.concatenate([lax.expandDims(x, [0]), lax.expandDims(lax.mul(x, 0.9), [0])], 0));
-      const wanted = g(...args);
-      let got: NDArray[];
-      try {
-        got = vmap(g)(...batch);
-      } catch (error) {
-        expect((error as Error).message).toMatch(dataDependent);
-        continue;
+describe.each(functions.map(([name, f]) => [name, f, accepted(f)] as const).filter(([, , args]) => args.length > 0))(
+  "numpy.%s",
+  (name, f, arguments_) => {
+    const g = floats(f);
+    if (!notDifferentiated.has(name))
+      test("first and second derivatives", () => {
+        for (const args of arguments_) checkGrads(g, args, { order: 2, rtol: 1e-4, atol: 1e-4 });
+      });
+    test("vmap", () => {
+      for (const args of arguments_) {
+        const batch = args.map((x) => lax.concatenate([lax.expandDims(x, [0]), lax.expandDims(lax.mul(x, 0.9), [0])], 0));
+        const wanted = g(...args);
+        let got: NDArray[];
+        try {
+          got = vmap(g)(...batch);
+        } catch (error) {
+          expect((error as Error).message).toMatch(dataDependent);
+          continue;
+        }
+        got.forEach((y, i) => expect(close(numbers(y).slice(0, wanted[i].size), numbers(wanted[i]), 1e-9), `${name}`).toBe(true));
       }
-      got.forEach((y, i) => expect(close(numbers(y).slice(0, wanted[i].size), numbers(wanted[i]), 1e-9), `${name}`).toBe(true));
-    }
-  });
-});
+    });
+  },
+);
 
 test("most of numpy is covered", () => {
   expect(functions.filter(([, f]) => accepted(f).length > 0).length).toBeGreaterThan(150);

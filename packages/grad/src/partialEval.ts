@@ -77,8 +77,7 @@ export class PartialEvalTrace extends Trace {
     let known = true;
     for (let i = 0; i < args.length && known; i++) known = !this.owns(args[i]);
     if (known) return this.parent.process(primitive, args, params);
-    const rule =
-      (primitive.rules[partialEvalRule] as PartialEvalRule<never> | undefined) ?? partialEvalRules.get(primitive);
+    const rule = (primitive.rules[partialEvalRule] as PartialEvalRule<never> | undefined) ?? partialEvalRules.get(primitive);
     if (rule === undefined) return this.#stage(primitive, args, params);
     const unknowns = args.map((x) => this.owns(x));
     return withTrace(this.parent, () => rule(args, unknowns, params as never, this.#context));
@@ -86,7 +85,11 @@ export class PartialEvalTrace extends Trace {
 
   #stage(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
     const invars = args.map((x) => this.#atom(x));
-    const { avals, effects } = abstractEval(primitive, invars.map((a) => a.aval), params);
+    const { avals, effects } = abstractEval(
+      primitive,
+      invars.map((a) => a.aval),
+      params,
+    );
     const outvars = avals.map((aval) => new Var(aval));
     this.#eqns.push({
       primitive,
@@ -135,7 +138,11 @@ export function partialEvalJaxpr(
     const traced = traceToJaxpr(
       (...args) => {
         const trace = new PartialEvalTrace("partial evaluation", currentTrace());
-        const inputs = merge(unknowns, jaxpr.invars.filter((_, i) => unknowns[i]).map((v) => trace.input(v.aval)), args);
+        const inputs = merge(
+          unknowns,
+          jaxpr.invars.filter((_, i) => unknowns[i]).map((v) => trace.input(v.aval)),
+          args,
+        );
         const outs = withNewTrace(trace, () => evalJaxpr(jaxpr, [], inputs));
         unknownOut = outs.map((x, i) => trace.owns(x) || force[i]);
         const finished = trace.finish(outs.filter((_, i) => unknownOut[i]));

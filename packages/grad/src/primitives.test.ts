@@ -2,7 +2,14 @@ import { fromTyped, isFloat, jvpRule, type NDArray, type Primitive, setDefaultBa
 import * as lax from "@traceform/lax";
 import { referenceBackend } from "@traceform/testing";
 import { close, dotProduct, finiteDifference, numbers } from "@traceform/testing/derivatives";
-import { applyCase, makeOperand, mulberry32, type PrimitiveCase, primitiveCases, untabledPrimitives } from "@traceform/testing/primitivecases";
+import {
+  applyCase,
+  makeOperand,
+  mulberry32,
+  type PrimitiveCase,
+  primitiveCases,
+  untabledPrimitives,
+} from "@traceform/testing/primitivecases";
 import { beforeAll, describe, expect, test } from "vitest";
 import { jvp, jvpRules, vjp } from "./index.ts";
 
@@ -12,7 +19,11 @@ beforeAll(() => {
 
 const random = mulberry32(20260);
 const direction = (shape: readonly number[]): NDArray =>
-  fromTyped(Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random() * 2 - 1), shape, "float64");
+  fromTyped(
+    Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random() * 2 - 1),
+    shape,
+    "float64",
+  );
 
 /** The case as a function of the operands that are differentiated, with the floating-point results only. */
 function restrict(c: PrimitiveCase, args: readonly NDArray[]): (...xs: NDArray[]) => NDArray[] {
@@ -27,19 +38,28 @@ function restrict(c: PrimitiveCase, args: readonly NDArray[]): (...xs: NDArray[]
 const cases = primitiveCases();
 
 test("the table has every primitive of lax", () => {
-  const exported = Object.entries(lax).filter(([name]) => /[a-z0-9]P$/.test(name)).map(([, p]) => (p as { name: string }).name);
+  const exported = Object.entries(lax)
+    .filter(([name]) => /[a-z0-9]P$/.test(name))
+    .map(([, p]) => (p as { name: string }).name);
   const tabled = new Set([...cases.map((c) => c.primitive.name), ...untabledPrimitives]);
   expect(exported.filter((name) => !tabled.has(name))).toEqual([]);
 });
 
 /** Primitives without tangents to speak of, and those for which JAX has no derivative either. */
 const withoutJvp = [
-  "axis_index", "pmax", "pmin", "random_unwrap", "random_wrap", "threefry2x32",
+  "axis_index",
+  "pmax",
+  "pmin",
+  "random_unwrap",
+  "random_wrap",
+  "threefry2x32",
   "reduce_window", // add, max and min windows have primitives of their own
 ];
 
 test("every primitive of lax that takes floats has a JVP rule", () => {
-  const primitives = Object.entries(lax).filter(([name]) => /[a-z0-9]P$/.test(name)).map(([, p]) => p as unknown as Primitive<never>);
+  const primitives = Object.entries(lax)
+    .filter(([name]) => /[a-z0-9]P$/.test(name))
+    .map(([, p]) => p as unknown as Primitive<never>);
   const missing = primitives.filter((p) => jvpRules.get(p) === undefined && p.rules[jvpRule] === undefined).map((p) => p.name);
   expect(missing.filter((name) => !withoutJvp.includes(name))).toEqual([]);
 });
@@ -64,8 +84,14 @@ describe.each(cases.filter((c) => c.diff.length > 0).map((c) => [c.name, c] as c
     primals.forEach((_, k) => {
       const alone = tangents.map((t, i) => (i === k ? t : null));
       const [, part] = jvp(fn, primals, alone);
-      const wanted = finiteDifference(fn, primals, alone.map((t) => (t === null ? null : numbers(t))));
-      part.forEach((t, i) => expect(close(numbers(t), wanted[i]!, tolerance), `operand ${k}: ${numbers(t)} against ${wanted[i]}`).toBe(true));
+      const wanted = finiteDifference(
+        fn,
+        primals,
+        alone.map((t) => (t === null ? null : numbers(t))),
+      );
+      part.forEach((t, i) =>
+        expect(close(numbers(t), wanted[i]!, tolerance), `operand ${k}: ${numbers(t)} against ${wanted[i]}`).toBe(true),
+      );
     });
   });
 
@@ -92,6 +118,8 @@ describe.each(cases.filter((c) => c.diff.length > 0).map((c) => [c.name, c] as c
     const backward = (...xs: NDArray[]): NDArray[] => vjp(fn, ...xs)[1](cotangents);
     const [, dots] = jvp(backward, primals, tangents);
     const expected = finiteDifference(backward, primals, tangents.map(numbers));
-    dots.forEach((t, i) => expect(close(numbers(t), expected[i]!, 20 * tolerance), `${numbers(t)} against ${expected[i]}`).toBe(true));
+    dots.forEach((t, i) =>
+      expect(close(numbers(t), expected[i]!, 20 * tolerance), `${numbers(t)} against ${expected[i]}`).toBe(true),
+    );
   });
 });

@@ -38,9 +38,7 @@ export type InstantiatedJvpRule<P = Params> = (
 ) => readonly [outs: readonly NDArray[], tangents: readonly Tangent[]];
 
 /** What a primitive may carry under `jvpRule`. */
-export type JvpRule<P = Params> =
-  | InstantiatedJvpRule<P>
-  | { readonly symbolicZeros: true; readonly rule: SymbolicJvpRule<P> };
+export type JvpRule<P = Params> = InstantiatedJvpRule<P> | { readonly symbolicZeros: true; readonly rule: SymbolicJvpRule<P> };
 
 /** An operand of a linear operation that it is linear in: its value is not known, only its type. */
 export class LinearOperand {

@@ -3,7 +3,6 @@ import {
   bind,
   constvarsToInvars,
   type Eqn,
-
   type Jaxpr,
   Literal,
   literalValue,
@@ -114,12 +113,24 @@ export function transposeJaxpr(
     const others = jaxpr.inAvals.filter((_, i) => !linear[i]);
     const traced = traceToJaxpr(
       (...args) => {
-        const operands = merge(linear, linearAvals.map((aval) => new LinearOperand(aval)), args.slice(0, others.length));
+        const operands = merge(
+          linear,
+          linearAvals.map((aval) => new LinearOperand(aval)),
+          args.slice(0, others.length),
+        );
         let k = others.length;
-        const cts = backwardPass(jaxpr, [], operands, nonzero.map((nz) => (nz ? args[k++] : null)));
+        const cts = backwardPass(
+          jaxpr,
+          [],
+          operands,
+          nonzero.map((nz) => (nz ? args[k++] : null)),
+        );
         const wanted = pick(cts, linear);
         nonzeroOut = wanted.map((ct, i) => ct !== null || (instantiateOut && hasTangent(linearAvals[i])));
-        return pick(wanted.map((ct, i) => (nonzeroOut[i] ? instantiate(ct, linearAvals[i]) : null)), nonzeroOut) as NDArray[];
+        return pick(
+          wanted.map((ct, i) => (nonzeroOut[i] ? instantiate(ct, linearAvals[i]) : null)),
+          nonzeroOut,
+        ) as NDArray[];
       },
       [...others, ...pick(jaxpr.outAvals, nonzero)],
       "transpose",
@@ -129,4 +140,3 @@ export function transposeJaxpr(
 }
 
 const context: TransposeContext = { transposeJaxpr, partialEvalJaxpr };
-

@@ -52,13 +52,21 @@ export function jvp(
   const dots = matchTangents(name, "tangent", inTree, [...tangents], values);
   const aux = stripAux(name, f, options.hasAux ?? false);
   const flat = flatten(name, aux.fn, inTree);
-  const run = runJvp(name, (inputs, primalOf) => {
-    const outs = flat(inputs);
-    aux.strip(primalOf);
-    return outs;
-  }, values, dots);
+  const run = runJvp(
+    name,
+    (inputs, primalOf) => {
+      const outs = flat(inputs);
+      aux.strip(primalOf);
+      return outs;
+    },
+    values,
+    dots,
+  );
   const out = treeUnflatten(flat.outTree!, run.outs);
-  const tangentOut = treeUnflatten(flat.outTree!, run.outs.map((x, i) => present(run.tangents[i], x)));
+  const tangentOut = treeUnflatten(
+    flat.outTree!,
+    run.outs.map((x, i) => present(run.tangents[i], x)),
+  );
   return options.hasAux ? [out, tangentOut, aux.value] : [out, tangentOut];
 }
 
@@ -72,16 +80,25 @@ interface LinearizedTree {
   readonly aux: unknown;
 }
 
-function linearizeTree(transformation: string, f: (...args: never[]) => unknown, primals: readonly unknown[], hasAux: boolean): LinearizedTree {
+function linearizeTree(
+  transformation: string,
+  f: (...args: never[]) => unknown,
+  primals: readonly unknown[],
+  hasAux: boolean,
+): LinearizedTree {
   const name = nameOf(transformation, f);
   const [values, inTree] = flattenArrays(name, [...primals]);
   const aux = stripAux(name, f, hasAux);
   const flat = flatten(name, aux.fn, inTree);
-  const lin = linearizeFlat(name, (inputs, primalOf) => {
-    const outs = flat(inputs);
-    aux.strip(primalOf);
-    return outs;
-  }, values);
+  const lin = linearizeFlat(
+    name,
+    (inputs, primalOf) => {
+      const outs = flat(inputs);
+      aux.strip(primalOf);
+      return outs;
+    },
+    values,
+  );
   const outTree = flat.outTree!;
   return { name, lin, values, inTree, outTree, out: treeUnflatten(outTree, lin.outs), aux: aux.value };
 }
@@ -100,7 +117,10 @@ function pushforward({ name, lin, values, inTree, outTree }: LinearizedTree): (.
  * `f(...primals)` and the derivative of `f` there as a linear function, which can be applied many times without
  * evaluating `f` again.
  */
-export function linearize<A extends unknown[], R>(f: (...args: A) => R, ...primals: Inputs<A>): [out: R, pushforward: Pushforward<A, R>] {
+export function linearize<A extends unknown[], R>(
+  f: (...args: A) => R,
+  ...primals: Inputs<A>
+): [out: R, pushforward: Pushforward<A, R>] {
   const tree = linearizeTree("linearize", f as (...args: never[]) => unknown, primals as readonly unknown[], false);
   return [tree.out as R, pushforward(tree) as Pushforward<A, R>];
 }
@@ -121,7 +141,10 @@ function pullback({ name, lin, values, inTree, outTree }: LinearizedTree): (cota
   return (cotangent) => {
     const cts = matchTangents(name, "cotangent", outTree, cotangent, lin.outs);
     const grads = pullBack(lin, cts);
-    return treeUnflatten(inTree, grads.map((g, i) => present(g, values[i])));
+    return treeUnflatten(
+      inTree,
+      grads.map((g, i) => present(g, values[i])),
+    );
   };
 }
 
@@ -148,4 +171,3 @@ export function vjpWithAux<A extends unknown[], R, Aux>(
   const tree = linearizeTree("vjp", f as (...args: never[]) => unknown, primals as readonly unknown[], true);
   return [tree.out as R, pullback(tree) as Pullback<A, R>, tree.aux as Aux];
 }
-

@@ -1,4 +1,13 @@
-import { checkArrayLeaves, isNDArray, type NDArray, TransformError, type Treedef, treeFlatten, treeUnflatten, valueKey } from "@traceform/core";
+import {
+  checkArrayLeaves,
+  isNDArray,
+  type NDArray,
+  TransformError,
+  type Treedef,
+  treeFlatten,
+  treeUnflatten,
+  valueKey,
+} from "@traceform/core";
 import type { JitOptions } from "./jit.ts";
 import { toLeaf } from "./leaves.ts";
 
@@ -33,12 +42,18 @@ export function planArguments(options: JitOptions): ArgumentPlan {
   };
   for (const n of [...plan.staticArgnums, ...plan.donateArgnums]) {
     if (!Number.isInteger(n)) {
-      throw new TransformError("jit", { message: `${String(n)} is not the position of an argument`, fix: "staticArgnums and donateArgnums are integers" });
+      throw new TransformError("jit", {
+        message: `${String(n)} is not the position of an argument`,
+        fix: "staticArgnums and donateArgnums are integers",
+      });
     }
   }
   const both = plan.staticArgnums.find((n) => plan.donateArgnums.includes(n));
   if (both !== undefined) {
-    throw new TransformError("jit", { message: `argument ${both} is both static and donated`, fix: "only arrays have memory to donate" });
+    throw new TransformError("jit", {
+      message: `argument ${both} is both static and donated`,
+      fix: "only arrays have memory to donate",
+    });
   }
   return plan;
 }

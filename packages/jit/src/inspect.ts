@@ -58,9 +58,16 @@ export function makeJaxpr<A extends readonly unknown[], R>(f: (...args: A) => R)
 /** Shapes and dtypes of the results of `f`, as a pytree of `ShapeDtypeStruct`, without computing them. */
 export function evalShape<A extends readonly unknown[], R>(f: (...args: A) => R, ...args: Structs<A>): unknown {
   const { jaxpr, outTree } = trace(`evalShape(${f.name})`, f, args);
-  return treeUnflatten(outTree, jaxpr.outAvals.map((a) => new ShapeDtypeStruct(a.shape, a.dtype, a.weakType)));
+  return treeUnflatten(
+    outTree,
+    jaxpr.outAvals.map((a) => new ShapeDtypeStruct(a.shape, a.dtype, a.weakType)),
+  );
 }
 
 /** Arguments in which every array may be given as a `ShapeDtypeStruct`. */
 export type Structs<A extends readonly unknown[]> = { [K in keyof A]: A[K] | ShapeDtypeStruct | StructTree<A[K]> };
-type StructTree<T> = T extends { readonly aval: unknown } ? ShapeDtypeStruct : T extends object ? { [K in keyof T]: T[K] | StructTree<T[K]> } : T;
+type StructTree<T> = T extends { readonly aval: unknown }
+  ? ShapeDtypeStruct
+  : T extends object
+    ? { [K in keyof T]: T[K] | StructTree<T[K]> }
+    : T;

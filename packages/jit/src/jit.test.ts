@@ -155,7 +155,14 @@ test("misuse is refused with the way out", () => {
 });
 
 test("lower and compile ahead of time", () => {
-  const f = jit((y: NDArray) => cond(gt(reduceSum(y), 5), (z: NDArray) => mul(z, 2), (z: NDArray) => z, y));
+  const f = jit((y: NDArray) =>
+    cond(
+      gt(reduceSum(y), 5),
+      (z: NDArray) => mul(z, 2),
+      (z: NDArray) => z,
+      y,
+    ),
+  );
   const lowered = f.lower(x);
   expect(lowered.asText()).toContain("cond");
   const compiled = lowered.compile();

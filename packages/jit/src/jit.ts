@@ -120,7 +120,12 @@ export function jit<A extends readonly unknown[], R>(f: (...args: A) => R, optio
   const members = {
     lower: (...args: Inputs<A>): Lowered<A, R> => {
       const [entry] = lookUp(args);
-      return new Lowered<A, R>(entry.params, entry.consts, entry.outTree, (...xs: Inputs<A>) => splitArguments(`jit(${name})`, plan, xs).leaves);
+      return new Lowered<A, R>(
+        entry.params,
+        entry.consts,
+        entry.outTree,
+        (...xs: Inputs<A>) => splitArguments(`jit(${name})`, plan, xs).leaves,
+      );
     },
     clearCache: (): void => signatures.clear(),
   };
@@ -167,4 +172,3 @@ function run(entry: Traced, operands: readonly NDArray[], wanted: Device | undef
   const { donated } = entry.params;
   return runCompiled(entry.compiled, operands, device, donated.includes(true) ? donated : undefined);
 }
-

@@ -24,7 +24,12 @@ export class Lowered<A extends readonly unknown[], R> {
   readonly #outTree: Treedef;
   readonly #flatten: (...args: Inputs<A>) => readonly NDArray[];
 
-  constructor(params: JitParams, consts: readonly NDArray[], outTree: Treedef, flatten: (...args: Inputs<A>) => readonly NDArray[]) {
+  constructor(
+    params: JitParams,
+    consts: readonly NDArray[],
+    outTree: Treedef,
+    flatten: (...args: Inputs<A>) => readonly NDArray[],
+  ) {
     this.#params = params;
     this.#consts = consts;
     this.#outTree = outTree;
@@ -44,14 +49,21 @@ export class Lowered<A extends readonly unknown[], R> {
     const executable = compileProgram(device.backend, jaxpr, { name, donate });
     const call = (...args: Inputs<A>): R => {
       const operands = [...this.#consts, ...this.#flatten(...args)];
-      const wrong = operands.findIndex((x, i) => x.aval.dtype !== jaxpr.invars[i]?.aval.dtype || x.shape.join() !== jaxpr.invars[i].aval.shape.join());
+      const wrong = operands.findIndex(
+        (x, i) => x.aval.dtype !== jaxpr.invars[i]?.aval.dtype || x.shape.join() !== jaxpr.invars[i].aval.shape.join(),
+      );
       if (wrong >= 0 || operands.length !== jaxpr.invars.length) {
         throw new TransformError(name, {
           message: `compiled for (${jaxpr.inAvals.join(", ")}), called with (${operands.map((x) => x.aval).join(", ")})`,
           fix: "call it with the shapes and dtypes it was lowered for, or call the jitted function, which compiles anew",
         });
       }
-      const outs = runCompiled({ executable, outAvals: jaxpr.outAvals }, operands, device, donated.includes(true) ? donated : undefined);
+      const outs = runCompiled(
+        { executable, outAvals: jaxpr.outAvals },
+        operands,
+        device,
+        donated.includes(true) ? donated : undefined,
+      );
       return treeUnflatten(this.#outTree, outs) as R;
     };
     const info = (): ExecutableInfo => executable.inspect();

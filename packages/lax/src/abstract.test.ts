@@ -1,4 +1,14 @@
-import { asArray, AxisError, DTypeError, makeAval, type NDArray, setDefaultBackend, ShapeError, traceToJaxpr, withAxis } from "@traceform/core";
+import {
+  asArray,
+  AxisError,
+  DTypeError,
+  makeAval,
+  type NDArray,
+  setDefaultBackend,
+  ShapeError,
+  traceToJaxpr,
+  withAxis,
+} from "@traceform/core";
 import { referenceBackend } from "@traceform/testing";
 import { describe, expect, test } from "vitest";
 import * as lax from "./index.ts";
@@ -30,7 +40,9 @@ describe("types of results", () => {
   });
   test("complex parts are real, magnitudes too", () => {
     const z = (): NDArray => lax.complex(f32(2), f32(2));
-    expect(typeOf(() => [z(), lax.abs(z()), lax.real(z()), lax.conj(z())])).toBe("complex64[2], float32[2], float32[2], complex64[2]");
+    expect(typeOf(() => [z(), lax.abs(z()), lax.real(z()), lax.conj(z())])).toBe(
+      "complex64[2], float32[2], float32[2], complex64[2]",
+    );
   });
   test("64-bit dtypes stay", () => {
     expect(typeOf(() => lax.add(lax.full([2], 1, "float64"), 1))).toBe("float64[2]");
@@ -44,7 +56,9 @@ describe("errors teach", () => {
     expect(() => lax.add(asArray([1]), asArray(Int32Array.of(1)))).toThrow(/equal dtypes[\s\S]*lhs float32\[1\], rhs int32\[1\]/);
   });
   test("contracted axes that differ", () => {
-    expect(() => lax.dot(f32(8, 3), f32(4, 5))).toThrow(/axis 1 of lhs has 3, axis 0 of rhs has 4[\s\S]*lhs float32\[8,3\], rhs float32\[4,5\]/);
+    expect(() => lax.dot(f32(8, 3), f32(4, 5))).toThrow(
+      /axis 1 of lhs has 3, axis 0 of rhs has 4[\s\S]*lhs float32\[8,3\], rhs float32\[4,5\]/,
+    );
   });
   test("axes out of range", () => {
     expect(() => lax.reduceSum(f32(2), [3])).toThrow(AxisError);

@@ -93,10 +93,13 @@ export function pmin<T>(x: T, axisName: AxisName): T {
 /** Mean over a named axis of each array of the pytree. */
 export function pmean<T>(x: T, axisName: AxisName): T {
   const n = axisSize(axisName);
-  return treeMap((leaf: never): NDArray => {
-    const s = asArray(leaf);
-    return div(s, fullLike(s, n, { shape: [] }));
-  }, psum(x, axisName));
+  return treeMap(
+    (leaf: never): NDArray => {
+      const s = asArray(leaf);
+      return div(s, fullLike(s, n, { shape: [] }));
+    },
+    psum(x, axisName),
+  );
 }
 /** The position along a named axis, as an int32 scalar. */
 export function axisIndex(axisName: string): NDArray {

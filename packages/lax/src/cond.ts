@@ -78,7 +78,13 @@ export function switch_<A extends readonly unknown[], R>(
     throw new DTypeError("switch_", { message: "the index must be an integer scalar", operands: { index: i } });
   }
   const clamped = clamp(0, convertElementType(i, "int32"), branches.length - 1);
-  return branch("switch_", clamped, branches as never, operands, branches.map((_, k) => `branch ${k}`)) as Arrays<R>;
+  return branch(
+    "switch_",
+    clamped,
+    branches as never,
+    operands,
+    branches.map((_, k) => `branch ${k}`),
+  ) as Arrays<R>;
 }
 
 function integral(index: number): bigint {
@@ -141,7 +147,14 @@ function unifyBranches(fn: string, bodies: readonly TracedBody[], names: readonl
       return { aval: joined, integralNumber: a.integralNumber && own[i].integralNumber };
     });
   });
-  return bodies.map((b) => ({ ...b, jaxpr: convertResults(b.jaxpr, types.map((t) => t.aval), b.numbers) }));
+  return bodies.map((b) => ({
+    ...b,
+    jaxpr: convertResults(
+      b.jaxpr,
+      types.map((t) => t.aval),
+      b.numbers,
+    ),
+  }));
 }
 
 function leavesOf({ jaxpr, numbers }: TracedBody): { aval: Jaxpr["outAvals"][number]; integralNumber: boolean }[] {

@@ -61,7 +61,11 @@ describe("scan", () => {
     expect(both((xs) => lax.scan((c, x) => [lax.add(c, x), x], 7, xs), lax.full([0], 0, "float32"))).toEqual([7, []]);
   });
   test("is one equation, whose body has no constvars", () => {
-    const closed = stage((xs, w) => lax.scan((c, x) => [lax.add(c, lax.mul(x, w)), c], lax.full([], 0, "float32"), xs), "float32[3]", "float32[]");
+    const closed = stage(
+      (xs, w) => lax.scan((c, x) => [lax.add(c, lax.mul(x, w)), c], lax.full([], 0, "float32"), xs),
+      "float32[3]",
+      "float32[]",
+    );
     expect(printJaxpr(closed)).toMatchInlineSnapshot(`
       "{ lambda ; a:float32[3] b:float32[]. let
           c:float32[] d:float32[3] = scan[
@@ -91,7 +95,9 @@ describe("scan", () => {
     const tree = (): unknown => lax.scan((c: { a: NDArray }) => [{ b: c.a } as never, null], { a: vector(1) }, null, { length: 1 });
     expect(tree).toThrow(TreeError);
     const leaf = (): unknown =>
-      lax.scan((c) => [{ a: c.a, b: lax.convertElementType(c.b, "float16") }, null], { a: vector(1), b: vector(2) }, null, { length: 1 });
+      lax.scan((c) => [{ a: c.a, b: lax.convertElementType(c.b, "float16") }, null], { a: vector(1), b: vector(2) }, null, {
+        length: 1,
+      });
     expect(leaf).toThrow(/\.b: came in as float32\[1\], went out as float16\[1\]/);
   });
   test("a body that does not return a pair says so", () => {
@@ -118,22 +124,43 @@ describe("loops", () => {
   });
   test("whileLoop runs until the condition fails, closing over values on both sides", () => {
     const f = (limit: NDArray, step: NDArray): unknown =>
-      lax.whileLoop(({ x }) => lax.lt(x, limit), ({ x, n }) => ({ x: lax.add(x, step), n: lax.add(n, 1) }), { x: 0, n: 0 });
+      lax.whileLoop(
+        ({ x }) => lax.lt(x, limit),
+        ({ x, n }) => ({ x: lax.add(x, step), n: lax.add(n, 1) }),
+        { x: 0, n: 0 },
+      );
     expect(both(f, lax.full([], 10, "float32"), lax.full([], 3, "float32"))).toEqual([4, 12]);
   });
   test("a condition that is no bool scalar throws", () => {
-    expect(() => lax.whileLoop((x: NDArray) => lax.lt(x, 3), (x: NDArray) => x, vector(1, 2))).toThrow(/one bool scalar/);
+    expect(() =>
+      lax.whileLoop(
+        (x: NDArray) => lax.lt(x, 3),
+        (x: NDArray) => x,
+        vector(1, 2),
+      ),
+    ).toThrow(/one bool scalar/);
   });
 });
 
 describe("branches", () => {
   test("cond picks one of two functions", () => {
-    const f = (p: NDArray, x: NDArray): unknown => lax.cond(p, (v) => lax.mul(v, 2), (v) => lax.neg(v), x);
+    const f = (p: NDArray, x: NDArray): unknown =>
+      lax.cond(
+        p,
+        (v) => lax.mul(v, 2),
+        (v) => lax.neg(v),
+        x,
+      );
     expect(both(f, lax.full([], true), vector(3))).toEqual([[6]]);
     expect(both(f, lax.full([], false), vector(3))).toEqual([[-3]]);
   });
   test("branches share what they close over, and their weak results give way", () => {
-    const f = (p: NDArray, x: NDArray, w: NDArray): unknown => lax.cond(p, () => lax.mul(x, w), () => 0);
+    const f = (p: NDArray, x: NDArray, w: NDArray): unknown =>
+      lax.cond(
+        p,
+        () => lax.mul(x, w),
+        () => 0,
+      );
     const two = lax.full([], 2, "int32");
     expect(both(f, lax.full([], true), two, two)).toEqual([4]);
     const [out] = stage(f, "bool[]", "int32[]", "int32[]").jaxpr.outAvals;
@@ -141,16 +168,39 @@ describe("branches", () => {
   });
   test("switch_ clamps its index", () => {
     const f = (i: NDArray, x: NDArray): unknown => lax.switch_(i, [(v) => v, (v) => lax.add(v, 10), (v) => lax.add(v, 20)], x);
-    for (const [i, y] of [[-3, 1], [0, 1], [1, 11], [2, 21], [9, 21]]) {
+    for (const [i, y] of [
+      [-3, 1],
+      [0, 1],
+      [1, 11],
+      [2, 21],
+      [9, 21],
+    ]) {
       expect(both(f, lax.full([], i, "int32"), lax.full([], 1, "float32"))).toEqual([y]);
     }
   });
   test("different results throw and name the leaf", () => {
-    const f = (): unknown => lax.cond(true, () => ({ a: vector(1), b: vector(1) }), () => ({ a: vector(1), b: vector(1, 2) }));
+    const f = (): unknown =>
+      lax.cond(
+        true,
+        () => ({ a: vector(1), b: vector(1) }),
+        () => ({ a: vector(1), b: vector(1, 2) }),
+      );
     expect(f).toThrow(/\.b: falseFn float32\[2\], trueFn float32\[1\]/);
-    expect(() => lax.cond(true, () => [vector(1)], () => ({ x: vector(1) }) as never)).toThrow(TreeError);
+    expect(() =>
+      lax.cond(
+        true,
+        () => [vector(1)],
+        () => ({ x: vector(1) }) as never,
+      ),
+    ).toThrow(TreeError);
   });
   test("a predicate with axes throws", () => {
-    expect(() => lax.cond(vector(1, 2), () => 1, () => 2)).toThrow(ShapeError);
+    expect(() =>
+      lax.cond(
+        vector(1, 2),
+        () => 1,
+        () => 2,
+      ),
+    ).toThrow(ShapeError);
   });
 });

@@ -44,15 +44,17 @@ export interface ConvGeneralDilatedParams {
 
 const fn = "convGeneralDilated";
 
-export const convGeneralDilatedP: Primitive<ConvGeneralDilatedParams> =
-  /* @__PURE__ */ definePrimitive<ConvGeneralDilatedParams>("conv_general_dilated", {
+export const convGeneralDilatedP: Primitive<ConvGeneralDilatedParams> = /* @__PURE__ */ definePrimitive<ConvGeneralDilatedParams>(
+  "conv_general_dilated",
+  {
     hiddenParams: ["precision", "preferredElementType"],
     abstractEval: (avals, p) => {
       checkDTypeSet(fn, "lhs", avals[0], numeric);
       checkSameDType(fn, avals);
       return [result(convShape(avals[0], avals[1], p), p.preferredElementType ?? avals[0].dtype, avals)];
     },
-  });
+  },
+);
 
 function convShape(lhs: Aval, rhs: Aval, p: ConvGeneralDilatedParams): number[] {
   const { lhsSpec, rhsSpec, outSpec } = p.dimensionNumbers;
@@ -231,13 +233,19 @@ export function convTranspose(
   const windows = kernel.map((n, i) => dilated(n, dilation[i]));
   const pads = typeof padding === "string" ? windows.map((n, i) => transposePadding(n, strides[i], padding)) : padding;
   if (options.transposeKernel) r = swapAxes(rev(r, dn.rhsSpec.slice(2)), dn.rhsSpec[0], dn.rhsSpec[1]);
-  return convGeneralDilated(l, r, kernel.map(() => 1), pads, {
-    lhsDilation: strides,
-    rhsDilation: dilation,
-    dimensionNumbers: dn,
-    precision: options.precision,
-    preferredElementType: options.preferredElementType,
-  });
+  return convGeneralDilated(
+    l,
+    r,
+    kernel.map(() => 1),
+    pads,
+    {
+      lhsDilation: strides,
+      rhsDilation: dilation,
+      dimensionNumbers: dn,
+      precision: options.precision,
+      preferredElementType: options.preferredElementType,
+    },
+  );
 }
 
 function channelsLast(spatial: number): [string, string, string] {
@@ -274,7 +282,10 @@ export function convGeneralDilatedPatches(
   const features = x.shape[spec.lhsSpec[1]];
   const size = filterShape.reduce((n, m) => n * m, 1);
   // One output feature for each place of the window: a kernel that is 1 there and 0 elsewhere, in every group.
-  const unit = convertElementType(eq(broadcastedIota("int32", [size, size], 0), broadcastedIota("int32", [size, size], 1)), x.dtype);
+  const unit = convertElementType(
+    eq(broadcastedIota("int32", [size, size], 0), broadcastedIota("int32", [size, size], 1)),
+    x.dtype,
+  );
   const kernel = tile(reshape(unit, [size, 1, ...filterShape]), [features, 1, ...filterShape.map(() => 1)]);
   // The kernel above is laid out as OI…; its specification says where those axes stand.
   const places = spec.rhsSpec.map((_, i) => spec.rhsSpec.indexOf(i));

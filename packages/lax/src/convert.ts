@@ -40,8 +40,9 @@ export interface ConvertElementTypeParams {
   readonly weakType: boolean;
   readonly sharding: Sharding | null;
 }
-export const convertElementTypeP: Primitive<ConvertElementTypeParams> =
-  /* @__PURE__ */ definePrimitive<ConvertElementTypeParams>("convert_element_type", {
+export const convertElementTypeP: Primitive<ConvertElementTypeParams> = /* @__PURE__ */ definePrimitive<ConvertElementTypeParams>(
+  "convert_element_type",
+  {
     hiddenParams: ["sharding"],
     abstractEval: ([x], { newDtype, weakType }) => {
       if ((dtypeKind(x.dtype) === "extended" || dtypeKind(newDtype) === "extended") && x.dtype !== newDtype) {
@@ -53,7 +54,8 @@ export const convertElementTypeP: Primitive<ConvertElementTypeParams> =
       }
       return [result(x.shape, newDtype, [x], weakType)];
     },
-  });
+  },
+);
 
 /**
  * `x` with another dtype. Float to integer saturates (NaN is 0), integer to integer wraps, anything to bool is `!= 0`,
@@ -82,8 +84,9 @@ function constant(x: NDArray, dtype: DType, weakType: boolean): NDArray | null {
 export interface BitcastConvertTypeParams {
   readonly newDtype: DType;
 }
-export const bitcastConvertTypeP: Primitive<BitcastConvertTypeParams> =
-  /* @__PURE__ */ definePrimitive<BitcastConvertTypeParams>("bitcast_convert_type", {
+export const bitcastConvertTypeP: Primitive<BitcastConvertTypeParams> = /* @__PURE__ */ definePrimitive<BitcastConvertTypeParams>(
+  "bitcast_convert_type",
+  {
     abstractEval: ([x], { newDtype }) => {
       const fn = "bitcastConvertType";
       for (const d of [x.dtype, newDtype]) {
@@ -104,7 +107,8 @@ export const bitcastConvertTypeP: Primitive<BitcastConvertTypeParams> =
       }
       return [result(x.shape.slice(0, -1), newDtype, [x], false)];
     },
-  });
+  },
+);
 
 /** Reads the bits of `x` as another dtype. A narrower one adds a last axis, a wider one consumes it. */
 export function bitcastConvertType(x: ArrayLike, newDtype: DType): NDArray {
@@ -115,8 +119,9 @@ export interface ReducePrecisionParams {
   readonly exponentBits: number;
   readonly mantissaBits: number;
 }
-export const reducePrecisionP: Primitive<ReducePrecisionParams> =
-  /* @__PURE__ */ definePrimitive<ReducePrecisionParams>("reduce_precision", {
+export const reducePrecisionP: Primitive<ReducePrecisionParams> = /* @__PURE__ */ definePrimitive<ReducePrecisionParams>(
+  "reduce_precision",
+  {
     abstractEval: ([x], { exponentBits, mantissaBits }) => {
       checkDTypeSet("reducePrecision", "x", x, floating);
       if (!(exponentBits >= 1 && mantissaBits >= 0)) {
@@ -124,7 +129,8 @@ export const reducePrecisionP: Primitive<ReducePrecisionParams> =
       }
       return [x];
     },
-  });
+  },
+);
 
 /** Rounds `x` to what a float format of the given widths can hold; dtype unchanged. */
 export function reducePrecision(x: ArrayLike, exponentBits: number, mantissaBits: number): NDArray {

@@ -62,7 +62,10 @@ describe("customJvp", () => {
 
 describe("customVjp", () => {
   const f = lax.customVjp((x: NDArray, y: NDArray) => lax.mul(x, y));
-  f.defvjp((x, y) => [f(x, y), { x, y }], ({ x, y }, ct) => [lax.mul(ct, y), lax.mul(lax.mul(ct, x), 2)]);
+  f.defvjp(
+    (x, y) => [f(x, y), { x, y }],
+    ({ x, y }, ct) => [lax.mul(ct, y), lax.mul(lax.mul(ct, x), 2)],
+  );
 
   test("stages one equation with flat forward and backward rules", () => {
     const { params, name } = equation<lax.CustomVjpCallParams>((x, y) => f(x, y), 2);
@@ -70,16 +73,25 @@ describe("customVjp", () => {
     const { outs, residuals } = params.fwd([vector(1, 2), vector(3, 4)]);
     expect(values(outs)).toEqual([[3, 8]]);
     expect(residuals.length).toBe(2);
-    expect(values(params.bwd(residuals, [vector(1, 1)]))).toEqual([[3, 4], [2, 4]]);
+    expect(values(params.bwd(residuals, [vector(1, 1)]))).toEqual([
+      [3, 4],
+      [2, 4],
+    ]);
   });
   test("null cotangents are zero, and a wrong number of them is an error", () => {
     const g = lax.customVjp((x: NDArray, y: NDArray) => lax.mul(x, y));
-    g.defvjp((x, y) => [lax.mul(x, y), null], (_, ct) => [ct, null]);
+    g.defvjp(
+      (x, y) => [lax.mul(x, y), null],
+      (_, ct) => [ct, null],
+    );
     const { params } = equation<lax.CustomVjpCallParams>((x, y) => g(x, y), 2);
     params.fwd([vector(1, 2), vector(3, 4)]);
     expect(values(params.bwd([], [vector(1, 1)]))).toEqual([[1, 1], null]);
     const bad = lax.customVjp((x: NDArray, y: NDArray) => lax.mul(x, y));
-    bad.defvjp((x, y) => [lax.mul(x, y), null], (_, ct) => [ct]);
+    bad.defvjp(
+      (x, y) => [lax.mul(x, y), null],
+      (_, ct) => [ct],
+    );
     const eqn = equation<lax.CustomVjpCallParams>((x, y) => bad(x, y), 2);
     eqn.params.fwd([vector(1, 2), vector(3, 4)]);
     expect(() => eqn.params.bwd([], [vector(1, 1)])).toThrow(/a list of 2 cotangents/);

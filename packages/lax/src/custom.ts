@@ -68,10 +68,7 @@ export type CustomVjpFwd = (args: readonly NDArray[]) => { readonly outs: NDArra
  * flows back; `null` for results of integer dtype) in; one cotangent for each operand of the equation out. `null` is
  * zero: always so for closed-over operands and for those of integer dtype. Call `fwd` before it at least once.
  */
-export type CustomVjpBwd = (
-  residuals: readonly NDArray[],
-  cotangents: readonly (NDArray | null)[],
-) => (NDArray | null)[];
+export type CustomVjpBwd = (residuals: readonly NDArray[], cotangents: readonly (NDArray | null)[]) => (NDArray | null)[];
 
 export interface CustomVjpCallParams {
   readonly callJaxpr: Jaxpr;
@@ -149,7 +146,10 @@ function splitter(nondiff: readonly number[]): {
     merge: (fixed, diff) => {
       const out = [...diff];
       // Ascending positions keep the earlier insertions in place.
-      [...nondiff].map((i, k) => [i, k]).sort((a, b) => a[0] - b[0]).forEach(([i, k]) => out.splice(i, 0, fixed[k]));
+      [...nondiff]
+        .map((i, k) => [i, k])
+        .sort((a, b) => a[0] - b[0])
+        .forEach(([i, k]) => out.splice(i, 0, fixed[k]));
       return out;
     },
   };
@@ -195,7 +195,12 @@ export function customJvp<A extends readonly unknown[], R>(
     const jvpRule = rule;
     const [fixed, diff] = split(args);
     const [flat, inTree] = flatten(diff);
-    const body = traceBody(name, (...xs) => run(...merge(fixed, xs)), inTree, flat.map((x) => x.aval));
+    const body = traceBody(
+      name,
+      (...xs) => run(...merge(fixed, xs)),
+      inTree,
+      flat.map((x) => x.aval),
+    );
     const numConsts = body.consts.length;
     const jvp: CustomJvpThunk = (primals, tangents) => {
       const own = primals.slice(numConsts);
@@ -245,12 +250,18 @@ export function customJvp<A extends readonly unknown[], R>(
 function addTrees(a: unknown, b: unknown): unknown {
   const [xs, def] = treeFlatten(a);
   const ys = flattenUpTo(def, b, "defjvps");
-  return treeUnflatten(def, xs.map((x, i) => add(x as ArrayLike, ys[i] as ArrayLike)));
+  return treeUnflatten(
+    def,
+    xs.map((x, i) => add(x as ArrayLike, ys[i] as ArrayLike)),
+  );
 }
 
 function zerosOf(tree: unknown): unknown {
   const [xs, def] = flatten(tree);
-  return treeUnflatten(def, xs.map((x) => (isInexact(x.dtype) ? full(x.shape, 0, x.dtype) : null)));
+  return treeUnflatten(
+    def,
+    xs.map((x) => (isInexact(x.dtype) ? full(x.shape, 0, x.dtype) : null)),
+  );
 }
 
 /** The leaves of a rule's result, whose structure must be that of the function's. `null` may stand for a leaf. */
@@ -305,7 +316,12 @@ export function customVjp<A extends readonly unknown[], R>(
     const { fwd: fwdRule, bwd: bwdRule } = rules;
     const [fixed, diff] = split(args);
     const [flat, inTree] = flatten(diff);
-    const body = traceBody(name, (...xs) => run(...merge(fixed, xs)), inTree, flat.map((x) => x.aval));
+    const body = traceBody(
+      name,
+      (...xs) => run(...merge(fixed, xs)),
+      inTree,
+      flat.map((x) => x.aval),
+    );
     const numConsts = body.consts.length;
     const argDefs = inTree.children;
     let residualTree: Treedef | null = null;

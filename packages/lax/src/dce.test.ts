@@ -1,4 +1,16 @@
-import { type Aval, checkJaxpr, dceJaxpr, type Eqn, evalJaxpr, fromTyped, type Jaxpr, makeAval, type NDArray, setDefaultBackend, traceToJaxpr } from "@traceform/core";
+import {
+  type Aval,
+  checkJaxpr,
+  dceJaxpr,
+  type Eqn,
+  evalJaxpr,
+  fromTyped,
+  type Jaxpr,
+  makeAval,
+  type NDArray,
+  setDefaultBackend,
+  traceToJaxpr,
+} from "@traceform/core";
 import { referenceBackend } from "@traceform/testing";
 import { beforeAll, describe, expect, test } from "vitest";
 import { add, checkpoint, cond, cos, gt, lt, mul, scan, sin, tanh, whileLoop } from "./index.ts";
@@ -18,9 +30,23 @@ const only = (jaxpr: Jaxpr): Eqn => {
 function shrink(jaxpr: Jaxpr, used: readonly boolean[]): Jaxpr {
   const { jaxpr: small, usedInputs } = dceJaxpr(jaxpr, used);
   checkJaxpr(small);
-  const args = jaxpr.inAvals.map((aval, i) => fromTyped(Float64Array.from({ length: aval.size }, (_, k) => 0.3 + 0.1 * (i + k)), aval.shape, "float64"));
-  const wanted = evalJaxpr(jaxpr, [], args).filter((_, i) => used[i]).map((x) => x.jsSync());
-  expect(evalJaxpr(small, [], args.filter((_, i) => usedInputs[i])).map((x) => x.jsSync())).toEqual(wanted);
+  const args = jaxpr.inAvals.map((aval, i) =>
+    fromTyped(
+      Float64Array.from({ length: aval.size }, (_, k) => 0.3 + 0.1 * (i + k)),
+      aval.shape,
+      "float64",
+    ),
+  );
+  const wanted = evalJaxpr(jaxpr, [], args)
+    .filter((_, i) => used[i])
+    .map((x) => x.jsSync());
+  expect(
+    evalJaxpr(
+      small,
+      [],
+      args.filter((_, i) => usedInputs[i]),
+    ).map((x) => x.jsSync()),
+  ).toEqual(wanted);
   return small;
 }
 
@@ -28,10 +54,20 @@ describe("unused results of loops and branches are not computed", () => {
   const looped = stage(
     (a, b, c, xs) => {
       // `p` feeds `q`; `r` stands alone, and so do its constant and its stacked values.
-      const [[p, q, r], ys] = scan(([s, t, u]: NDArray[], x: NDArray) => [[sin(s), add(t, s), mul(u, c)], [mul(u, x), tanh(x)]], [a, b, c], xs);
+      const [[p, q, r], ys] = scan(
+        ([s, t, u]: NDArray[], x: NDArray) => [
+          [sin(s), add(t, s), mul(u, c)],
+          [mul(u, x), tanh(x)],
+        ],
+        [a, b, c],
+        xs,
+      );
       return [p, q, r, ...ys];
     },
-    scalar, scalar, scalar, makeAval([3], "float64"),
+    scalar,
+    scalar,
+    scalar,
+    makeAval([3], "float64"),
   );
   test("scan keeps the carries that a used result reads", () => {
     const eqn = only(shrink(looped, [false, true, false, false, false]));
@@ -47,8 +83,15 @@ describe("unused results of loops and branches are not computed", () => {
   });
   test("while keeps what its condition reads", () => {
     const jaxpr = stage(
-      (a, b, w) => whileLoop(([i, , ]: NDArray[]) => lt(i, 2), ([i, v, u]: NDArray[]) => [add(i, 1), sin(v), mul(u, w)], [a, b, b]) as NDArray[],
-      scalar, scalar, scalar,
+      (a, b, w) =>
+        whileLoop(
+          ([i, ,]: NDArray[]) => lt(i, 2),
+          ([i, v, u]: NDArray[]) => [add(i, 1), sin(v), mul(u, w)],
+          [a, b, b],
+        ) as NDArray[],
+      scalar,
+      scalar,
+      scalar,
     );
     const eqn = only(shrink(jaxpr, [false, true, false]));
     expect(eqn.invars.length).toBe(2);
@@ -56,8 +99,17 @@ describe("unused results of loops and branches are not computed", () => {
   });
   test("cond and checkpoint", () => {
     const branches = stage(
-      (p, x, y) => cond(gt(p, 0), (u: NDArray, v: NDArray) => [sin(u), cos(v)], (u: NDArray, v: NDArray) => [u, mul(v, 2)], x, y),
-      scalar, scalar, scalar,
+      (p, x, y) =>
+        cond(
+          gt(p, 0),
+          (u: NDArray, v: NDArray) => [sin(u), cos(v)],
+          (u: NDArray, v: NDArray) => [u, mul(v, 2)],
+          x,
+          y,
+        ),
+      scalar,
+      scalar,
+      scalar,
     );
     const eqn = shrink(branches, [true, false]).eqns.at(-1)!;
     expect(eqn.invars.length).toBe(2);

@@ -33,49 +33,45 @@ export interface DotGeneralParams {
   readonly preferredElementType: DType | null;
 }
 /** The result has the axes `batch ++ lhsFree ++ rhsFree`. */
-export const dotGeneralP: Primitive<DotGeneralParams> = /* @__PURE__ */ definePrimitive<DotGeneralParams>(
-  "dot_general",
-  {
-    abstractEval: (avals, { dimensionNumbers, preferredElementType }) => {
-      const fn = "dotGeneral";
-      const [lhs, rhs] = avals;
-      const { lhsContract, rhsContract, lhsBatch, rhsBatch } = dimensionNumbers;
-      checkSameDType(fn, avals);
-      checkAxes(fn, [...lhsContract, ...lhsBatch], lhs.ndim, { lhs, rhs });
-      checkAxes(fn, [...rhsContract, ...rhsBatch], rhs.ndim, { lhs, rhs });
-      for (const [what, l, r] of [["contracted", lhsContract, rhsContract], ["batch", lhsBatch, rhsBatch]] as const) {
-        if (l.length !== r.length) {
-          throw new AxisError(fn, { message: `${what} axes come in pairs, got [${l}] and [${r}]`, operands: { lhs, rhs } });
-        }
-        l.forEach((d, i) => {
-          if (lhs.shape[d] !== rhs.shape[r[i]]) {
-            throw new ShapeError(fn, {
-              message: `${what} axes must have equal sizes: axis ${d} of lhs has ${lhs.shape[d]}, axis ${r[i]} of rhs has ${rhs.shape[r[i]]}`,
-              operands: nameOperands(avals),
-              fix: "transpose one operand, or name other axes in dimensionNumbers",
-            });
-          }
-        });
+export const dotGeneralP: Primitive<DotGeneralParams> = /* @__PURE__ */ definePrimitive<DotGeneralParams>("dot_general", {
+  abstractEval: (avals, { dimensionNumbers, preferredElementType }) => {
+    const fn = "dotGeneral";
+    const [lhs, rhs] = avals;
+    const { lhsContract, rhsContract, lhsBatch, rhsBatch } = dimensionNumbers;
+    checkSameDType(fn, avals);
+    checkAxes(fn, [...lhsContract, ...lhsBatch], lhs.ndim, { lhs, rhs });
+    checkAxes(fn, [...rhsContract, ...rhsBatch], rhs.ndim, { lhs, rhs });
+    for (const [what, l, r] of [
+      ["contracted", lhsContract, rhsContract],
+      ["batch", lhsBatch, rhsBatch],
+    ] as const) {
+      if (l.length !== r.length) {
+        throw new AxisError(fn, { message: `${what} axes come in pairs, got [${l}] and [${r}]`, operands: { lhs, rhs } });
       }
-      const free = (shape: readonly number[], used: readonly number[]): number[] =>
-        shape.filter((_, i) => !used.includes(i));
-      const shape = [
-        ...lhsBatch.map((d) => lhs.shape[d]),
-        ...free(lhs.shape, [...lhsContract, ...lhsBatch]),
-        ...free(rhs.shape, [...rhsContract, ...rhsBatch]),
-      ];
-      return [result(shape, preferredElementType ?? lhs.dtype, avals, allWeak(avals))];
-    },
-    hiddenParams: ["precision", "preferredElementType"],
+      l.forEach((d, i) => {
+        if (lhs.shape[d] !== rhs.shape[r[i]]) {
+          throw new ShapeError(fn, {
+            message: `${what} axes must have equal sizes: axis ${d} of lhs has ${lhs.shape[d]}, axis ${r[i]} of rhs has ${rhs.shape[r[i]]}`,
+            operands: nameOperands(avals),
+            fix: "transpose one operand, or name other axes in dimensionNumbers",
+          });
+        }
+      });
+    }
+    const free = (shape: readonly number[], used: readonly number[]): number[] => shape.filter((_, i) => !used.includes(i));
+    const shape = [
+      ...lhsBatch.map((d) => lhs.shape[d]),
+      ...free(lhs.shape, [...lhsContract, ...lhsBatch]),
+      ...free(rhs.shape, [...rhsContract, ...rhsBatch]),
+    ];
+    return [result(shape, preferredElementType ?? lhs.dtype, avals, allWeak(avals))];
   },
-);
+  hiddenParams: ["precision", "preferredElementType"],
+});
 
 /** JAX's nested pairs `[[lhsContract, rhsContract], [lhsBatch, rhsBatch]]`, or the axes by name. */
 export type DotDimensionNumbersLike =
-  | readonly [
-      contract: readonly [readonly number[], readonly number[]],
-      batch?: readonly [readonly number[], readonly number[]],
-    ]
+  | readonly [contract: readonly [readonly number[], readonly number[]], batch?: readonly [readonly number[], readonly number[]]]
   | {
       readonly lhsContract: readonly number[];
       readonly rhsContract: readonly number[];

@@ -1,4 +1,16 @@
-import { type ArrayLike, asArray, bind, bind1, definePrimitive, dtypeKind, type NDArray, type Primitive, treeFlatten, treeMap, treeUnflatten } from "@traceform/core";
+import {
+  type ArrayLike,
+  asArray,
+  bind,
+  bind1,
+  definePrimitive,
+  dtypeKind,
+  type NDArray,
+  type Primitive,
+  treeFlatten,
+  treeMap,
+  treeUnflatten,
+} from "@traceform/core";
 import { type NoParams, noParams } from "./internal/infer.ts";
 
 export const copyP: Primitive<NoParams> = /* @__PURE__ */ definePrimitive<NoParams>("copy", { abstractEval: ([x]) => [x] });
@@ -26,5 +38,12 @@ export function stopGradient<T>(x: T): T {
 /** The pytree unchanged; a compiler neither moves computation across it nor merges what is on both sides. */
 export function optimizationBarrier<T>(x: T): T {
   const [leaves, tree] = treeFlatten(x);
-  return treeUnflatten(tree, bind(optimizationBarrierP, leaves.map((l) => asArray(l as ArrayLike)), noParams)) as T;
+  return treeUnflatten(
+    tree,
+    bind(
+      optimizationBarrierP,
+      leaves.map((l) => asArray(l as ArrayLike)),
+      noParams,
+    ),
+  ) as T;
 }

@@ -174,7 +174,9 @@ export function scan<const C, X, Y>(
   const inputs = flattenTree(xs);
   const length = scanLength(inputs.arrays, options.length);
   const numCarry = start.arrays.length;
-  const xAvals = inputs.arrays.map((x) => makeAval(x.shape.slice(1), x.dtype, { weakType: x.aval.weakType, varying: x.aval.varying }));
+  const xAvals = inputs.arrays.map((x) =>
+    makeAval(x.shape.slice(1), x.dtype, { weakType: x.aval.weakType, varying: x.aval.varying }),
+  );
   const [, inTree] = treeFlatten([init, xs]);
   const { body, carry } = fixCarry(
     "scan",
@@ -245,7 +247,12 @@ export function whileLoop<const C>(
     (avals) => traceBody("whileLoop body", bodyFn as unknown as Body, inTree, avals),
     ({ outTree }) => outTree,
   );
-  const cond = traceBody("whileLoop cond", condFn as unknown as Body, inTree, carry.map((x) => x.aval));
+  const cond = traceBody(
+    "whileLoop cond",
+    condFn as unknown as Body,
+    inTree,
+    carry.map((x) => x.aval),
+  );
   const outs = cond.jaxpr.outAvals;
   if (outs.length !== 1 || outs[0].ndim !== 0 || outs[0].dtype !== "bool") {
     throw new DTypeError("whileLoop", {
@@ -273,7 +280,8 @@ export function foriLoop<const C>(
   initVal: C,
   options: { readonly unroll?: number | boolean } = {},
 ): Arrays<C> {
-  const body = (i: NDArray, value: unknown): unknown => refuseAsync("foriLoop", (bodyFn as (i: NDArray, value: unknown) => unknown)(i, value));
+  const body = (i: NDArray, value: unknown): unknown =>
+    refuseAsync("foriLoop", (bodyFn as (i: NDArray, value: unknown) => unknown)(i, value));
   if (typeof lower === "number" && typeof upper === "number") {
     for (const n of [lower, upper]) {
       if (!Number.isInteger(n)) throw new ValueError("foriLoop", { message: `bounds must be integers, got ${n}` });

@@ -38,7 +38,11 @@ export const randomWrapP: Primitive<RandomWrapParams> = /* @__PURE__ */ definePr
 export const randomUnwrapP: Primitive<NoParams> = /* @__PURE__ */ definePrimitive<NoParams>("random_unwrap", {
   abstractEval: ([x]) => {
     if (typeof x.dtype === "string") {
-      throw new DTypeError("keyData", { message: "needs an array of typed keys", operands: { x }, fix: "make keys with key(seed)" });
+      throw new DTypeError("keyData", {
+        message: "needs an array of typed keys",
+        operands: { x },
+        fix: "make keys with key(seed)",
+      });
     }
     return [result([...x.shape, ...x.dtype.physicalShape], x.dtype.physicalDtype, [x], false)];
   },

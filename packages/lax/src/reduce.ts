@@ -161,9 +161,7 @@ export function reduce(
 ): NDArray | NDArray[] {
   const many = Array.isArray(operands) && Array.isArray(initValues);
   const arrays = many ? (operands as readonly NDArray[]).map((x) => asArray(x)) : [asArray(operands as ArrayLike)];
-  const inits = (many ? (initValues as readonly ArrayLike[]) : [initValues as ArrayLike]).map((v, i) =>
-    beside(v, arrays[i].dtype),
-  );
+  const inits = (many ? (initValues as readonly ArrayLike[]) : [initValues as ArrayLike]).map((v, i) => beside(v, arrays[i].dtype));
   if (arrays.length !== inits.length) {
     throw new ValueError("reduce", { message: `got ${arrays.length} arrays and ${inits.length} initial values` });
   }
@@ -172,7 +170,13 @@ export function reduce(
   // The common monoids have primitives of their own, which backends and derivatives know better.
   if (named !== null && arrays.length === 1) {
     const primitive = {
-      add: reduceSumP, mul: reduceProdP, max: reduceMaxP, min: reduceMinP, and: reduceAndP, or: reduceOrP, xor: reduceXorP,
+      add: reduceSumP,
+      mul: reduceProdP,
+      max: reduceMaxP,
+      min: reduceMinP,
+      and: reduceAndP,
+      or: reduceOrP,
+      xor: reduceXorP,
     }[named.name];
     const reduced = bind1(primitive, [arrays[0]], { axes });
     return named.identity ? reduced : bind1(named.primitive, [inits[0], reduced], {});

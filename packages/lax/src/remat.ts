@@ -59,7 +59,12 @@ export function checkpoint<A extends readonly unknown[], R>(
     if (isEager(currentTrace())) return fn(...args);
     const [leaves, inTree] = treeFlatten([...args]);
     const flat = leaves.map((x) => asArray(x as ArrayLike));
-    const body = traceBody(name, fn as unknown as (...args: unknown[]) => unknown, inTree, flat.map((x) => x.aval));
+    const body = traceBody(
+      name,
+      fn as unknown as (...args: unknown[]) => unknown,
+      inTree,
+      flat.map((x) => x.aval),
+    );
     const outs = bind(checkpointP, [...body.consts, ...flat], {
       jaxpr: body.jaxpr,
       policy: options.policy ?? null,

@@ -1,7 +1,17 @@
 import { type ArrayLike, asArray, bind1, definePrimitive, type NDArray, type Primitive, ShapeError } from "@traceform/core";
 import { neg } from "./unary.ts";
 import type { GatherMode } from "./gather.ts";
-import { anyDType, checkAxes, checkDTypeSet, checkIndices, checkSameDType, type DTypeSet, ordered, result, standard } from "./internal/infer.ts";
+import {
+  anyDType,
+  checkAxes,
+  checkDTypeSet,
+  checkIndices,
+  checkSameDType,
+  type DTypeSet,
+  ordered,
+  result,
+  standard,
+} from "./internal/infer.ts";
 import { beside } from "./internal/operands.ts";
 
 /** JAX's (XLA's) description of a scatter. The index vector is the last axis of the indices. */
@@ -74,10 +84,7 @@ export interface ScatterOptions {
   readonly mode?: ScatterMode;
 }
 /** The batching axes may be left out. */
-export type ScatterDimensionNumbersLike = Omit<
-  ScatterDimensionNumbers,
-  "operandBatchingDims" | "scatterIndicesBatchingDims"
-> &
+export type ScatterDimensionNumbersLike = Omit<ScatterDimensionNumbers, "operandBatchingDims" | "scatterIndicesBatchingDims"> &
   Partial<ScatterDimensionNumbers>;
 
 function scatterWith(

@@ -1,5 +1,25 @@
-import { type ArrayLike, asArray, bind1, definePrimitive, DTypeError, type NDArray, type Primitive, sameShape, ShapeError, ValueError } from "@traceform/core";
-import { allWeak, checkDTypeSet, checkSameDType, nameOperands, type NoParams, noParams, ordered, result } from "./internal/infer.ts";
+import {
+  type ArrayLike,
+  asArray,
+  bind1,
+  definePrimitive,
+  DTypeError,
+  type NDArray,
+  type Primitive,
+  sameShape,
+  ShapeError,
+  ValueError,
+} from "@traceform/core";
+import {
+  allWeak,
+  checkDTypeSet,
+  checkSameDType,
+  nameOperands,
+  type NoParams,
+  noParams,
+  ordered,
+  result,
+} from "./internal/infer.ts";
 import { beside, pair } from "./internal/operands.ts";
 
 export const selectNP: Primitive<NoParams> = /* @__PURE__ */ definePrimitive<NoParams>("select_n", {
@@ -44,7 +64,10 @@ export const clampP: Primitive<NoParams> = /* @__PURE__ */ definePrimitive<NoPar
     const [min, x, max] = avals;
     checkDTypeSet("clamp", "x", x, ordered);
     checkSameDType("clamp", avals);
-    for (const [name, bound] of [["min", min], ["max", max]] as const) {
+    for (const [name, bound] of [
+      ["min", min],
+      ["max", max],
+    ] as const) {
       if (bound.shape.length > 0 && !sameShape(bound.shape, x.shape)) {
         throw new ShapeError("clamp", {
           message: `${name} must be a scalar or have the shape of x`,
@@ -67,11 +90,7 @@ export function select(pred: ArrayLike, onTrue: ArrayLike, onFalse: ArrayLike): 
 export function selectN(which: ArrayLike, ...cases: ArrayLike[]): NDArray {
   const like = cases.find((c) => typeof c === "object");
   const dtype = like === undefined ? undefined : asArray(like).dtype;
-  return bind1(
-    selectNP,
-    [asArray(which), ...cases.map((c) => (dtype === undefined ? asArray(c) : beside(c, dtype)))],
-    noParams,
-  );
+  return bind1(selectNP, [asArray(which), ...cases.map((c) => (dtype === undefined ? asArray(c) : beside(c, dtype)))], noParams);
 }
 
 /** `x` limited to `[min, max]`, which may be scalars. NaN stays NaN; `max` wins where `min > max`. */

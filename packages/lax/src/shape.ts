@@ -81,7 +81,13 @@ export const squeezeP: Primitive<SqueezeParams> = /* @__PURE__ */ definePrimitiv
         });
       }
     }
-    return [result(x.shape.filter((_, i) => !dimensions.includes(i)), x.dtype, [x])];
+    return [
+      result(
+        x.shape.filter((_, i) => !dimensions.includes(i)),
+        x.dtype,
+        [x],
+      ),
+    ];
   },
 });
 
@@ -97,7 +103,13 @@ export const transposeP: Primitive<TransposeParams> = /* @__PURE__ */ definePrim
         operands: { x, permutation },
       });
     }
-    return [result(permutation.map((p) => x.shape[p]), x.dtype, [x])];
+    return [
+      result(
+        permutation.map((p) => x.shape[p]),
+        x.dtype,
+        [x],
+      ),
+    ];
   },
 });
 
@@ -169,16 +181,18 @@ export const concatenateP: Primitive<ConcatenateParams> = /* @__PURE__ */ define
       }
       size += a.shape[dimension];
     }
-    return [result(first.shape.map((n, i) => (i === dimension ? size : n)), first.dtype, avals)];
+    return [
+      result(
+        first.shape.map((n, i) => (i === dimension ? size : n)),
+        first.dtype,
+        avals,
+      ),
+    ];
   },
 });
 
 /** `x` placed into `shape`: its axis `i` becomes axis `broadcastDimensions[i]`, new axes and axes of size 1 repeat. */
-export function broadcastInDim(
-  x: ArrayLike,
-  shape: readonly number[],
-  broadcastDimensions: readonly number[],
-): NDArray {
+export function broadcastInDim(x: ArrayLike, shape: readonly number[], broadcastDimensions: readonly number[]): NDArray {
   const a = asArray(x);
   if (a.ndim === shape.length && sameShape(a.shape, shape) && broadcastDimensions.every((d, i) => d === i)) return a;
   return bind1(broadcastInDimP, [a], { shape, broadcastDimensions });
@@ -188,7 +202,11 @@ export function broadcastInDim(
 export function broadcast(x: ArrayLike, sizes: readonly number[]): NDArray {
   const a = asArray(x);
   if (sizes.length === 0) return a;
-  return broadcastInDim(a, [...sizes, ...a.shape], a.shape.map((_, i) => i + sizes.length));
+  return broadcastInDim(
+    a,
+    [...sizes, ...a.shape],
+    a.shape.map((_, i) => i + sizes.length),
+  );
 }
 
 /** The shape NumPy's broadcasting rules give the operands together. @throws {ShapeError} when they do not fit */
@@ -278,11 +296,7 @@ export function rev(x: ArrayLike, dimensions: readonly number[]): NDArray {
 }
 
 /** `x` padded with a scalar: `[low, high, interior]` for each axis; negative low and high cut. */
-export function pad(
-  x: ArrayLike,
-  paddingValue: ArrayLike,
-  paddingConfig: readonly (readonly [number, number, number])[],
-): NDArray {
+export function pad(x: ArrayLike, paddingValue: ArrayLike, paddingConfig: readonly (readonly [number, number, number])[]): NDArray {
   const a = asArray(x);
   return bind1(padP, [a, beside(paddingValue, a.dtype)], { paddingConfig });
 }
@@ -312,7 +326,11 @@ export function tile(x: ArrayLike, reps: readonly number[]): NDArray {
   }
   const spread = a.shape.flatMap((n, i) => [reps[i], n]);
   return reshape(
-    broadcastInDim(a, spread, a.shape.map((_, i) => 2 * i + 1)),
+    broadcastInDim(
+      a,
+      spread,
+      a.shape.map((_, i) => 2 * i + 1),
+    ),
     a.shape.map((n, i) => n * reps[i]),
   );
 }
@@ -322,10 +340,17 @@ export function broadcastLike(x: ArrayLike, like: ArrayLike): NDArray {
   const a = asArray(x);
   const { shape } = asArray(like);
   const offset = shape.length - a.ndim;
-  return broadcastInDim(a, shape, a.shape.map((_, i) => i + offset));
+  return broadcastInDim(
+    a,
+    shape,
+    a.shape.map((_, i) => i + offset),
+  );
 }
 
 /** Arrays of one shape joined along a new axis. */
 export function stack(operands: readonly ArrayLike[], axis = 0): NDArray {
-  return concatenate(operands.map((x) => expandDims(x, [axis])), axis);
+  return concatenate(
+    operands.map((x) => expandDims(x, [axis])),
+    axis,
+  );
 }

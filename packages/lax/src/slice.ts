@@ -50,7 +50,10 @@ export const sliceP: Primitive<SliceParams> = /* @__PURE__ */ definePrimitive<Sl
 
 function checkStarts(fn: string, x: Aval, starts: readonly Aval[]): void {
   if (starts.length !== x.ndim) {
-    throw new ShapeError(fn, { message: `needs one start index for each of the ${x.ndim} axes, got ${starts.length}`, operands: { x } });
+    throw new ShapeError(fn, {
+      message: `needs one start index for each of the ${x.ndim} axes, got ${starts.length}`,
+      operands: { x },
+    });
   }
   for (const s of starts) {
     if (!isInteger(s.dtype) || s.ndim !== 0) {
@@ -67,41 +70,35 @@ export interface DynamicSliceParams {
   readonly sliceSizes: readonly number[];
 }
 /** Operands: x, then one integer scalar start for each axis. Starts are clamped so that the slice fits. */
-export const dynamicSliceP: Primitive<DynamicSliceParams> = /* @__PURE__ */ definePrimitive<DynamicSliceParams>(
-  "dynamic_slice",
-  {
-    abstractEval: (avals, { sliceSizes }) => {
-      const [x, ...starts] = avals;
-      checkStarts("dynamicSlice", x, starts);
-      if (sliceSizes.length !== x.ndim || !sliceSizes.every((n, i) => n >= 0 && n <= x.shape[i])) {
-        throw new ShapeError("dynamicSlice", {
-          message: "sliceSizes must be within the sizes of x",
-          operands: { x, sliceSizes },
-        });
-      }
-      return [result(sliceSizes, x.dtype, avals, x.weakType)];
-    },
+export const dynamicSliceP: Primitive<DynamicSliceParams> = /* @__PURE__ */ definePrimitive<DynamicSliceParams>("dynamic_slice", {
+  abstractEval: (avals, { sliceSizes }) => {
+    const [x, ...starts] = avals;
+    checkStarts("dynamicSlice", x, starts);
+    if (sliceSizes.length !== x.ndim || !sliceSizes.every((n, i) => n >= 0 && n <= x.shape[i])) {
+      throw new ShapeError("dynamicSlice", {
+        message: "sliceSizes must be within the sizes of x",
+        operands: { x, sliceSizes },
+      });
+    }
+    return [result(sliceSizes, x.dtype, avals, x.weakType)];
   },
-);
+});
 
 /** Operands: x, update, then one integer scalar start for each axis, clamped so that the update fits. */
-export const dynamicUpdateSliceP: Primitive<NoParams> = /* @__PURE__ */ definePrimitive<NoParams>(
-  "dynamic_update_slice",
-  {
-    abstractEval: (avals) => {
-      const [x, update, ...starts] = avals;
-      checkSameDType("dynamicUpdateSlice", [x, update]);
-      checkStarts("dynamicUpdateSlice", x, starts);
-      if (update.ndim !== x.ndim || !update.shape.every((n, i) => n <= x.shape[i])) {
-        throw new ShapeError("dynamicUpdateSlice", {
-          message: "the update must have as many axes as x, none of them longer",
-          operands: { x, update },
-        });
-      }
-      return [result(x.shape, x.dtype, avals, x.weakType)];
-    },
+export const dynamicUpdateSliceP: Primitive<NoParams> = /* @__PURE__ */ definePrimitive<NoParams>("dynamic_update_slice", {
+  abstractEval: (avals) => {
+    const [x, update, ...starts] = avals;
+    checkSameDType("dynamicUpdateSlice", [x, update]);
+    checkStarts("dynamicUpdateSlice", x, starts);
+    if (update.ndim !== x.ndim || !update.shape.every((n, i) => n <= x.shape[i])) {
+      throw new ShapeError("dynamicUpdateSlice", {
+        message: "the update must have as many axes as x, none of them longer",
+        operands: { x, update },
+      });
+    }
+    return [result(x.shape, x.dtype, avals, x.weakType)];
   },
-);
+});
 
 /** `x[start:limit:stride]` along every axis, with static bounds and positive strides. */
 export function slice(
@@ -125,13 +122,7 @@ export function slice(
 }
 
 /** `x[start:limit:stride]` along one axis; negative bounds count from the end, missing ones are the ends. */
-export function sliceInDim(
-  x: ArrayLike,
-  startIndex: number | null,
-  limitIndex: number | null,
-  stride = 1,
-  axis = 0,
-): NDArray {
+export function sliceInDim(x: ArrayLike, startIndex: number | null, limitIndex: number | null, stride = 1, axis = 0): NDArray {
   const a = asArray(x);
   const d = canonicalAxis("sliceInDim", axis, a.ndim);
   const n = a.shape[d];
@@ -170,9 +161,7 @@ function startScalar(fn: string, start: ArrayLike, size: number): NDArray {
   }
   const a = asArray(start);
   // Unsigned indices cannot be negative; the others wrap once, like a static index.
-  return isInteger(a.dtype) && typeof a.dtype === "string" && !a.dtype.startsWith("uint")
-    ? select(lt(a, 0), add(a, size), a)
-    : a;
+  return isInteger(a.dtype) && typeof a.dtype === "string" && !a.dtype.startsWith("uint") ? select(lt(a, 0), add(a, size), a) : a;
 }
 
 function unstackScalars(x: NDArray): NDArray[] {
@@ -180,21 +169,13 @@ function unstackScalars(x: NDArray): NDArray[] {
 }
 
 /** `sliceSizes` elements from `startIndices` on, which may be traced; clamped so that the slice fits. */
-export function dynamicSlice(
-  x: ArrayLike,
-  startIndices: ArrayLike | readonly ArrayLike[],
-  sliceSizes: readonly number[],
-): NDArray {
+export function dynamicSlice(x: ArrayLike, startIndices: ArrayLike | readonly ArrayLike[], sliceSizes: readonly number[]): NDArray {
   const a = asArray(x);
   return bind1(dynamicSliceP, [a, ...startScalars("dynamicSlice", a, startIndices)], { sliceSizes });
 }
 
 /** `x` with `update` written at `startIndices`, which may be traced; clamped so that the update fits. */
-export function dynamicUpdateSlice(
-  x: ArrayLike,
-  update: ArrayLike,
-  startIndices: ArrayLike | readonly ArrayLike[],
-): NDArray {
+export function dynamicUpdateSlice(x: ArrayLike, update: ArrayLike, startIndices: ArrayLike | readonly ArrayLike[]): NDArray {
   const a = asArray(x);
   const starts = startScalars("dynamicUpdateSlice", a, startIndices);
   return bind1(dynamicUpdateSliceP, [a, beside(update, a.dtype), ...starts], noParams);
@@ -208,7 +189,11 @@ function startsAlong(x: NDArray, axis: number, start: ArrayLike): ArrayLike[] {
 export function dynamicSliceInDim(x: ArrayLike, startIndex: ArrayLike, sliceSize: number, axis = 0): NDArray {
   const a = asArray(x);
   const d = canonicalAxis("dynamicSliceInDim", axis, a.ndim);
-  return dynamicSlice(a, startsAlong(a, d, startIndex), a.shape.map((n, i) => (i === d ? sliceSize : n)));
+  return dynamicSlice(
+    a,
+    startsAlong(a, d, startIndex),
+    a.shape.map((n, i) => (i === d ? sliceSize : n)),
+  );
 }
 
 /** `x[index]` along one axis with an index that may be traced; the axis stays (size 1) when `keepdims`. */

@@ -58,11 +58,7 @@ export interface SortOptions {
 /** Sorts along one axis, ascending, NaN last. Several operands are sorted together by the first `numKeys` of them. */
 export function sort(operand: ArrayLike, dimension?: number, options?: SortOptions): NDArray;
 export function sort(operands: readonly NDArray[], dimension?: number, options?: SortOptions): NDArray[];
-export function sort(
-  operand: ArrayLike | readonly NDArray[],
-  dimension = -1,
-  options: SortOptions = {},
-): NDArray | NDArray[] {
+export function sort(operand: ArrayLike | readonly NDArray[], dimension = -1, options: SortOptions = {}): NDArray | NDArray[] {
   const many = Array.isArray(operand) && operand.length > 0 && typeof operand[0] === "object" && "aval" in operand[0];
   const arrays = many ? (operand as readonly NDArray[]).map((x) => asArray(x)) : [asArray(operand as ArrayLike)];
   const outs = bind(sortP, arrays, {
@@ -74,12 +70,7 @@ export function sort(
 }
 
 /** Sorts `keys` along an axis and permutes `values` the same way. */
-export function sortKeyVal(
-  keys: ArrayLike,
-  values: ArrayLike,
-  dimension = -1,
-  isStable = true,
-): [keys: NDArray, values: NDArray] {
+export function sortKeyVal(keys: ArrayLike, values: ArrayLike, dimension = -1, isStable = true): [keys: NDArray, values: NDArray] {
   const k = asArray(keys);
   const [ks, vs] = bind(sortP, [k, asArray(values)], {
     dimension: canonicalAxis("sortKeyVal", dimension, k.ndim),

@@ -34,7 +34,10 @@ function windowShape(fn: string, x: Aval, p: ReduceWindowParams): number[] {
   }
   for (const n of [...p.windowDimensions, ...p.windowStrides, ...p.baseDilation, ...p.windowDilation]) {
     if (!(Number.isInteger(n) && n >= 1)) {
-      throw new ShapeError(fn, { message: `sizes, strides and dilations of windows are positive integers, got ${n}`, operands: { x } });
+      throw new ShapeError(fn, {
+        message: `sizes, strides and dilations of windows are positive integers, got ${n}`,
+        operands: { x },
+      });
     }
   }
   return windowPositions(
@@ -63,11 +66,13 @@ export interface GeneralReduceWindowParams extends ReduceWindowParams {
   readonly jaxpr: Jaxpr;
 }
 /** Operands: the arrays, then as many scalar initial values, which padding also has. */
-export const reduceWindowP: Primitive<GeneralReduceWindowParams> =
-  /* @__PURE__ */ definePrimitive<GeneralReduceWindowParams>("reduce_window", {
+export const reduceWindowP: Primitive<GeneralReduceWindowParams> = /* @__PURE__ */ definePrimitive<GeneralReduceWindowParams>(
+  "reduce_window",
+  {
     abstractEval: (avals, params) =>
       avals.slice(0, avals.length / 2).map((x) => result(windowShape("reduceWindow", x, params), x.dtype, [x])),
-  });
+  },
+);
 
 export interface SelectAndScatterAddParams {
   /** `ge` selects the first largest element of a window, `le` the first smallest. */
@@ -98,8 +103,9 @@ export interface SelectAndGatherAddParams extends ReduceWindowParams {
   readonly selectPrim: "ge" | "le";
 }
 /** Operands: tangents, operand. For each window, the tangent at the place of the selected element. */
-export const selectAndGatherAddP: Primitive<SelectAndGatherAddParams> =
-  /* @__PURE__ */ definePrimitive<SelectAndGatherAddParams>("select_and_gather_add", {
+export const selectAndGatherAddP: Primitive<SelectAndGatherAddParams> = /* @__PURE__ */ definePrimitive<SelectAndGatherAddParams>(
+  "select_and_gather_add",
+  {
     abstractEval: (avals, params) => {
       const [tangents, operand] = avals;
       if (tangents.shape.join() !== operand.shape.join()) {
@@ -107,7 +113,8 @@ export const selectAndGatherAddP: Primitive<SelectAndGatherAddParams> =
       }
       return [result(windowShape("selectAndGatherAdd", operand, params), tangents.dtype, avals)];
     },
-  });
+  },
+);
 
 export interface ReduceWindowOptions {
   readonly baseDilation?: readonly number[];

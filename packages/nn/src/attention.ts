@@ -28,9 +28,13 @@ export function dotProductAttention(query: ArrayLike, key: ArrayLike, value: Arr
   const batched = inputs[0].ndim === 4;
   const [q, k, v] = batched ? inputs : inputs.map((x) => expandDims(x, 0));
   const fits =
-    q.ndim === 4 && k.ndim === 4 && v.ndim === 4 &&
+    q.ndim === 4 &&
+    k.ndim === 4 &&
+    v.ndim === 4 &&
     k.shape.every((n, i) => n === v.shape[i]) &&
-    q.shape[0] === k.shape[0] && q.shape[3] === k.shape[3] && q.shape[2] % k.shape[2] === 0;
+    q.shape[0] === k.shape[0] &&
+    q.shape[3] === k.shape[3] &&
+    q.shape[2] % k.shape[2] === 0;
   if (!fits) {
     throw new ShapeError("dotProductAttention", {
       message: "query is [batch, queries, heads, dim], key and value are [batch, keys, heads, dim]",

@@ -47,7 +47,8 @@ function fans(shape: readonly number[], { inAxis = -2, outAxis = -1, batchAxis =
       fix: "use normal() or zeros for biases",
     });
   }
-  const axes = (a: number | readonly number[]): number[] => (typeof a === "number" ? [a] : [...a]).map((d) => (d < 0 ? d + shape.length : d));
+  const axes = (a: number | readonly number[]): number[] =>
+    (typeof a === "number" ? [a] : [...a]).map((d) => (d < 0 ? d + shape.length : d));
   const size = (list: readonly number[]): number => list.reduce((n, d) => n * shape[d], 1);
   const [ins, outs, batch] = [axes(inAxis), axes(outAxis), axes(batchAxis)];
   const field = size(shape.map((_, d) => d)) / size(ins) / size(outs) / size(batch);
@@ -75,7 +76,10 @@ export function varianceScaling(options: VarianceScalingOptions): Initializer {
 }
 
 type Recipe = Pick<VarianceScalingOptions, "scale" | "mode" | "distribution">;
-const family = (recipe: Recipe) => (axes: FanAxes = {}): Initializer => varianceScaling({ ...recipe, ...axes });
+const family =
+  (recipe: Recipe) =>
+  (axes: FanAxes = {}): Initializer =>
+    varianceScaling({ ...recipe, ...axes });
 type Family = (axes?: FanAxes) => Initializer;
 
 export const glorotUniform: Family = family({ scale: 1, mode: "fanAvg", distribution: "uniform" });

@@ -58,7 +58,8 @@ describe("activations and their derivatives are JAX's", () => {
     expect(goldenDifference(f(x), goldens[name].value, close)).toBeNull();
     expect(goldenDifference(grad((y: NDArray) => sum(f(y)))(x), goldens[name].grad!, close)).toBeNull();
   });
-  test("gelu, exact", () => expect(goldenDifference(nn.gelu(x, { approximate: false }), goldens["gelu exact"].value, close)).toBeNull());
+  test("gelu, exact", () =>
+    expect(goldenDifference(nn.gelu(x, { approximate: false }), goldens["gelu exact"].value, close)).toBeNull());
   test("glu", () => expect(goldenDifference(nn.glu(x), goldens["glu"].value, close)).toBeNull());
   test("relu keeps NaN", () => expect(nn.relu(asArray([NaN, -1])).jsSync()).toEqual([NaN, 0]));
 });
@@ -73,11 +74,15 @@ describe("normalisations are JAX's", () => {
     expect(goldenDifference(f(m, -1), goldens[name].value, close)).toBeNull();
     expect(goldenDifference(f(m, 0), goldens[`${name} axis 0`].value, close)).toBeNull();
     const rows = reshape(asArray([1, 2, -1, 1000, 1000.5, 999]), [2, 3]);
-    expect(goldenDifference(grad((y: NDArray) => sum(sin(f(y, -1))))(rows), goldens[name].grad!, { ulps: 64, absolute: 1e-5 })).toBeNull();
+    expect(
+      goldenDifference(grad((y: NDArray) => sum(sin(f(y, -1))))(rows), goldens[name].grad!, { ulps: 64, absolute: 1e-5 }),
+    ).toBeNull();
   });
   test("over all axes, and masked", () => {
     expect(goldenDifference(nn.logsumexp(m), goldens["logsumexp all"].value, close)).toBeNull();
-    expect(goldenDifference(nn.softmax(m, -1, { where: asArray([true, false, true]) }), goldens["softmax where"].value, close)).toBeNull();
+    expect(
+      goldenDifference(nn.softmax(m, -1, { where: asArray([true, false, true]) }), goldens["softmax where"].value, close),
+    ).toBeNull();
   });
   test("logsumexp with signs", () => {
     const [value, sign] = nn.logsumexp(asArray([1, 2]), null, { b: asArray([1, -1]), returnSign: true });
@@ -117,12 +122,36 @@ describe("attention is JAX's", () => {
 });
 
 describe("initializers follow JAX's streams", () => {
-  const { constant, uniform, normal, truncatedNormal, glorotNormal, glorotUniform, heNormal, heUniform, lecunNormal, lecunUniform, zeros, ones } = nn.initializers;
+  const {
+    constant,
+    uniform,
+    normal,
+    truncatedNormal,
+    glorotNormal,
+    glorotUniform,
+    heNormal,
+    heUniform,
+    lecunNormal,
+    lecunUniform,
+    zeros,
+    ones,
+  } = nn.initializers;
   const made: Record<string, nn.Initializer> = {
-    zeros, ones, constant: constant(0.5), uniform: uniform(), normal: normal(), truncatedNormal: truncatedNormal(),
-    glorotUniform: glorotUniform(), glorotNormal: glorotNormal(), heUniform: heUniform(), heNormal: heNormal(),
-    lecunUniform: lecunUniform(), lecunNormal: lecunNormal(),
+    zeros,
+    ones,
+    constant: constant(0.5),
+    uniform: uniform(),
+    normal: normal(),
+    truncatedNormal: truncatedNormal(),
+    glorotUniform: glorotUniform(),
+    glorotNormal: glorotNormal(),
+    heUniform: heUniform(),
+    heNormal: heNormal(),
+    lecunUniform: lecunUniform(),
+    lecunNormal: lecunNormal(),
   };
-  test.each(Object.entries(made))("%s", (name, init) => expect(goldenDifference(init(key(7), [3, 4]), initializers[name], close)).toBeNull());
+  test.each(Object.entries(made))("%s", (name, init) =>
+    expect(goldenDifference(init(key(7), [3, 4]), initializers[name], close)).toBeNull(),
+  );
   test("a bias has no fan", () => expect(() => heNormal()(key(0), [3])).toThrow(/at least two axes/));
 });

@@ -66,14 +66,19 @@ export interface LogsumexpOptions {
  * float[...s] -> float[...s without axis]. Empty axes give `-Infinity`.
  * @see Blanchard, Higham & Higham (2021), "Accurately computing the log-sum-exp and softmax functions"
  */
-export function logsumexp(x: ArrayLike, axis: Axis | undefined, options: LogsumexpOptions & { readonly returnSign: true }): [NDArray, NDArray];
+export function logsumexp(
+  x: ArrayLike,
+  axis: Axis | undefined,
+  options: LogsumexpOptions & { readonly returnSign: true },
+): [NDArray, NDArray];
 export function logsumexp(x: ArrayLike, axis?: Axis, options?: LogsumexpOptions): NDArray;
 export function logsumexp(x: ArrayLike, axis: Axis = null, options: LogsumexpOptions = {}): NDArray | [NDArray, NDArray] {
   const { keepdims = false, b, where, returnSign = false } = options;
   const given = inexact(x);
   // Entries of weight zero must not decide the shift.
   const a = b === undefined ? given : whereFn(equal(b, 0), -Infinity, given);
-  const reduceOptions = where === undefined ? { keepdims: true, initial: -Infinity } : { keepdims: true, initial: -Infinity, where };
+  const reduceOptions =
+    where === undefined ? { keepdims: true, initial: -Infinity } : { keepdims: true, initial: -Infinity, where };
   const top = max(a, axis, reduceOptions);
   const shift = stopGradient(whereFn(isfinite(top), top, 0));
   const terms = exp(subtract(a, shift));

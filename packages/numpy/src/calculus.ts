@@ -20,7 +20,12 @@ export function diff(x: ArrayLike, n = 1, axis = -1, options: DiffOptions = {}):
   const d = canonicalAxis("diff", axis, a.ndim);
   const extra = (v: ArrayLike): NDArray => {
     const e = isScalar(v) ? convertTo(v, { dtype: a.dtype, weakType: false }) : toArray(v);
-    return e.ndim === 0 ? lax.broadcast(e, a.shape.map((m, i) => (i === d ? 1 : m))) : e;
+    return e.ndim === 0
+      ? lax.broadcast(
+          e,
+          a.shape.map((m, i) => (i === d ? 1 : m)),
+        )
+      : e;
   };
   if (options.prepend !== undefined && options.prepend !== null) a = lax.concatenate(convertAll([extra(options.prepend), a]), d);
   if (options.append !== undefined && options.append !== null) a = lax.concatenate(convertAll([a, extra(options.append)]), d);
@@ -33,7 +38,10 @@ export function diff(x: ArrayLike, n = 1, axis = -1, options: DiffOptions = {}):
 }
 
 /** The differences of neighbours of the flattened x, with values put before and after the result. */
-export function ediff1d(x: ArrayLike, options: { readonly toEnd?: ArrayLike | null; readonly toBegin?: ArrayLike | null } = {}): NDArray {
+export function ediff1d(
+  x: ArrayLike,
+  options: { readonly toEnd?: ArrayLike | null; readonly toBegin?: ArrayLike | null } = {},
+): NDArray {
   const a = toArray(x);
   const parts = [diff(lax.reshape(a, [a.size]))];
   const vector = (v: ArrayLike): NDArray => {
@@ -62,7 +70,7 @@ export function gradient(x: ArrayLike, ...rest: readonly (ArrayLike | { readonly
   if (spacings.length > 1 && spacings.length !== axes.length) {
     throw new ValueError("gradient", { message: `${spacings.length} spacings for ${axes.length} axes` });
   }
-  const outs = axes.map((d, i) => gradientAlong(a, spacings.length === 0 ? 1 : (spacings[spacings.length === 1 ? 0 : i]), d));
+  const outs = axes.map((d, i) => gradientAlong(a, spacings.length === 0 ? 1 : spacings[spacings.length === 1 ? 0 : i], d));
   return outs.length === 1 ? outs[0] : outs;
 }
 
@@ -70,7 +78,9 @@ function gradientAlong(a: NDArray, spacing: ArrayLike, d: number): NDArray {
   const n = a.shape[d];
   if (n < 2) throw new ShapeError("gradient", { message: "needs at least two elements along the axis", operands: { x: a } });
   const cut = (v: NDArray, from: number, to: number, axis = d): NDArray => lax.sliceInDim(v, from, to, 1, axis);
-  const h = isScalar(spacing) ? convertTo(spacing, { dtype: a.dtype, weakType: true }) : lax.convertElementType(toArray(spacing), a.dtype);
+  const h = isScalar(spacing)
+    ? convertTo(spacing, { dtype: a.dtype, weakType: true })
+    : lax.convertElementType(toArray(spacing), a.dtype);
   const ends = (h0: NDArray, h1: NDArray): [NDArray, NDArray] => [
     lax.div(lax.sub(cut(a, 1, 2), cut(a, 0, 1)), h0),
     lax.div(lax.sub(cut(a, n - 1, n), cut(a, n - 2, n - 1)), h1),
@@ -82,7 +92,12 @@ function gradientAlong(a: NDArray, spacing: ArrayLike, d: number): NDArray {
   }
   // Unequal steps: the derivative of the parabola through three points.
   const steps = lax.sub(cut(h, 1, n, 0), cut(h, 0, n - 1, 0));
-  const place = (v: NDArray): NDArray => lax.broadcastInDim(v, a.shape.map((m, i) => (i === d ? v.size : m)), [d]);
+  const place = (v: NDArray): NDArray =>
+    lax.broadcastInDim(
+      v,
+      a.shape.map((m, i) => (i === d ? v.size : m)),
+      [d],
+    );
   const [hd, hs] = [place(cut(steps, 1, n - 1, 0)), place(cut(steps, 0, n - 2, 0))];
   const [x0, x1, x2] = [cut(a, 0, n - 2), cut(a, 1, n - 1), cut(a, 2, n)];
   const top = lax.add(
@@ -119,12 +134,7 @@ function integrate(y: NDArray, dx: NDArray): NDArray {
 }
 
 /** Angles without jumps: differences of more than half a period are taken the other way round. */
-export function unwrap(
-  x: ArrayLike,
-  discont?: ArrayLike | null,
-  axis = -1,
-  period: number = 2 * Math.PI,
-): NDArray {
+export function unwrap(x: ArrayLike, discont?: ArrayLike | null, axis = -1, period: number = 2 * Math.PI): NDArray {
   const a = toArray(x);
   const v = Number.isInteger(period) ? a : inexact("unwrap", a);
   const d = canonicalAxis("unwrap", axis, v.ndim);
@@ -154,10 +164,18 @@ export function correlate(x: ArrayLike, y: ArrayLike, mode: ConvolveMode = "vali
   return convolution("correlate", x, y, mode, true, options);
 }
 
-function convolution(fn: string, x: ArrayLike, y: ArrayLike, mode: ConvolveMode, correlation: boolean, options: ConvolveOptions): NDArray {
+function convolution(
+  fn: string,
+  x: ArrayLike,
+  y: ArrayLike,
+  mode: ConvolveMode,
+  correlation: boolean,
+  options: ConvolveOptions,
+): NDArray {
   let [a, b] = [x, y].map((v) => inexact(fn, v));
   [a, b] = convertAll([a, b]);
-  if (a.ndim !== 1 || b.ndim !== 1) throw new ShapeError(fn, { message: "needs two vectors", operands: { x: a, y: b }, fix: "use scipy's convolve for more axes" });
+  if (a.ndim !== 1 || b.ndim !== 1)
+    throw new ShapeError(fn, { message: "needs two vectors", operands: { x: a, y: b }, fix: "use scipy's convolve for more axes" });
   if (a.size === 0 || b.size === 0) throw new ShapeError(fn, { message: "needs vectors with elements", operands: { x: a, y: b } });
   if (isComplex(a.dtype) && correlation) b = lax.conj(b);
   // Convolution commutes; the shorter operand is the kernel. Correlation then comes out reversed.
@@ -173,7 +191,9 @@ function convolution(fn: string, x: ArrayLike, y: ArrayLike, mode: ConvolveMode,
   }[mode];
   if (padding === undefined) throw new ValueError(fn, { message: `"${String(mode)}" is no mode`, fix: "use full, same or valid" });
   const out = lax.reshape(
-    lax.convGeneralDilated(lax.reshape(a, [1, 1, a.size]), lax.reshape(kernel, [1, 1, m]), [1], [padding], { precision: options.precision }),
+    lax.convGeneralDilated(lax.reshape(a, [1, 1, a.size]), lax.reshape(kernel, [1, 1, m]), [1], [padding], {
+      precision: options.precision,
+    }),
     [a.size + padding[0] + padding[1] - m + 1],
   );
   return reverse ? lax.rev(out, [0]) : out;

@@ -70,7 +70,8 @@ function fromValues(values: ArrayLike, dtype: DType | null, shape: readonly numb
     // Converting on the host keeps the digits of 64-bit values, which have no other way in.
     if (Array.isArray(values) && isPlain(values)) return asArray(values, { dtype });
   }
-  if (isTypedArray(values) && shape !== undefined && typedArrayDType(values) === dtype) return fromTyped(values, shape, dtype as StandardDType);
+  if (isTypedArray(values) && shape !== undefined && typedArrayDType(values) === dtype)
+    return fromTyped(values, shape, dtype as StandardDType);
   if (isTypedArray(values) && dtype !== null && isStandardDType(dtype) && isComplex(dtype)) {
     return fromTyped(values, [values.length / 2], dtype);
   }
@@ -106,7 +107,11 @@ function broadcastInto(x: NDArray, shape: readonly number[]): NDArray {
   if (offset < 0 || x.shape.some((n, i) => n !== 1 && n !== shape[offset + i])) {
     throw new ShapeError("full", { message: `the value does not broadcast to [${shape.join(",")}]`, operands: { value: x } });
   }
-  return lax.broadcastInDim(x, shape, x.shape.map((_, i) => offset + i));
+  return lax.broadcastInDim(
+    x,
+    shape,
+    x.shape.map((_, i) => offset + i),
+  );
 }
 
 export interface LikeOptions {
@@ -116,7 +121,10 @@ export interface LikeOptions {
 function like(x: ArrayLike, value: ArrayLike, options: LikeOptions | DType | null = {}): NDArray {
   const a = toArray(x);
   const own = dtypeOf(options as DTypeOption);
-  const shape = typeof options === "object" && options !== null && "shape" in options && options.shape !== undefined ? shapeOf(options.shape) : a.shape;
+  const shape =
+    typeof options === "object" && options !== null && "shape" in options && options.shape !== undefined
+      ? shapeOf(options.shape)
+      : a.shape;
   if (typeof value === "object") return broadcastInto(lax.convertElementType(toArray(value), own ?? a.dtype), shape);
   return lax.fullLike(a, value, { dtype: own, shape });
 }
@@ -162,7 +170,12 @@ export function arange(
   if (![from, to, by].every(Number.isFinite)) throw new ValueError("arange", { message: "bounds and step must be finite" });
   const size = Math.max(0, Math.ceil((to - from) / by));
   const own = dtypeOf(dtype) ?? ([from, to, by].every(Number.isInteger) ? "int32" : "float32");
-  if (own === "bool") return fromTyped(Uint8Array.from({ length: size }, (_, i) => Number(from + i * by !== 0)), [size], "bool");
+  if (own === "bool")
+    return fromTyped(
+      Uint8Array.from({ length: size }, (_, i) => Number(from + i * by !== 0)),
+      [size],
+      "bool",
+    );
   // Counting in floating-point and scaling once: 0.1 + 0.1 + … would drift.
   const exact = [from, by].every(Number.isInteger) && isInteger(own);
   let x = lax.iota(exact || own === "float64" ? own : "float32", size);
@@ -176,10 +189,7 @@ export interface LinspaceOptions {
   readonly dtype?: DType | null;
   readonly axis?: number;
 }
-function spaceOptions(
-  endpoint: boolean | LinspaceOptions | undefined,
-  options: LinspaceOptions | undefined,
-): LinspaceOptions {
+function spaceOptions(endpoint: boolean | LinspaceOptions | undefined, options: LinspaceOptions | undefined): LinspaceOptions {
   return typeof endpoint === "object" ? endpoint : { endpoint, ...options };
 }
 
@@ -200,7 +210,8 @@ export function linspace(
 ): NDArray {
   const opts = spaceOptions(endpoint, options);
   const last = opts.endpoint ?? true;
-  if (!Number.isInteger(num) || num < 0) throw new ValueError("linspace", { message: `num must be a non-negative integer, got ${num}` });
+  if (!Number.isInteger(num) || num < 0)
+    throw new ValueError("linspace", { message: `num must be a non-negative integer, got ${num}` });
   const [from, to] = endpoints("linspace", start, stop, opts.dtype);
   const shape = from.ndim >= to.ndim ? from.shape : to.shape;
   const intervals = last ? num - 1 : num;
@@ -252,10 +263,20 @@ export function geomspace(
   const [from, to] = endpoints("geomspace", start, stop, opts.dtype);
   const signs = lax.sign(from);
   const logs = linspace(lax.log(lax.abs(from)), lax.log(lax.abs(to)), num, { endpoint: opts.endpoint });
-  let out = lax.mul(lax.exp(logs), logs.ndim === 1 ? signs : lax.broadcastInDim(signs, logs.shape, signs.shape.map((_, i) => i + 1)));
+  let out = lax.mul(
+    lax.exp(logs),
+    logs.ndim === 1
+      ? signs
+      : lax.broadcastInDim(
+          signs,
+          logs.shape,
+          signs.shape.map((_, i) => i + 1),
+        ),
+  );
   if (num > 0) {
     // Logarithms do not come back exactly; the ends are known.
-    const row = (x: NDArray): NDArray => lax.broadcast(lax.convertElementType(x.ndim === out.ndim - 1 ? x : lax.broadcast(x, out.shape.slice(1)), out.dtype), [1]);
+    const row = (x: NDArray): NDArray =>
+      lax.broadcast(lax.convertElementType(x.ndim === out.ndim - 1 ? x : lax.broadcast(x, out.shape.slice(1)), out.dtype), [1]);
     const parts = [row(from)];
     if (num > 1) parts.push(lax.sliceInDim(out, 1, (opts.endpoint ?? true) ? num - 1 : num));
     if (num > 1 && (opts.endpoint ?? true)) parts.push(row(to));
@@ -304,7 +325,11 @@ export function meshgrid(...args: readonly unknown[]): NDArray[] {
   });
   return vectors.map((v, i) => {
     const axis = axisOf(i);
-    if (options.sparse) return lax.reshape(v, shape.map((n, d) => (d === axis ? n : 1)));
+    if (options.sparse)
+      return lax.reshape(
+        v,
+        shape.map((n, d) => (d === axis ? n : 1)),
+      );
     return lax.broadcastInDim(lax.reshape(v, [v.size]), shape, [axis]);
   });
 }
@@ -318,7 +343,12 @@ export function indices(
 ): NDArray | NDArray[] {
   const dtype = options.dtype ?? "int32";
   if (options.sparse) {
-    return dimensions.map((n, i) => lax.reshape(lax.iota(dtype, n), dimensions.map((_, d) => (d === i ? n : 1))));
+    return dimensions.map((n, i) =>
+      lax.reshape(
+        lax.iota(dtype, n),
+        dimensions.map((_, d) => (d === i ? n : 1)),
+      ),
+    );
   }
   if (dimensions.length === 0) return zeros([0], dtype);
   return lax.concatenate(

@@ -128,7 +128,12 @@ export function canCast(from: DType, to: DType, casting: "no" | "safe" | "same_k
 /** Bits of integers that a dtype holds exactly, without the sign; 64-bit floats hold NumPy's view of 64-bit integers. */
 function exactBits(dtype: StandardDType): number {
   const mantissas: Partial<Record<StandardDType, number>> = {
-    float16: 11, bfloat16: 8, float32: 24, float64: 64, complex64: 24, complex128: 64,
+    float16: 11,
+    bfloat16: 8,
+    float32: 24,
+    float64: 64,
+    complex64: 24,
+    complex128: 64,
   };
   const bits = itemsize(dtype) * 8;
   return mantissas[dtype] ?? (dtypeKind(dtype) === "int" ? bits - 1 : bits);
@@ -171,7 +176,11 @@ export function finfo(dtype: DType): FInfo {
   const base = dtype === "complex64" ? "float32" : dtype === "complex128" ? "float64" : dtype;
   const format = formats[base as StandardDType];
   if (format === undefined) {
-    throw new DTypeError("finfo", { message: "needs a floating-point dtype", operands: { dtype: String(dtype) }, fix: "use iinfo for integers" });
+    throw new DTypeError("finfo", {
+      message: "needs a floating-point dtype",
+      operands: { dtype: String(dtype) },
+      fix: "use iinfo for integers",
+    });
   }
   const [bits, nexp, nmant, precision] = format;
   const maxexp = 2 ** (nexp - 1);
@@ -208,7 +217,11 @@ export interface IInfo {
 export function iinfo(dtype: DType): IInfo {
   const kind = dtypeKind(dtype);
   if (kind !== "int" && kind !== "uint") {
-    throw new DTypeError("iinfo", { message: "needs an integer dtype", operands: { dtype: String(dtype) }, fix: "use finfo for floating-point" });
+    throw new DTypeError("iinfo", {
+      message: "needs an integer dtype",
+      operands: { dtype: String(dtype) },
+      fix: "use finfo for floating-point",
+    });
   }
   const bits = itemsize(dtype) * 8;
   const [lo, hi] = kind === "int" ? [-(2n ** BigInt(bits - 1)), 2n ** BigInt(bits - 1) - 1n] : [0n, 2n ** BigInt(bits) - 1n];

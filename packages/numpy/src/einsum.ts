@@ -30,13 +30,19 @@ export function einsum(...args: readonly unknown[]): NDArray {
 
   const list: Operand[] = operands.map((x, i) => prepare({ x, letters: inputs[i] }));
   for (const step of path) {
-    const picked = [...step].sort((a, b) => b - a).map((i) => list.splice(i, 1)[0]).reverse();
+    const picked = [...step]
+      .sort((a, b) => b - a)
+      .map((i) => list.splice(i, 1)[0])
+      .reverse();
     const needed = (c: string): boolean => output.includes(c) || list.some((o) => o.letters.includes(c));
     list.push(picked.length === 1 ? sumOut(picked[0], needed) : picked.reduce((a, b) => pairwise(a, b, needed, options)));
   }
   const final = sumOut(list[0], (c) => output.includes(c));
   const full = broadcastMissing(final, output, sizes);
-  return lax.transpose(full.x, [...output].map((c) => full.letters.indexOf(c)));
+  return lax.transpose(
+    full.x,
+    [...output].map((c) => full.letters.indexOf(c)),
+  );
 }
 
 /** The order in which `einsum` would contract its operands. */
@@ -79,7 +85,8 @@ function readArguments(args: readonly unknown[]): { spec: string; operands: unkn
 function parse(spec: string, operands: readonly NDArray[]): { inputs: string[]; output: string } {
   const [left, right, extra] = spec.split("->");
   const terms = left.split(",");
-  const fail = (message: string): ValueError => new ValueError("einsum", { message: `${message} in "${spec}"`, fix: 'write for instance einsum("ij,jk->ik", a, b)' });
+  const fail = (message: string): ValueError =>
+    new ValueError("einsum", { message: `${message} in "${spec}"`, fix: 'write for instance einsum("ij,jk->ik", a, b)' });
   if (extra !== undefined) throw fail("more than one ->");
   if (terms.length !== operands.length) throw fail(`${terms.length} operands named, ${operands.length} given`);
   const ellipsis = "…";
@@ -97,7 +104,10 @@ function parse(spec: string, operands: readonly NDArray[]): { inputs: string[]; 
   });
   const most = Math.max(0, ...counts);
   const used = new Set(spec);
-  const spare = [..."ZYXWVUTSRQPONMLKJIHGFEDCBAzyxwvutsrqponmlkjihgfedcba"].filter((l) => !used.has(l)).slice(0, most).reverse();
+  const spare = [..."ZYXWVUTSRQPONMLKJIHGFEDCBAzyxwvutsrqponmlkjihgfedcba"]
+    .filter((l) => !used.has(l))
+    .slice(0, most)
+    .reverse();
   if (spare.length < most) throw fail("too many letters");
   const dots = (n: number): string => spare.slice(most - n).join("");
   const inputs = terms.map((t, i) => clean(t).replace(ellipsis, dots(counts[i])));
@@ -196,7 +206,13 @@ function pairwise(a0: Operand, b0: Operand, needed: (c: string) => boolean, opti
     return { x: lax.ne(x, 0), letters };
   }
   // A product without sums is elementwise: cheaper, and fused with what surrounds it.
-  if (summed.length === 0 && free(b).length === 0 && batch.length === b.letters.length && batch.length > 0 && b.x.ndim === a.x.ndim) {
+  if (
+    summed.length === 0 &&
+    free(b).length === 0 &&
+    batch.length === b.letters.length &&
+    batch.length > 0 &&
+    b.x.ndim === a.x.ndim
+  ) {
     return { x: lax.mul(a.x, lax.transpose(b.x, axes(b, [...a.letters]))), letters: a.letters };
   }
   if (a.x.ndim === 0 || b.x.ndim === 0) return { x: lax.mul(a.x, b.x), letters };
@@ -215,5 +231,12 @@ function broadcastMissing(o: Operand, output: string, sizes: ReadonlyMap<string,
   if (missing.length === 0) return o;
   const letters = missing.join("") + o.letters;
   const shape = [...letters].map((c) => sizes.get(c)!);
-  return { x: lax.broadcastInDim(o.x, shape, o.x.shape.map((_, i) => i + missing.length)), letters };
+  return {
+    x: lax.broadcastInDim(
+      o.x,
+      shape,
+      o.x.shape.map((_, i) => i + missing.length),
+    ),
+    letters,
+  };
 }

@@ -14,7 +14,15 @@ import {
   treeUnflatten,
 } from "@traceform/core";
 import { referenceBackend } from "@traceform/testing";
-import { call, decode, describeCase, difference, type Encoded, isEncodedArray, type NumpyCase } from "@traceform/testing/numpygoldens";
+import {
+  call,
+  decode,
+  describeCase,
+  difference,
+  type Encoded,
+  isEncodedArray,
+  type NumpyCase,
+} from "@traceform/testing/numpygoldens";
 import { describe, expect, test } from "vitest";
 
 // Every case was recorded from JAX by packages/testing/goldens/record_numpy.py.
@@ -37,8 +45,10 @@ describe("values recorded from JAX", () => {
           const d = throws ? "expected an error" : difference(got, c[2], c[3]);
           if (d !== null) failures.push(`${describeCase(c)}: ${d}`);
         } catch (error) {
-          if (!throws) failures.push(`${describeCase(c)}: ${(error as Error).stack?.split("\n").slice(0, 6).join(" | ") ?? String(error)}`);
-          else if ((error as { code?: string }).code === undefined) failures.push(`${describeCase(c)}: not an error of ours: ${String(error)}`);
+          if (!throws)
+            failures.push(`${describeCase(c)}: ${(error as Error).stack?.split("\n").slice(0, 6).join(" | ") ?? String(error)}`);
+          else if ((error as { code?: string }).code === undefined)
+            failures.push(`${describeCase(c)}: not an error of ours: ${String(error)}`);
         }
       }
       expect(failures).toEqual([]);
@@ -76,7 +86,10 @@ describe("the same values when traced", () => {
             name,
           );
           checkJaxpr(constvarsToInvars(closed.jaxpr));
-          const outs = evalClosedJaxpr(closed, arrays.map((i) => leaves[i] as NDArray));
+          const outs = evalClosedJaxpr(
+            closed,
+            arrays.map((i) => leaves[i] as NDArray),
+          );
           const d = difference(treeUnflatten(outTree, outs), c[2], c[3]);
           if (d !== null) failures.push(`${describeCase(c)}: ${d}`);
         } catch (error) {

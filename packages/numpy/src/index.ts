@@ -36,7 +36,17 @@ export {
 export * from "./dtypes.ts";
 export * from "./einsum.ts";
 export * from "./fill.ts";
-export { type GetOptions, at, getItem, type Index, type IndexMode, type IndexUpdate, type SetOptions, type Slice, slice } from "./indexing.ts";
+export {
+  type GetOptions,
+  at,
+  getItem,
+  type Index,
+  type IndexMode,
+  type IndexUpdate,
+  type SetOptions,
+  type Slice,
+  slice,
+} from "./indexing.ts";
 export * from "./join.ts";
 export * from "./linear.ts";
 export * from "./logic.ts";

@@ -198,7 +198,11 @@ function updateMasked(x: NDArray, index: readonly Index[], values: NDArray, kind
   if (index.length !== 1 || typeof mask !== "object" || mask === null || !("aval" in mask) || mask.dtype !== "bool") return null;
   const rest = x.shape.slice(mask.ndim);
   if (!sameShape(mask.shape, x.shape.slice(0, mask.ndim)) || values.ndim > rest.length) return null;
-  const where = lax.broadcastInDim(mask, x.shape, mask.shape.map((_, i) => i));
+  const where = lax.broadcastInDim(
+    mask,
+    x.shape,
+    mask.shape.map((_, i) => i),
+  );
   const v = broadcastTo("at", broadcastTo("at", values, rest), x.shape, true);
   return lax.select(where, combine(kind, x, v), x);
 }

@@ -22,7 +22,11 @@ function prepare(fn: string, xs: Arrays, options: JoinOptions): NDArray[] {
 /** Arrays joined along an existing axis; flattened first when `axis` is null. */
 export function concatenate(xs: Arrays, axis: number | null = 0, options: JoinOptions = {}): NDArray {
   const arrays = prepare("concatenate", xs, options);
-  if (axis === null) return lax.concatenate(arrays.map((x) => lax.reshape(x, [x.size])), 0);
+  if (axis === null)
+    return lax.concatenate(
+      arrays.map((x) => lax.reshape(x, [x.size])),
+      0,
+    );
   return lax.concatenate(arrays, axis);
 }
 export { concatenate as concat };
@@ -37,12 +41,18 @@ export function stack(xs: Arrays, axis = 0, options: JoinOptions = {}): NDArray 
     }
   }
   const d = canonicalAxis("stack", axis, first.ndim + 1);
-  return lax.concatenate(arrays.map((x) => lax.expandDims(x, [d])), d);
+  return lax.concatenate(
+    arrays.map((x) => lax.expandDims(x, [d])),
+    d,
+  );
 }
 
 /** Joined along the first axis, vectors as rows. */
 export function vstack(xs: Arrays, options: JoinOptions = {}): NDArray {
-  return lax.concatenate(prepare("vstack", xs, options).map((x) => atleast2d(x)), 0);
+  return lax.concatenate(
+    prepare("vstack", xs, options).map((x) => atleast2d(x)),
+    0,
+  );
 }
 /** Joined along the second axis; vectors along their only one. */
 export function hstack(xs: Arrays, options: JoinOptions = {}): NDArray {
@@ -51,7 +61,10 @@ export function hstack(xs: Arrays, options: JoinOptions = {}): NDArray {
 }
 /** Joined along the third axis. */
 export function dstack(xs: Arrays, options: JoinOptions = {}): NDArray {
-  return lax.concatenate(prepare("dstack", xs, options).map((x) => atleast3d(x)), 2);
+  return lax.concatenate(
+    prepare("dstack", xs, options).map((x) => atleast3d(x)),
+    2,
+  );
 }
 /** Vectors as the columns of a matrix; matrices joined along the second axis. */
 export function columnStack(xs: Arrays): NDArray {
@@ -65,14 +78,18 @@ type Blocks = ArrayLike | readonly Blocks[];
 export function block(blocks: Blocks): NDArray {
   const depth = (b: Blocks): number => (Array.isArray(b) && b.length > 0 ? 1 + Math.max(...b.map((c: Blocks) => depth(c))) : 0);
   const levels = depth(blocks);
-  const rank = (b: Blocks): number => (Array.isArray(b) ? Math.max(...b.map((c: Blocks) => rank(c))) : toArray(b as ArrayLike).ndim);
+  const rank = (b: Blocks): number =>
+    Array.isArray(b) ? Math.max(...b.map((c: Blocks) => rank(c))) : toArray(b as ArrayLike).ndim;
   const ndim = Math.max(levels, rank(blocks));
   const join = (b: Blocks, level: number): NDArray => {
     if (level === 0) {
       const a = toArray(b as ArrayLike);
       return lax.broadcastToRank(a, Math.max(ndim, 1));
     }
-    return concatenate((b as readonly Blocks[]).map((c) => join(c, level - 1)), -level);
+    return concatenate(
+      (b as readonly Blocks[]).map((c) => join(c, level - 1)),
+      -level,
+    );
   };
   return levels === 0 ? toArray(blocks as ArrayLike) : join(blocks, levels);
 }
@@ -118,7 +135,8 @@ function cut(fn: string, x: ArrayLike, where: number | ArrayLike, axis: number, 
   const n = a.shape[d];
   let bounds: number[];
   if (typeof where === "number") {
-    if (!Number.isInteger(where) || where < 1) throw new ValueError(fn, { message: `the number of parts must be positive, got ${where}` });
+    if (!Number.isInteger(where) || where < 1)
+      throw new ValueError(fn, { message: `the number of parts must be positive, got ${where}` });
     if (n % where !== 0 && !uneven) {
       throw new ShapeError(fn, {
         message: `axis ${d} of size ${n} does not divide into ${where} equal parts`,
@@ -152,7 +170,10 @@ export function delete_(x: ArrayLike, places: number | readonly number[] | NDArr
     else kept.push([i, i + 1]);
   }
   if (kept.length === 0) return lax.sliceInDim(a, 0, 0, 1, d);
-  return lax.concatenate(kept.map(([from, to]) => lax.sliceInDim(a, from, to, 1, d)), d);
+  return lax.concatenate(
+    kept.map(([from, to]) => lax.sliceInDim(a, from, to, 1, d)),
+    d,
+  );
 }
 
 function deleted(places: NDArray): number[] {
@@ -161,12 +182,7 @@ function deleted(places: NDArray): number[] {
 }
 
 /** `x` with values put in before the given places along an axis (of the flattened x without one). */
-export function insert(
-  x: ArrayLike,
-  places: number | readonly number[],
-  values: ArrayLike,
-  axis?: number | null,
-): NDArray {
+export function insert(x: ArrayLike, places: number | readonly number[], values: ArrayLike, axis?: number | null): NDArray {
   let a = toArray(x);
   if (axis === null || axis === undefined) a = lax.reshape(a, [a.size]);
   const d = canonicalAxis("insert", axis ?? 0, a.ndim);
@@ -174,12 +190,23 @@ export function insert(
   const list = (typeof places === "number" ? [places] : places).map((i) => (i < 0 ? i + n : i));
   let v = lax.convertElementType(toArray(values), a.dtype);
   // One place takes all the values; several take one each.
-  const rows = list.length === 1 ? (v.ndim === a.ndim ? v.shape[d] : typeof places === "number" || v.ndim === 0 || a.ndim > 1 ? 1 : v.size) : list.length;
+  const rows =
+    list.length === 1
+      ? v.ndim === a.ndim
+        ? v.shape[d]
+        : typeof places === "number" || v.ndim === 0 || a.ndim > 1
+          ? 1
+          : v.size
+      : list.length;
   const target = a.shape.map((m, i) => (i === d ? rows : m));
   if (typeof places === "number" && v.ndim === a.ndim - 1 && v.ndim > 0) v = lax.expandDims(v, [d]);
   if (a.ndim === 1 && v.ndim === 1 && list.length === 1) target[0] = v.size;
   const offset = target.length - v.ndim;
-  v = lax.broadcastInDim(v, target, v.shape.map((_, i) => i + offset));
+  v = lax.broadcastInDim(
+    v,
+    target,
+    v.shape.map((_, i) => i + offset),
+  );
   const count = target[d];
   const order = list.length === 1 ? new Array<number>(count).fill(list[0]) : list;
   const sorted = order.map((at, k) => [at, k]).sort((p, q) => p[0] - q[0] || p[1] - q[1]);

@@ -31,7 +31,11 @@ function contract(a: NDArray, b: NDArray, dims: Partial<lax.DotDimensionNumbers>
 export function matmul(x: ArrayLike, y: ArrayLike, options?: DotOptions): NDArray {
   const [a, b] = convertAll([x, y]);
   if (a.ndim === 0 || b.ndim === 0) {
-    throw new ShapeError("matmul", { message: "operands must have at least one axis", operands: { lhs: a, rhs: b }, fix: "use multiply for scalars" });
+    throw new ShapeError("matmul", {
+      message: "operands must have at least one axis",
+      operands: { lhs: a, rhs: b },
+      fix: "use multiply for scalars",
+    });
   }
   const [n, m] = [a.shape[a.ndim - 1], b.shape[Math.max(0, b.ndim - 2)]];
   if (n !== m) {
@@ -53,12 +57,7 @@ export function matmul(x: ArrayLike, y: ArrayLike, options?: DotOptions): NDArra
   }
   const [p, q] = [full(a), full(b)];
   const axes = batch.map((_, i) => i);
-  return contract(
-    p,
-    q,
-    { lhsContract: [p.ndim - 1], rhsContract: [q.ndim - 2], lhsBatch: axes, rhsBatch: axes },
-    options,
-  );
+  return contract(p, q, { lhsContract: [p.ndim - 1], rhsContract: [q.ndim - 2], lhsBatch: axes, rhsBatch: axes }, options);
 }
 
 /** Sum over the last axis of `x` and the second last of `y` (its only one): matrix product for matrices, scaling for scalars. */
@@ -90,7 +89,10 @@ export function inner(x: ArrayLike, y: ArrayLike, options?: DotOptions): NDArray
 export function outer(x: ArrayLike, y: ArrayLike): NDArray {
   const [a, b] = convertAll([x, y]);
   const shape = [a.size, b.size];
-  const [p, q] = [lax.broadcastInDim(lax.reshape(a, [a.size]), shape, [0]), lax.broadcastInDim(lax.reshape(b, [b.size]), shape, [1])];
+  const [p, q] = [
+    lax.broadcastInDim(lax.reshape(a, [a.size]), shape, [0]),
+    lax.broadcastInDim(lax.reshape(b, [b.size]), shape, [1]),
+  ];
   return a.dtype === "bool" ? lax.bitwiseAnd(p, q) : lax.mul(p, q);
 }
 
@@ -109,7 +111,12 @@ export function vecdot(x: ArrayLike, y: ArrayLike, options: DotOptions & { reado
   const batch = broadcastShapes(a.shape.slice(0, -1), b.shape.slice(0, -1));
   const full = (v: NDArray): NDArray => broadcastTo("vecdot", v, [...batch, v.shape[v.ndim - 1]]);
   const axes = batch.map((_, i) => i);
-  return contract(full(a), full(b), { lhsContract: [batch.length], rhsContract: [batch.length], lhsBatch: axes, rhsBatch: axes }, options);
+  return contract(
+    full(a),
+    full(b),
+    { lhsContract: [batch.length], rhsContract: [batch.length], lhsBatch: axes, rhsBatch: axes },
+    options,
+  );
 }
 
 /** Matrices [..., m, n] with vectors [..., n]: [..., m]. */
@@ -138,7 +145,8 @@ export function tensordot(
     }
     pairs = [Array.from({ length: axes }, (_, i) => a.ndim - axes + i), Array.from({ length: axes }, (_, i) => i)];
   } else {
-    const list = (v: number | readonly number[], n: number): number[] => canonicalAxes("tensordot", typeof v === "number" ? [v] : v, n);
+    const list = (v: number | readonly number[], n: number): number[] =>
+      canonicalAxes("tensordot", typeof v === "number" ? [v] : v, n);
     pairs = [list(axes[0], a.ndim), list(axes[1], b.ndim)];
   }
   const [i, j] = pairs;
@@ -153,9 +161,20 @@ export function kron(x: ArrayLike, y: ArrayLike): NDArray {
   const n = Math.max(a0.ndim, b0.ndim);
   const [a, b] = [lax.broadcastToRank(a0, n), lax.broadcastToRank(b0, n)];
   const shape = a.shape.flatMap((m, i) => [m, b.shape[i]]);
-  const p = lax.broadcastInDim(a, shape, a.shape.map((_, i) => 2 * i));
-  const q = lax.broadcastInDim(b, shape, b.shape.map((_, i) => 2 * i + 1));
-  return lax.reshape(a.dtype === "bool" ? lax.bitwiseAnd(p, q) : lax.mul(p, q), a.shape.map((m, i) => m * b.shape[i]));
+  const p = lax.broadcastInDim(
+    a,
+    shape,
+    a.shape.map((_, i) => 2 * i),
+  );
+  const q = lax.broadcastInDim(
+    b,
+    shape,
+    b.shape.map((_, i) => 2 * i + 1),
+  );
+  return lax.reshape(
+    a.dtype === "bool" ? lax.bitwiseAnd(p, q) : lax.mul(p, q),
+    a.shape.map((m, i) => m * b.shape[i]),
+  );
 }
 
 export interface CrossOptions {
@@ -192,12 +211,6 @@ export function cross(x: ArrayLike, y: ArrayLike, axis?: number | null | CrossOp
 }
 
 /** Sum of the k-th diagonal of two axes. */
-export function trace(
-  x: ArrayLike,
-  offset = 0,
-  axis1 = 0,
-  axis2 = 1,
-  options: Pick<ReduceOptions, "dtype"> = {},
-): NDArray {
+export function trace(x: ArrayLike, offset = 0, axis1 = 0, axis2 = 1, options: Pick<ReduceOptions, "dtype"> = {}): NDArray {
   return sum(diagonal(x, offset, axis1, axis2), -1, options);
 }

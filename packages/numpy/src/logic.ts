@@ -32,7 +32,11 @@ export function allclose(x: ArrayLike, y: ArrayLike, options?: CloseOptions): ND
 }
 
 /** Whether both have the same shape and equal elements: a bool scalar. */
-export function arrayEqual(x: ArrayLike, y: ArrayLike, options: { readonly equalNan?: boolean; readonly equalNaN?: boolean } = {}): NDArray {
+export function arrayEqual(
+  x: ArrayLike,
+  y: ArrayLike,
+  options: { readonly equalNan?: boolean; readonly equalNaN?: boolean } = {},
+): NDArray {
   const [p, q] = [toArray(x), toArray(y)];
   if (!sameShape(p.shape, q.shape)) return scalar(false, "bool");
   const [a, b] = convertAll([p, q]);

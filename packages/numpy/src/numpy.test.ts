@@ -46,26 +46,54 @@ describe("JavaScript numbers", () => {
     expect(np.linspace(0.1, 1, 2, { dtype: "float64" }).jsSync()).toEqual([0.1, 1]);
   });
   test("nested lists may hold arrays and tracers", () => {
-    expect(np.array([[np.array(1), 2], [3, np.array(4)]]).jsSync()).toEqual([[1, 2], [3, 4]]);
+    expect(
+      np
+        .array([
+          [np.array(1), 2],
+          [3, np.array(4)],
+        ])
+        .jsSync(),
+    ).toEqual([
+      [1, 2],
+      [3, 4],
+    ]);
     traced((x) => np.array([x, [1, 2, 3]]));
   });
 });
 
 describe("calls that users of jax-js write", () => {
-  const x = np.array([[3, 1, 2], [6, 5, 4]]);
+  const x = np.array([
+    [3, 1, 2],
+    [6, 5, 4],
+  ]);
   test("work as they are", () => {
     expect(np.linspace(0, 1, 3, true, { dtype: np.float32 }).jsSync()).toEqual([0, 0.5, 1]);
-    expect(np.eye(2, 2, { dtype: np.int32 }).jsSync()).toEqual([[1, 0], [0, 1]]);
-    expect(np.meshgrid([np.array([1, 2]), np.array([3])], { indexing: "ij" }).map((g) => g.jsSync())).toEqual([[[1], [2]], [[3], [3]]]);
+    expect(np.eye(2, 2, { dtype: np.int32 }).jsSync()).toEqual([
+      [1, 0],
+      [0, 1],
+    ]);
+    expect(np.meshgrid([np.array([1, 2]), np.array([3])], { indexing: "ij" }).map((g) => g.jsSync())).toEqual([
+      [[1], [2]],
+      [[3], [3]],
+    ]);
     expect(np.allclose([1, 2], [1, 2.0001], { rtol: 1e-2 }).itemSync()).toBe(true);
     expect(np.std(x, 0, { correction: 1 }).shape).toEqual([3]);
-    expect(np.vander(np.array([2, 3]), { n: 2, increasing: true }).jsSync()).toEqual([[1, 2], [1, 3]]);
-    expect(np.diff(x, 1, 1, { prepend: 0 }).jsSync()).toEqual([[3, -2, 1], [6, -1, -1]]);
+    expect(np.vander(np.array([2, 3]), { n: 2, increasing: true }).jsSync()).toEqual([
+      [1, 2],
+      [1, 3],
+    ]);
+    expect(np.diff(x, 1, 1, { prepend: 0 }).jsSync()).toEqual([
+      [3, -2, 1],
+      [6, -1, -1],
+    ]);
     expect(np.arrayEqual(np.array([NaN]), np.array([NaN]), { equalNaN: true }).itemSync()).toBe(true);
     expect(np.einsum(x, [0, 1], x, [0, 1], []).itemSync()).toBe(91);
     expect(np.split(x, 3, 1).length).toBe(3);
     expect(np.pad(np.array([[1]]), { 1: [1, 2] }).jsSync()).toEqual([[0, 1, 0, 0]]);
-    expect(np.topK(x, 2)[1].jsSync()).toEqual([[0, 2], [0, 1]]);
+    expect(np.topK(x, 2)[1].jsSync()).toEqual([
+      [0, 2],
+      [0, 1],
+    ]);
   });
 });
 
@@ -115,7 +143,10 @@ describe("contraction paths", () => {
   const sizes = new Map(Object.entries({ i: 2, j: 100, k: 100, l: 50 }));
   test("the cheapest order is found, whatever the order of the operands", () => {
     // From the left 2·100·100 + 2·100·50 multiplications, from the right 100·100·50 + 2·100·50.
-    expect(contractionPath(["ij", "jk", "kl"], "il", sizes)).toEqual([[0, 1], [0, 1]]);
+    expect(contractionPath(["ij", "jk", "kl"], "il", sizes)).toEqual([
+      [0, 1],
+      [0, 1],
+    ]);
     expect(contractionPath(["jk", "ij", "kl"], "il", sizes, "optimal").length).toBe(2);
     expect(contractionPath(["ij", "jk", "kl"], "il", sizes, "greedy").length).toBe(2);
   });
@@ -124,8 +155,14 @@ describe("contraction paths", () => {
     expect(path[0]).not.toEqual([0, 1]);
   });
   test("many operands contract greedily to the same value", () => {
-    const m = np.array([[1, 2], [0, 1]]);
-    expect(np.einsum("ab,bc,cd,de,ef,fg,gh->ah", m, m, m, m, m, m, m).jsSync()).toEqual([[1, 14], [0, 1]]);
+    const m = np.array([
+      [1, 2],
+      [0, 1],
+    ]);
+    expect(np.einsum("ab,bc,cd,de,ef,fg,gh->ah", m, m, m, m, m, m, m).jsSync()).toEqual([
+      [1, 14],
+      [0, 1],
+    ]);
   });
 });
 
@@ -133,7 +170,10 @@ test("vectorize maps over leading axes by its signature", () => {
   const matvec = np.vectorize((a, v) => np.dot(a, v), { signature: "(m,n),(n)->(m)" });
   expect(matvec(np.ones([4, 2, 3]), np.arange(3)).shape).toEqual([4, 2]);
   const plus = np.vectorize((a, b) => np.add(a, b));
-  expect(plus(np.array([[1], [2]]), np.array([10, 20])).jsSync()).toEqual([[11, 21], [12, 22]]);
+  expect(plus(np.array([[1], [2]]), np.array([10, 20])).jsSync()).toEqual([
+    [11, 21],
+    [12, 22],
+  ]);
   expect(np.applyAlongAxis((v) => np.sum(v), 0, np.ones([2, 3])).jsSync()).toEqual([2, 2, 2]);
 });
 
@@ -158,7 +198,13 @@ test("constants and dtypes have NumPy's names", () => {
   expect(np.dtype("int8")).toBe("int8");
   expect(() => np.dtype("float31" as never)).toThrow(DTypeError);
   expect(np.ones([1])).toBeInstanceOf(np.ndarray);
-  for (const [dtype, category] of [["complex64", np.complexfloating], ["int8", np.signedinteger], ["uint8", np.unsignedinteger], ["bool", np.generic], ["float16", np.inexact]] as const) {
+  for (const [dtype, category] of [
+    ["complex64", np.complexfloating],
+    ["int8", np.signedinteger],
+    ["uint8", np.unsignedinteger],
+    ["bool", np.generic],
+    ["float16", np.inexact],
+  ] as const) {
     expect(np.issubdtype(dtype, category)).toBe(true);
     expect(np.issubdtype("bool", category)).toBe(category === np.generic);
   }
@@ -166,8 +212,14 @@ test("constants and dtypes have NumPy's names", () => {
 
 test("arrays come from bytes and from functions of their indices", () => {
   expect(np.frombuffer(new Uint8Array([1, 0, 2, 0, 3, 0]), "uint16", { offset: 2 }).jsSync()).toEqual([2, 3]);
-  expect(np.fromfunction((i, j) => np.add(i, np.multiply(10, j)), [2, 2]).jsSync()).toEqual([[0, 10], [1, 11]]);
-  expect(np.ix(np.arange(2), np.arange(3)).map((x) => x.shape)).toEqual([[2, 1], [1, 3]]);
+  expect(np.fromfunction((i, j) => np.add(i, np.multiply(10, j)), [2, 2]).jsSync()).toEqual([
+    [0, 10],
+    [1, 11],
+  ]);
+  expect(np.ix(np.arange(2), np.arange(3)).map((x) => x.shape)).toEqual([
+    [2, 1],
+    [1, 3],
+  ]);
   expect([np.isscalar(3), np.isscalar(np.array(3)), np.isscalar([3])]).toEqual([true, true, false]);
   expect(np.iscomplexobj(np.ones([1], "complex64"))).toBe(true);
 });

@@ -5,7 +5,17 @@ import { max, mean, min } from "./reductions.ts";
 import { median } from "./statistics.ts";
 
 export type PadMode =
-  | "constant" | "edge" | "empty" | "linear_ramp" | "maximum" | "mean" | "median" | "minimum" | "reflect" | "symmetric" | "wrap";
+  | "constant"
+  | "edge"
+  | "empty"
+  | "linear_ramp"
+  | "maximum"
+  | "mean"
+  | "median"
+  | "minimum"
+  | "reflect"
+  | "symmetric"
+  | "wrap";
 /** One number for all sides, `[before, after]` for every axis, a pair for each axis, or pairs by axis number. */
 export type PadWidth =
   | number
@@ -35,7 +45,10 @@ export function pad(x: ArrayLike, padWidth: PadWidth, options: PadOptions | PadM
   }
   const mode = opts.mode ?? "constant";
   if (mode === "constant" || mode === "empty") return padConstant(a, widths, opts);
-  return widths.reduce<NDArray>((v, [before, after], axis) => (before + after === 0 ? v : padAxis(v, axis, before, after, mode, opts)), a);
+  return widths.reduce<NDArray>(
+    (v, [before, after], axis) => (before + after === 0 ? v : padAxis(v, axis, before, after, mode, opts)),
+    a,
+  );
 }
 
 function pairs(fn: string, width: PadWidth, ndim: number): [number, number][] {
@@ -43,10 +56,12 @@ function pairs(fn: string, width: PadWidth, ndim: number): [number, number][] {
   if (typeof width === "number") return Array.from({ length: ndim }, () => [width, width]);
   if (!Array.isArray(width)) {
     const out = Array.from({ length: ndim }, (): [number, number] => [0, 0]);
-    for (const [axis, w] of Object.entries(width)) out[canonicalAxis(fn, Number(axis), ndim)] = typeof w === "number" ? [w, w] : all(w);
+    for (const [axis, w] of Object.entries(width))
+      out[canonicalAxis(fn, Number(axis), ndim)] = typeof w === "number" ? [w, w] : all(w);
     return out;
   }
-  if (width.every((w: unknown) => typeof w === "number")) return Array.from({ length: ndim }, () => all(width as readonly number[]));
+  if (width.every((w: unknown) => typeof w === "number"))
+    return Array.from({ length: ndim }, () => all(width as readonly number[]));
   const list = (width as readonly (readonly number[])[]).map(all);
   if (list.length === 1) return Array.from({ length: ndim }, () => list[0]);
   if (list.length !== ndim) throw new ShapeError(fn, { message: `needs a pair for each of ${ndim} axes, got ${list.length}` });
@@ -62,7 +77,8 @@ function padConstant(x: NDArray, widths: readonly [number, number][], opts: PadO
     });
   const zero = x.dtype === "bool" ? Boolean(values) : values;
   if (typeof zero === "number" || typeof zero === "boolean") return lax.pad(x, scalar(zero, x.dtype), config(null, null));
-  if ("aval" in (zero as object)) return lax.pad(x, lax.convertElementType(lax.reshape(zero as NDArray, []), x.dtype), config(null, null));
+  if ("aval" in (zero as object))
+    return lax.pad(x, lax.convertElementType(lax.reshape(zero as NDArray, []), x.dtype), config(null, null));
   return pairs("pad", zero as PadWidth, x.ndim).reduce<NDArray>((v, [before, after], axis) => {
     const low = lax.pad(v, scalar(before, x.dtype), config(axis, 0));
     return lax.pad(low, scalar(after, x.dtype), config(axis, 1));
@@ -75,7 +91,11 @@ function padAxis(x: NDArray, axis: number, before: number, after: number, mode: 
   const cut = (from: number, to: number): NDArray => lax.sliceInDim(x, from, to, 1, axis);
   const spread = (v: NDArray, size: number): NDArray => {
     const target = v.shape.map((m, i) => (i === axis ? size : m));
-    return lax.broadcastInDim(v, target, v.shape.map((_, i) => i));
+    return lax.broadcastInDim(
+      v,
+      target,
+      v.shape.map((_, i) => i),
+    );
   };
   switch (mode) {
     case "edge":
@@ -83,10 +103,7 @@ function padAxis(x: NDArray, axis: number, before: number, after: number, mode: 
     case "wrap": {
       const left = before % n;
       const whole = [Math.floor(before / n), Math.floor(after / n)];
-      return lax.concatenate(
-        [cut(n - left, n), ...new Array<NDArray>(whole[0] + 1 + whole[1]).fill(x), cut(0, after % n)],
-        axis,
-      );
+      return lax.concatenate([cut(n - left, n), ...new Array<NDArray>(whole[0] + 1 + whole[1]).fill(x), cut(0, after % n)], axis);
     }
     case "reflect":
     case "symmetric":
@@ -131,7 +148,16 @@ function mirror(x: NDArray, axis: number, before: number, after: number, skip: 0
     const from = n === 1 ? 0 : skip;
     const edge = (i: number): NDArray => lax.sliceInDim(out, i, i + 1, 1, axis);
     const turn = (v: NDArray, e: NDArray): NDArray =>
-      odd ? lax.sub(lax.broadcastInDim(lax.mul(e, 2), v.shape, v.shape.map((_, i) => i)), v) : v;
+      odd
+        ? lax.sub(
+            lax.broadcastInDim(
+              lax.mul(e, 2),
+              v.shape,
+              v.shape.map((_, i) => i),
+            ),
+            v,
+          )
+        : v;
     const head = turn(lax.rev(lax.sliceInDim(out, from, from + l, 1, axis), [axis]), edge(0));
     const tail = turn(lax.rev(lax.sliceInDim(out, n - from - r, n - from, 1, axis), [axis]), edge(n - 1));
     out = lax.concatenate([head, out, tail], axis);

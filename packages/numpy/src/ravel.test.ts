@@ -9,10 +9,19 @@ import { arange, ravelPytree, segmentMax, segmentMin, segmentProd, segmentSum, s
 setDefaultBackend(referenceBackend());
 
 test("a tree becomes a vector and a vector the tree again", () => {
-  const tree = { w: asArray([[1, 2], [3, 4]]), b: asArray(Int32Array.of(5)) };
+  const tree = {
+    w: asArray([
+      [1, 2],
+      [3, 4],
+    ]),
+    b: asArray(Int32Array.of(5)),
+  };
   const [flat, unravel] = ravelPytree(tree);
   expect(flat.jsSync()).toEqual([5, 1, 2, 3, 4]);
-  expect(unravel(flat).w.jsSync()).toEqual([[1, 2], [3, 4]]);
+  expect(unravel(flat).w.jsSync()).toEqual([
+    [1, 2],
+    [3, 4],
+  ]);
   expect(unravel(flat).b.dtype).toBe("int32");
   expect(() => unravel(asArray([1, 2]))).toThrow(/5 elements/);
   expect(ravelPytree({})[0].shape).toEqual([0]);

@@ -1,4 +1,13 @@
-import { asArray, type ArrayLike, type NDArray, type Pytree, resultType, ShapeError, treeFlatten, treeUnflatten } from "@traceform/core";
+import {
+  asArray,
+  type ArrayLike,
+  type NDArray,
+  type Pytree,
+  resultType,
+  ShapeError,
+  treeFlatten,
+  treeUnflatten,
+} from "@traceform/core";
 import { concatenate, convertElementType, reshape, sliceInDim } from "@traceform/lax";
 
 /**

@@ -85,7 +85,8 @@ function accumulate(
   const a = masked(fn, lax.convertElementTypeWeak(a0, compute, a0.aval.weakType && dtype === a0.dtype), options.where, identity);
   const axes = reducedAxes(fn, axis, a.ndim);
   let out = reduce(a, axes);
-  if (options.initial !== undefined && options.initial !== null) out = combine(convertTo(options.initial, { dtype: compute, weakType: false }), out);
+  if (options.initial !== undefined && options.initial !== null)
+    out = combine(convertTo(options.initial, { dtype: compute, weakType: false }), out);
   return restoreAxes(lax.convertElementTypeWeak(out, dtype, out.aval.weakType), axes, options.keepdims);
 }
 
@@ -130,7 +131,12 @@ function extreme(
   let out = reduce(a, axes);
   if (hasInitial) {
     const initial = options.initial as ArrayLike;
-    out = combine(isScalar(initial) ? convertTo(initial, { dtype: a.dtype, weakType: true }) : lax.convertElementType(toArray(initial), a.dtype), out);
+    out = combine(
+      isScalar(initial)
+        ? convertTo(initial, { dtype: a.dtype, weakType: true })
+        : lax.convertElementType(toArray(initial), a.dtype),
+      out,
+    );
   }
   return restoreAxes(out, axes, options.keepdims);
 }
@@ -224,7 +230,11 @@ export interface AverageOptions {
 }
 
 /** Weighted mean over `axis`. The weights have the shape of x, or are a vector along the one axis. */
-export function average(x: ArrayLike, axis: Axis | undefined, options: AverageOptions & { readonly returned: true }): [NDArray, NDArray];
+export function average(
+  x: ArrayLike,
+  axis: Axis | undefined,
+  options: AverageOptions & { readonly returned: true },
+): [NDArray, NDArray];
 export function average(x: ArrayLike, axis?: Axis, options?: AverageOptions): NDArray;
 export function average(x: ArrayLike, axis?: Axis, options: AverageOptions = {}): NDArray | [NDArray, NDArray] {
   const a = inexact("average", x);
@@ -238,7 +248,10 @@ export function average(x: ArrayLike, axis?: Axis, options: AverageOptions = {})
   let w0 = toArray(options.weights);
   if (w0.ndim !== a.ndim) {
     if (w0.ndim !== axes.length || !w0.shape.every((n, i) => n === a.shape[axes[i]])) {
-      throw new ShapeError("average", { message: "the weights must have the shape of x, or of the averaged axes", operands: { x: a, weights: w0 } });
+      throw new ShapeError("average", {
+        message: "the weights must have the shape of x, or of the averaged axes",
+        operands: { x: a, weights: w0 },
+      });
     }
     w0 = lax.broadcastInDim(w0, a.shape, axes);
   }
@@ -270,7 +283,12 @@ function argExtreme(
   const a = toArray(x);
   if (axis === null || axis === undefined) {
     const out = arg(lax.reshape(a, [a.size]), 0);
-    return options.keepdims ? lax.reshape(out, a.shape.map(() => 1)) : out;
+    return options.keepdims
+      ? lax.reshape(
+          out,
+          a.shape.map(() => 1),
+        )
+      : out;
   }
   const d = canonicalAxis(fn, axis, a.ndim);
   return restoreAxes(arg(a, d), [d], options.keepdims);
@@ -281,7 +299,13 @@ export interface CumulativeOptions {
 }
 type Cumulative = (x: NDArray, axis: number) => NDArray;
 
-function cumulative(fn: string, x: ArrayLike, axis: number | null | undefined, dtype: DType | null | undefined, op: Cumulative): NDArray {
+function cumulative(
+  fn: string,
+  x: ArrayLike,
+  axis: number | null | undefined,
+  dtype: DType | null | undefined,
+  op: Cumulative,
+): NDArray {
   let a = toArray(x);
   if (axis === null || axis === undefined) a = lax.reshape(a, [a.size]);
   const d = canonicalAxis(fn, axis ?? 0, a.ndim);
@@ -313,7 +337,11 @@ function cumulativeInitial(fn: string, x: ArrayLike, options: CumulativeInitialO
   const axis = canonicalAxis(fn, options.axis ?? 0, a.ndim);
   const out = cumulative(fn, a, axis, options.dtype ?? (identity === 0 ? accumulator(a.dtype) : null), op);
   if (!options.includeInitial) return out;
-  return lax.pad(out, identity, out.shape.map((_, i) => [i === axis ? 1 : 0, 0, 0]));
+  return lax.pad(
+    out,
+    identity,
+    out.shape.map((_, i) => [i === axis ? 1 : 0, 0, 0]),
+  );
 }
 /** Running sum, as the array API standard has it: small integers add up in 32 bits. */
 export function cumulativeSum(x: ArrayLike, options: CumulativeInitialOptions = {}): NDArray {

@@ -19,7 +19,8 @@ export interface SizeOptions {
  */
 export function nonzero(x: ArrayLike, options: SizeOptions = {}): NDArray[] {
   const a = toArray(x);
-  if (a.ndim === 0) throw new ShapeError("nonzero", { message: "needs at least one axis", operands: { x: a }, fix: "use atleast1d(x)" });
+  if (a.ndim === 0)
+    throw new ShapeError("nonzero", { message: "needs at least one axis", operands: { x: a }, fix: "use atleast1d(x)" });
   const mask = truth(a);
   if (options.size === null || options.size === undefined) return flatNonzero("nonzero", mask);
   const { size } = options;
@@ -29,12 +30,11 @@ export function nonzero(x: ArrayLike, options: SizeOptions = {}): NDArray[] {
   const rank = lax.cumsum(flat);
   const total = lax.sliceInDim(rank, a.size - 1, a.size);
   // The k-th true element lies behind as many elements as have a rank of at most k.
-  const counts = lax.scatterAdd(
-    lax.full([size], 0, "int32"),
-    lax.reshape(rank, [a.size, 1]),
-    lax.full([a.size], 1, "int32"),
-    { updateWindowDims: [], insertedWindowDims: [0], scatterDimsToOperandDims: [0] },
-  );
+  const counts = lax.scatterAdd(lax.full([size], 0, "int32"), lax.reshape(rank, [a.size, 1]), lax.full([a.size], 1, "int32"), {
+    updateWindowDims: [],
+    insertedWindowDims: [0],
+    scatterDimsToOperandDims: [0],
+  });
   const place = lax.cumsum(counts);
   const missing = lax.ge(lax.iota("int32", size), lax.broadcastInDim(total, [size], [0]));
   let stride = a.size;
@@ -50,7 +50,10 @@ export function argwhere(x: ArrayLike, options?: SizeOptions): NDArray {
   const a = toArray(x);
   if (a.ndim === 0) return lax.full([nonzero(lax.reshape(a, [1]), options)[0].size, 0], 0, "int32");
   const columns = nonzero(a, options);
-  return lax.concatenate(columns.map((c) => lax.expandDims(c, [1])), 1);
+  return lax.concatenate(
+    columns.map((c) => lax.expandDims(c, [1])),
+    1,
+  );
 }
 
 /** Positions in row-major order of the elements that are not 0. See `nonzero`. */
@@ -60,7 +63,11 @@ export function flatnonzero(x: ArrayLike, options?: SizeOptions): NDArray {
 }
 
 /** The elements of `x`, in row-major order, at which `condition` holds. See `nonzero` for `size`. */
-export function extract(condition: ArrayLike, x: ArrayLike, options: { readonly size?: number; readonly fillValue?: number } = {}): NDArray {
+export function extract(
+  condition: ArrayLike,
+  x: ArrayLike,
+  options: { readonly size?: number; readonly fillValue?: number } = {},
+): NDArray {
   return compress(lax.reshape(truth(condition), [toArray(condition).size]), x, null, options);
 }
 
@@ -218,7 +225,9 @@ export function ravelMultiIndex(
   }
   const parts = promote("ravelMultiIndex", coordinates.map(integralPositions));
   return parts
-    .map((c, d) => (options.mode === "wrap" ? lax.rem(lax.add(lax.rem(c, shape[d]), shape[d]), shape[d]) : lax.clamp(0, c, shape[d] - 1)))
+    .map((c, d) =>
+      options.mode === "wrap" ? lax.rem(lax.add(lax.rem(c, shape[d]), shape[d]), shape[d]) : lax.clamp(0, c, shape[d] - 1),
+    )
     .reduce((acc, c, d) => lax.add(d === 0 ? acc : lax.mul(acc, shape[d]), c), lax.fullLike(parts[0], 0, { shape: [] }));
 }
 
@@ -227,7 +236,10 @@ export function ix_(...vectors: readonly ArrayLike[]): NDArray[] {
   return vectors.map((v, i) => {
     const a = toArray(v);
     const list = a.dtype === "bool" ? flatNonzero("ix_", a)[0] : a;
-    return lax.reshape(list, vectors.map((_, d) => (d === i ? list.size : 1)));
+    return lax.reshape(
+      list,
+      vectors.map((_, d) => (d === i ? list.size : 1)),
+    );
   });
 }
 export { ix_ as ix };

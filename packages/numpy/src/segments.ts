@@ -10,10 +10,20 @@ export interface SegmentOptions {
 
 type Scatter = typeof scatterAdd;
 
-function segment(fn: string, scatter: Scatter, identity: (x: NDArray) => number, data: ArrayLike, ids: ArrayLike, options: SegmentOptions): NDArray {
+function segment(
+  fn: string,
+  scatter: Scatter,
+  identity: (x: NDArray) => number,
+  data: ArrayLike,
+  ids: ArrayLike,
+  options: SegmentOptions,
+): NDArray {
   const [x, i] = [asArray(data), asArray(ids)];
   if (i.ndim !== 1 || x.ndim < 1 || i.shape[0] !== x.shape[0]) {
-    throw new ShapeError(fn, { message: "segment ids are a vector as long as the first axis of the data", operands: { data: x, ids: i } });
+    throw new ShapeError(fn, {
+      message: "segment ids are a vector as long as the first axis of the data",
+      operands: { data: x, ids: i },
+    });
   }
   const count = options.numSegments ?? Number(max(i).itemSync()) + 1;
   if (!Number.isInteger(count) || count < 0) throw new ValueError(fn, { message: `numSegments is a count, got ${count}` });
@@ -21,7 +31,13 @@ function segment(fn: string, scatter: Scatter, identity: (x: NDArray) => number,
   // A negative id names no segment; counting it from the end would be wrong.
   const places = select(lt(i, 0), fullLike(i, count), i);
   const window = x.shape.slice(1).map((_, d) => d + 1);
-  const numbers = { updateWindowDims: window, insertedWindowDims: [0], scatterDimsToOperandDims: [0], operandBatchingDims: [], scatterIndicesBatchingDims: [] };
+  const numbers = {
+    updateWindowDims: window,
+    insertedWindowDims: [0],
+    scatterDimsToOperandDims: [0],
+    operandBatchingDims: [],
+    scatterIndicesBatchingDims: [],
+  };
   return scatter(start, expandDims(places, [1]), x, numbers, { mode: "fill" });
 }
 

@@ -31,13 +31,11 @@ export function where(condition: ArrayLike, x?: ArrayLike | SizeOptions, y?: Arr
 }
 
 /** For each element the choice that belongs to the first condition which holds, else `defaultValue`. */
-export function select(
-  conditions: readonly ArrayLike[],
-  choices: readonly ArrayLike[],
-  defaultValue: ArrayLike = 0,
-): NDArray {
+export function select(conditions: readonly ArrayLike[], choices: readonly ArrayLike[], defaultValue: ArrayLike = 0): NDArray {
   if (conditions.length !== choices.length || conditions.length === 0) {
-    throw new ValueError("select", { message: `needs as many choices as conditions, got ${choices.length} and ${conditions.length}` });
+    throw new ValueError("select", {
+      message: `needs as many choices as conditions, got ${choices.length} and ${conditions.length}`,
+    });
   }
   const values = convertAll([...choices, defaultValue]);
   return choices.reduceRight<NDArray>((rest, _, i) => where(conditions[i], values[i], rest), values.at(-1)!);
@@ -66,7 +64,9 @@ export function piecewise(
   const a = toArray(x);
   const extra = functions.length - conditions.length;
   if (extra !== 0 && extra !== 1) {
-    throw new ValueError("piecewise", { message: `needs one function for each of ${conditions.length} conditions, and one more for the rest if any` });
+    throw new ValueError("piecewise", {
+      message: `needs one function for each of ${conditions.length} conditions, and one more for the rest if any`,
+    });
   }
   const of = (f: ArrayLike | ((x: NDArray) => ArrayLike)): NDArray => {
     const v = typeof f === "function" ? toArray(f(a)) : isScalar(f) ? lax.fullLike(a, f, { shape: [] }) : toArray(f);
@@ -88,5 +88,8 @@ export function choose(
   const shape = resultShape("choose", [index, ...values]);
   const n = values.length;
   const i = options.mode === "wrap" ? lax.rem(lax.add(lax.rem(index, n), n), n) : lax.clamp(0, index, n - 1);
-  return lax.selectN(broadcastTo("choose", lax.convertElementType(i, "int32"), shape), ...values.map((v) => broadcastTo("choose", v, shape)));
+  return lax.selectN(
+    broadcastTo("choose", lax.convertElementType(i, "int32"), shape),
+    ...values.map((v) => broadcastTo("choose", v, shape)),
+  );
 }

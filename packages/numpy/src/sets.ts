@@ -32,7 +32,10 @@ interface UniqueParts {
  * `returnCounts` a list: also the first place of each, the number of each element's value, and how often each occurs.
  * The number of results depends on the values, so they are read without awaiting unless `size` fixes it.
  */
-export function unique(x: ArrayLike, options?: UniqueOptions & { readonly returnIndex?: false; readonly returnInverse?: false; readonly returnCounts?: false }): NDArray;
+export function unique(
+  x: ArrayLike,
+  options?: UniqueOptions & { readonly returnIndex?: false; readonly returnInverse?: false; readonly returnCounts?: false },
+): NDArray;
 export function unique(x: ArrayLike, options: UniqueOptions): NDArray | NDArray[];
 export function unique(x: ArrayLike, options: UniqueOptions = {}): NDArray | NDArray[] {
   const parts = uniqueParts(x, options);
@@ -59,13 +62,17 @@ function uniqueParts(x: ArrayLike, options: UniqueOptions): UniqueParts {
   const size = options.size ?? null;
   if (n === 0) {
     const none = lax.full([size ?? 0], 0, "int32");
-    if (size !== null && size > 0) throw new ShapeError("unique", { message: "an empty array has no elements to fill with", operands: { x: a0 } });
+    if (size !== null && size > 0)
+      throw new ShapeError("unique", { message: "an empty array has no elements to fill with", operands: { x: a0 } });
     return { values: back(a), index: none, inverse: lax.full(inverseShape, 0, "int32"), counts: none };
   }
   // Rows are sorted by all their elements, the first one first.
   const rows = lax.reshape(a, [n, a.size / n]);
   const width = rows.shape[1];
-  const keys = width === 0 ? [lax.full([n], 0, "int32")] : Array.from({ length: width }, (_, j) => lax.indexInDim(rows, width - 1 - j, 1, false));
+  const keys =
+    width === 0
+      ? [lax.full([n], 0, "int32")]
+      : Array.from({ length: width }, (_, j) => lax.indexInDim(rows, width - 1 - j, 1, false));
   const order = lexsort(keys);
   const sorted = take(rows, order, 0, { mode: "clip" });
   const [p, q] = [lax.sliceInDim(sorted, 1, n), lax.sliceInDim(sorted, 0, n - 1)];
@@ -103,7 +110,10 @@ function uniqueParts(x: ArrayLike, options: UniqueOptions): UniqueParts {
 }
 
 /** `unique` with everything it can return. */
-export function uniqueAll(x: ArrayLike, options: Pick<UniqueOptions, "size" | "fillValue"> = {}): {
+export function uniqueAll(
+  x: ArrayLike,
+  options: Pick<UniqueOptions, "size" | "fillValue"> = {},
+): {
   values: NDArray;
   indices: NDArray;
   inverseIndices: NDArray;
@@ -112,11 +122,17 @@ export function uniqueAll(x: ArrayLike, options: Pick<UniqueOptions, "size" | "f
   const p = uniqueParts(x, { ...options, equalNan: false });
   return { values: p.values, indices: p.index, inverseIndices: p.inverse, counts: p.counts };
 }
-export function uniqueCounts(x: ArrayLike, options: Pick<UniqueOptions, "size" | "fillValue"> = {}): { values: NDArray; counts: NDArray } {
+export function uniqueCounts(
+  x: ArrayLike,
+  options: Pick<UniqueOptions, "size" | "fillValue"> = {},
+): { values: NDArray; counts: NDArray } {
   const { values, counts } = uniqueAll(x, options);
   return { values, counts };
 }
-export function uniqueInverse(x: ArrayLike, options: Pick<UniqueOptions, "size" | "fillValue"> = {}): { values: NDArray; inverseIndices: NDArray } {
+export function uniqueInverse(
+  x: ArrayLike,
+  options: Pick<UniqueOptions, "size" | "fillValue"> = {},
+): { values: NDArray; inverseIndices: NDArray } {
   const { values, inverseIndices } = uniqueAll(x, options);
   return { values, inverseIndices };
 }
@@ -125,7 +141,11 @@ export function uniqueValues(x: ArrayLike, options: Pick<UniqueOptions, "size" |
 }
 
 /** Whether each element is among `tests`. NaN never is. */
-export function isin(x: ArrayLike, tests: ArrayLike, options: { readonly invert?: boolean; readonly assumeUnique?: boolean } = {}): NDArray {
+export function isin(
+  x: ArrayLike,
+  tests: ArrayLike,
+  options: { readonly invert?: boolean; readonly assumeUnique?: boolean } = {},
+): NDArray {
   const [xs, ts] = [toArray(x), toArray(tests)];
   const [a, t] = convertAll([xs, lax.reshape(ts, [ts.size])]);
   if (t.size === 0) return lax.full(a.shape, options.invert ?? false, bool);
@@ -133,7 +153,14 @@ export function isin(x: ArrayLike, tests: ArrayLike, options: { readonly invert?
   // A comparison of all pairs is cheapest for short lists and needs no sort.
   if (t.size <= 32 || a.dtype === "bool" || a.dtype === "complex64" || a.dtype === "complex128") {
     const shape = [...a.shape, t.size];
-    const pairs = lax.eq(lax.broadcastInDim(a, shape, a.shape.map((_, i) => i)), lax.broadcastInDim(t, shape, [a.ndim]));
+    const pairs = lax.eq(
+      lax.broadcastInDim(
+        a,
+        shape,
+        a.shape.map((_, i) => i),
+      ),
+      lax.broadcastInDim(t, shape, [a.ndim]),
+    );
     found = lax.reduceOr(pairs, [a.ndim]);
   } else {
     const sorted = lax.sort(t, 0);

@@ -1,12 +1,4 @@
-import {
-  type ArrayLike,
-  AxisError,
-  canonicalAxes,
-  canonicalAxis,
-  type NDArray,
-  ShapeError,
-  ValueError,
-} from "@traceform/core";
+import { type ArrayLike, AxisError, canonicalAxes, canonicalAxis, type NDArray, ShapeError, ValueError } from "@traceform/core";
 import * as lax from "@traceform/lax";
 import { indexArray } from "./internal/index.ts";
 import { broadcastTo as broadcast, resultShape, toArray } from "./internal/promote.ts";
@@ -37,11 +29,7 @@ export function size(x: ArrayLike, axis?: Axis): number {
  * The elements of `x` in another shape. One size may be -1. Order `C` (default) runs through the last axis fastest,
  * `F` through the first. @throws {ShapeError} when the number of elements differs
  */
-export function reshape(
-  x: ArrayLike,
-  newShape: number | readonly number[],
-  options: { readonly order?: "C" | "F" } = {},
-): NDArray {
+export function reshape(x: ArrayLike, newShape: number | readonly number[], options: { readonly order?: "C" | "F" } = {}): NDArray {
   const a = toArray(x);
   const sizes = typeof newShape === "number" ? [newShape] : newShape;
   if (options.order !== "F") return lax.reshape(a, sizes);
@@ -77,7 +65,10 @@ export function matrixTranspose(x: ArrayLike): NDArray {
 export function swapaxes(x: ArrayLike, axis1: number, axis2: number): NDArray {
   const a = toArray(x);
   const [i, j] = [canonicalAxis("swapaxes", axis1, a.ndim), canonicalAxis("swapaxes", axis2, a.ndim)];
-  return lax.transpose(a, a.shape.map((_, d) => (d === i ? j : d === j ? i : d)));
+  return lax.transpose(
+    a,
+    a.shape.map((_, d) => (d === i ? j : d === j ? i : d)),
+  );
 }
 
 /** Axes moved to other places; the others keep their order. */
@@ -110,7 +101,8 @@ export function expandDims(x: ArrayLike, axis: number | readonly number[]): NDAr
 /** Without the axes of size 1: all of them, or those named. @throws {ShapeError} when a named axis has another size */
 export function squeeze(x: ArrayLike, axis?: Axis): NDArray {
   const a = toArray(x);
-  const axes = axis === null || axis === undefined ? a.shape.flatMap((n, i) => (n === 1 ? [i] : [])) : axesOf("squeeze", axis, a.ndim);
+  const axes =
+    axis === null || axis === undefined ? a.shape.flatMap((n, i) => (n === 1 ? [i] : [])) : axesOf("squeeze", axis, a.ndim);
   return lax.squeeze(a, axes);
 }
 
@@ -170,7 +162,9 @@ export function roll(x: ArrayLike, shift: ArrayLike | readonly number[], axis?: 
     typeof shift === "number"
       ? axes.map(() => shift)
       : Array.isArray(shift)
-        ? shift.length === 1 ? axes.map(() => shift[0] as number) : (shift as number[])
+        ? shift.length === 1
+          ? axes.map(() => shift[0] as number)
+          : (shift as number[])
         : scalars(indexArray("roll", shift as ArrayLike), axes.length);
   const all = axes.length === 1 ? list.map(() => axes[0]) : axes;
   if (list.length !== all.length) throw new ValueError("roll", { message: `${list.length} shifts for ${all.length} axes` });
@@ -214,7 +208,10 @@ export function repeat(
       [...a.shape.slice(0, d + 1), repeats, ...a.shape.slice(d + 1)],
       a.shape.map((_, i) => (i <= d ? i : i + 1)),
     );
-    return lax.reshape(spread, a.shape.map((m, i) => (i === d ? m * repeats : m)));
+    return lax.reshape(
+      spread,
+      a.shape.map((m, i) => (i === d ? m * repeats : m)),
+    );
   }
   const vector = broadcast("repeat", lax.reshape(counts, counts.size === 1 ? [1] : counts.shape), [n]);
   if (total === undefined) {

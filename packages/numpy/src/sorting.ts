@@ -11,7 +11,8 @@ export interface SortOptions {
 function along(fn: string, x: ArrayLike, axis: number | null | undefined): [x: NDArray, axis: number] {
   const a = toArray(x);
   if (axis === null) return [lax.reshape(a, [a.size]), 0];
-  if (a.ndim === 0) throw new ShapeError(fn, { message: "a scalar has no axis to sort along", operands: { x: a }, fix: "give axis null" });
+  if (a.ndim === 0)
+    throw new ShapeError(fn, { message: "a scalar has no axis to sort along", operands: { x: a }, fix: "give axis null" });
   return [a, canonicalAxis(fn, axis ?? -1, a.ndim)];
 }
 
@@ -35,7 +36,10 @@ export function argsort(x: ArrayLike, axis: number | null = -1, options: SortOpt
 
 /** The indices that sort by several keys, the last one first. Keys are a list of arrays, or the rows of one. */
 export function lexsort(keys: readonly ArrayLike[] | NDArray, axis = -1): NDArray {
-  const list = "aval" in keys ? Array.from({ length: keys.shape[0] }, (_, i) => lax.indexInDim(keys, i, 0, false)) : keys.map((k) => toArray(k));
+  const list =
+    "aval" in keys
+      ? Array.from({ length: keys.shape[0] }, (_, i) => lax.indexInDim(keys, i, 0, false))
+      : keys.map((k) => toArray(k));
   if (list.length === 0) throw new ValueError("lexsort", { message: "needs at least one key" });
   const [first] = list;
   if (first.ndim === 0) return lax.full([], 0, "int32");
@@ -59,11 +63,16 @@ export function argpartition(x: ArrayLike, kth: number, axis = -1): NDArray {
 }
 
 function checkKth(fn: string, kth: number, n: number): void {
-  if (!Number.isInteger(kth) || kth < -n || kth >= n) throw new ValueError(fn, { message: `kth ${kth} is outside an axis of size ${n}` });
+  if (!Number.isInteger(kth) || kth < -n || kth >= n)
+    throw new ValueError(fn, { message: `kth ${kth} is outside an axis of size ${n}` });
 }
 
 /** The `k` largest elements along `axis`, largest first, and their indices. */
-export function topK(x: ArrayLike, k: number, options: { readonly axis?: number } | number = {}): [values: NDArray, indices: NDArray] {
+export function topK(
+  x: ArrayLike,
+  k: number,
+  options: { readonly axis?: number } | number = {},
+): [values: NDArray, indices: NDArray] {
   return lax.topK(toArray(x), k, options);
 }
 

@@ -56,13 +56,23 @@ function percent(q: ArrayLike): ArrayLike {
   return isScalar(q) ? Number(q) / 100 : lax.div(inexact("percentile", q), 100);
 }
 
-function quantiles(fn: string, x: ArrayLike, q: ArrayLike, axis: Axis | undefined, options: QuantileOptions, skipNaN: boolean): NDArray {
+function quantiles(
+  fn: string,
+  x: ArrayLike,
+  q: ArrayLike,
+  axis: Axis | undefined,
+  options: QuantileOptions,
+  skipNaN: boolean,
+): NDArray {
   const a0 = inexact(fn, x);
   if (isComplex(a0.dtype)) throw new DTypeError(fn, { message: "complex numbers have no order", operands: { x: a0 } });
   // Small floats cannot count far, so positions are computed in float32.
   const a = a0.dtype === "float64" ? a0 : lax.convertElementType(a0, "float32");
   const qs = lax.convertElementType(toArray(q), a.dtype);
-  const axes = axis === null || axis === undefined ? a.shape.map((_, i) => i) : canonicalAxes(fn, typeof axis === "number" ? [axis] : axis, a.ndim);
+  const axes =
+    axis === null || axis === undefined
+      ? a.shape.map((_, i) => i)
+      : canonicalAxes(fn, typeof axis === "number" ? [axis] : axis, a.ndim);
   const kept = a.shape.map((_, i) => i).filter((i) => !axes.includes(i));
   const keptShape = kept.map((i) => a.shape[i]);
   const flat = lax.reshape(lax.transpose(a, [...kept, ...axes]), [...keptShape, axes.reduce((m, d) => m * a.shape[d], 1)]);
@@ -79,8 +89,16 @@ function quantiles(fn: string, x: ArrayLike, q: ArrayLike, axis: Axis | undefine
   // Positions: one for each q and each slice, shape [...q, ...kept].
   const shape = [...qs.shape, ...keptShape];
   const highest = lax.max(lax.sub(count, 1), 0);
-  const qFull = lax.broadcastInDim(qs, shape, qs.shape.map((_, i) => i));
-  const hFull = lax.broadcastInDim(highest, shape, keptShape.map((_, i) => qs.ndim + i));
+  const qFull = lax.broadcastInDim(
+    qs,
+    shape,
+    qs.shape.map((_, i) => i),
+  );
+  const hFull = lax.broadcastInDim(
+    highest,
+    shape,
+    keptShape.map((_, i) => qs.ndim + i),
+  );
   const position = lax.mul(qFull, hFull);
   const low = lax.clamp(0, lax.floor(position), hFull);
   const high = lax.clamp(0, lax.ceil(position), hFull);
@@ -107,7 +125,10 @@ function quantiles(fn: string, x: ArrayLike, q: ArrayLike, axis: Axis | undefine
       out = lax.mul(lax.add(at(low), at(high)), 0.5);
       break;
     default:
-      throw new ValueError(fn, { message: `"${String(method)}" is no method`, fix: "use linear, lower, higher, midpoint or nearest" });
+      throw new ValueError(fn, {
+        message: `"${String(method)}" is no method`,
+        fix: "use linear, lower, higher, midpoint or nearest",
+      });
   }
   out = lax.convertElementType(out, a0.dtype);
   if (!options.keepdims) return out;
@@ -115,7 +136,11 @@ function quantiles(fn: string, x: ArrayLike, q: ArrayLike, axis: Axis | undefine
 }
 
 function spread(x: NDArray, shape: readonly number[]): NDArray {
-  return lax.broadcastInDim(x, shape, x.shape.map((_, i) => i));
+  return lax.broadcastInDim(
+    x,
+    shape,
+    x.shape.map((_, i) => i),
+  );
 }
 
 /** Elements of the last axis of `sorted` [...kept, n] at float positions [...q, ...kept]. */
@@ -180,13 +205,22 @@ export function cov(x: ArrayLike, y?: ArrayLike | null, options: CovOptions = {}
     typeof total === "number"
       ? total - ddof
       : options.aweights && ddof !== 0
-        ? lax.sub(total, lax.div(lax.mul(ddof, lax.reduceSum(lax.mul(weights!, lax.convertElementType(toArray(options.aweights), a.dtype)))), total))
+        ? lax.sub(
+            total,
+            lax.div(
+              lax.mul(ddof, lax.reduceSum(lax.mul(weights!, lax.convertElementType(toArray(options.aweights), a.dtype)))),
+              total,
+            ),
+          )
         : lax.sub(total, ddof);
   const centred = lax.sub(a, spreadColumns(m, a.shape));
   const weighted = weights === null ? centred : lax.mul(centred, lax.broadcastInDim(weights, a.shape, [1]));
   const product = matmul(weighted, lax.transpose(conj(centred), [1, 0]));
   const out = lax.div(product, divisor);
-  return lax.squeeze(out, out.shape.flatMap((n, i) => (n === 1 ? [i] : [])));
+  return lax.squeeze(
+    out,
+    out.shape.flatMap((n, i) => (n === 1 ? [i] : [])),
+  );
 }
 
 function spreadColumns(x: NDArray, shape: readonly number[]): NDArray {
@@ -241,7 +275,11 @@ export function histogramBinEdges(x: ArrayLike, bins: number | ArrayLike = 10, o
 }
 
 /** How many values (or how much weight) lie in each bin, and the bin edges. The last bin includes its upper edge. */
-export function histogram(x: ArrayLike, bins: number | ArrayLike = 10, options: HistogramOptions = {}): [counts: NDArray, edges: NDArray] {
+export function histogram(
+  x: ArrayLike,
+  bins: number | ArrayLike = 10,
+  options: HistogramOptions = {},
+): [counts: NDArray, edges: NDArray] {
   const a = inexact("histogram", x);
   const edges = histogramBinEdges(a, bins, options);
   const v = lax.reshape(a, [a.size]);
@@ -266,10 +304,17 @@ export function interp(
   x: ArrayLike,
   xp: ArrayLike,
   fp: ArrayLike,
-  options: { readonly left?: ArrayLike | "extrapolate" | null; readonly right?: ArrayLike | "extrapolate" | null; readonly period?: number | null } = {},
+  options: {
+    readonly left?: ArrayLike | "extrapolate" | null;
+    readonly right?: ArrayLike | "extrapolate" | null;
+    readonly period?: number | null;
+  } = {},
 ): NDArray {
   const values = [x, xp, fp].map((v) => inexact("interp", v));
-  const [common] = promoteInexact("interp", values.map((v) => lax.fullLike(v, 0, { shape: [] })));
+  const [common] = promoteInexact(
+    "interp",
+    values.map((v) => lax.fullLike(v, 0, { shape: [] })),
+  );
   let [v, p, f] = values.map((a) => lax.convertElementType(a, common.dtype));
   if (p.ndim !== 1 || f.ndim !== 1 || p.size !== f.size) {
     throw new ShapeError("interp", { message: "xp and fp must be vectors of one length", operands: { xp: p, fp: f } });

@@ -25,7 +25,10 @@ export function take(x: ArrayLike, indices: ArrayLike, axis?: number | null, opt
     a,
     lax.expandDims(index, [index.ndim]),
     {
-      offsetDims: a.shape.map((_, i) => i).filter((i) => i !== d).map((i) => (i < d ? i : i + index.ndim - 1)),
+      offsetDims: a.shape
+        .map((_, i) => i)
+        .filter((i) => i !== d)
+        .map((i) => (i < d ? i : i + index.ndim - 1)),
       collapsedSliceDims: [d],
       startIndexMap: [d],
     },
@@ -129,11 +132,17 @@ export function put(
 ): NDArray {
   const a = toArray(x);
   const raw = indexArray("put", indices);
-  const index = lax.reshape(options.mode === "wrap" ? around(raw, a.size) : lax.clamp(0, wrapNegative(raw, a.size), Math.max(0, a.size - 1)), [raw.size]);
+  const index = lax.reshape(
+    options.mode === "wrap" ? around(raw, a.size) : lax.clamp(0, wrapNegative(raw, a.size), Math.max(0, a.size - 1)),
+    [raw.size],
+  );
   const v = lax.convertElementType(toArray(values), a.dtype);
   if (v.size === 0) throw new ValueError("put", { message: "needs at least one value" });
   const flat = lax.reshape(v, [v.size]);
-  const repeated = v.size >= index.size ? lax.slice(flat, [0], [index.size]) : lax.slice(lax.tile(flat, [Math.ceil(index.size / v.size)]), [0], [index.size]);
+  const repeated =
+    v.size >= index.size
+      ? lax.slice(flat, [0], [index.size])
+      : lax.slice(lax.tile(flat, [Math.ceil(index.size / v.size)]), [0], [index.size]);
   const out = lax.scatter(lax.reshape(a, [a.size]), lax.expandDims(index, [1]), repeated, {
     updateWindowDims: [],
     insertedWindowDims: [0],

@@ -61,11 +61,7 @@ export function diagonal(x: ArrayLike, offset = 0, axis1 = 0, axis2 = 1): NDArra
   if (length === 0) return lax.fullLike(a, a.dtype === "bool" ? false : 0, { shape: [...batch, 0] });
   // In row-major order the diagonal is every (columns + 1)-th element.
   const n = batch.length;
-  const cut = lax.slice(
-    m,
-    [...batch.map(() => 0), from[0], from[1]],
-    [...batch, from[0] + length, from[1] + length],
-  );
+  const cut = lax.slice(m, [...batch.map(() => 0), from[0], from[1]], [...batch, from[0] + length, from[1] + length]);
   const flat = lax.reshape(cut, [...batch, length * length]);
   return lax.slice(flat, new Array<number>(n + 1).fill(0), [...batch, length * length], [...batch.map(() => 1), length + 1]);
 }

@@ -29,14 +29,7 @@ export const arcsinh: Unary = /* @__PURE__ */ onInexact("arcsinh", lax.asinh);
 export const arccosh: Unary = /* @__PURE__ */ onInexact("arccosh", lax.acosh);
 /** Inverse hyperbolic tangent; NaN outside [-1, 1]. */
 export const arctanh: Unary = /* @__PURE__ */ onInexact("arctanh", lax.atanh);
-export {
-  arcsin as asin,
-  arccos as acos,
-  arctan as atan,
-  arcsinh as asinh,
-  arccosh as acosh,
-  arctanh as atanh,
-};
+export { arcsin as asin, arccos as acos, arctan as atan, arcsinh as asinh, arccosh as acosh, arctanh as atanh };
 /** `e^x`. */
 export const exp: Unary = /* @__PURE__ */ onInexact("exp", lax.exp);
 /** `2^x`. */
@@ -250,7 +243,10 @@ export function modf(x: ArrayLike): [fraction: NDArray, whole: NDArray] {
 export function frexp(x: ArrayLike): [mantissa: NDArray, exponent: NDArray] {
   const a = inexact("frexp", x);
   const wide = a.dtype === "float64" ? a : lax.convertElementType(a, "float32");
-  const f = wide.dtype === "float64" ? { ints: "int64", mantissa: 52, mask: 0x7ff, bias: 1022 } as const : { ints: "int32", mantissa: 23, mask: 0xff, bias: 126 } as const;
+  const f =
+    wide.dtype === "float64"
+      ? ({ ints: "int64", mantissa: 52, mask: 0x7ff, bias: 1022 } as const)
+      : ({ ints: "int32", mantissa: 23, mask: 0xff, bias: 126 } as const);
   // Subnormals are scaled into the normal range first.
   const tiny = lax.lt(lax.abs(wide), f.mantissa === 23 ? 2 ** -126 : 2 ** -1022);
   const scale = f.mantissa + 2;

@@ -31,10 +31,12 @@ export function vectorize(
     const sizes = new Map<string, number>();
     mapped.forEach((i, k) => {
       const x = arrays[i];
-      if (x.ndim < rank(k)) throw new ShapeError("vectorize", { message: `argument ${i} needs at least ${rank(k)} axes`, operands: { x } });
+      if (x.ndim < rank(k))
+        throw new ShapeError("vectorize", { message: `argument ${i} needs at least ${rank(k)} axes`, operands: { x } });
       core?.[k].forEach((name, j) => {
         const n = x.shape[x.ndim - rank(k) + j];
-        if ((sizes.get(name) ?? n) !== n) throw new ShapeError("vectorize", { message: `axis ${name} has sizes ${sizes.get(name)} and ${n}`, operands: { x } });
+        if ((sizes.get(name) ?? n) !== n)
+          throw new ShapeError("vectorize", { message: `axis ${name} has sizes ${sizes.get(name)} and ${n}`, operands: { x } });
         sizes.set(name, n);
       });
     });
@@ -57,7 +59,10 @@ export function vectorize(
 function readSignature(signature: string): string[][] {
   const clean = signature.replace(/\s+/g, "");
   if (!/^(\([\w,]*\),?)+->\([\w,]*\)$/.test(clean)) {
-    throw new ValueError("vectorize", { message: `"${signature}" is no signature with one result`, fix: 'write for instance "(m,n),(n)->(m)"' });
+    throw new ValueError("vectorize", {
+      message: `"${signature}" is no signature with one result`,
+      fix: 'write for instance "(m,n),(n)->(m)"',
+    });
   }
   const [inputs] = clean.split("->");
   return [...inputs.matchAll(/\(([\w,]*)\)/g)].map((m) => (m[1] === "" ? [] : m[1].split(",")));

@@ -4,7 +4,11 @@ import { fromTyped } from "@traceform/core";
 // Window functions of signal processing. They depend on sizes only, so they are computed here in double precision.
 
 function table(m: number, value: (i: number) => number): NDArray {
-  return fromTyped(m === 1 ? Float32Array.of(1) : Float32Array.from({ length: Math.max(0, m) }, (_, i) => value(i)), [Math.max(0, m)], "float32");
+  return fromTyped(
+    m === 1 ? Float32Array.of(1) : Float32Array.from({ length: Math.max(0, m) }, (_, i) => value(i)),
+    [Math.max(0, m)],
+    "float32",
+  );
 }
 
 /** The triangular window of m points with zeros at the ends. */

@@ -13,7 +13,13 @@ interface Params {
   readonly b: NDArray;
 }
 const goldens = recorded.optimizers as unknown as Record<string, { w: Golden; b: Golden }[]>;
-const initial: Params = { w: asArray([[1, -2], [0.5, 3]]), b: asArray([0.1, -0.2]) };
+const initial: Params = {
+  w: asArray([
+    [1, -2],
+    [0.5, 3],
+  ]),
+  b: asArray([0.1, -0.2]),
+};
 const gradients = (p: Params): Params => treeMap((a: NDArray) => add(mul(a, 2), sin(a)), p);
 
 const optimizers: Record<string, optim.GradientTransformation> = {
@@ -51,9 +57,21 @@ describe("schedules are Optax's", () => {
     linear: optim.linearSchedule(1, 0.1, 8, 2),
     polynomial: optim.polynomialSchedule({ initValue: 1, endValue: 0.1, power: 2.5, transitionSteps: 8, transitionBegin: 1 }),
     exponential: optim.exponentialDecay(1, { transitionSteps: 4, decayRate: 0.5 }),
-    "exponential staircase": optim.exponentialDecay(1, { transitionSteps: 4, decayRate: 0.5, transitionBegin: 2, staircase: true, endValue: 0.2 }),
+    "exponential staircase": optim.exponentialDecay(1, {
+      transitionSteps: 4,
+      decayRate: 0.5,
+      transitionBegin: 2,
+      staircase: true,
+      endValue: 0.2,
+    }),
     cosine: optim.cosineDecaySchedule(1, 10, 0.1),
-    "warmup cosine": optim.warmupCosineDecaySchedule({ initValue: 0.1, peakValue: 1, warmupSteps: 4, decaySteps: 12, endValue: 0.05 }),
+    "warmup cosine": optim.warmupCosineDecaySchedule({
+      initValue: 0.1,
+      peakValue: 1,
+      warmupSteps: 4,
+      decaySteps: 12,
+      endValue: 0.05,
+    }),
     piecewise: optim.piecewiseConstantSchedule(1, { 3: 0.5, 8: 0.1 }),
     join: optim.joinSchedules([optim.constantSchedule(0.1), optim.linearSchedule(1, 0, 5)], [4]),
   };

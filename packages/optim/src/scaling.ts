@@ -1,6 +1,14 @@
 import { type ArrayLike, asArray, isNDArray, type NDArray, scalar, treeMap, ValueError } from "@traceform/core";
 import { add, convertElementType, div, fullLike, gt, mul, neg, pow, select, sqrt, sub } from "@traceform/lax";
-import { type GradientTransformation, globalNorm, inDType, type ScalarOrSchedule, scaleTree, stateless, treeMapMany } from "./transform.ts";
+import {
+  type GradientTransformation,
+  globalNorm,
+  inDType,
+  type ScalarOrSchedule,
+  scaleTree,
+  stateless,
+  treeMapMany,
+} from "./transform.ts";
 
 const zerosLike = <P>(tree: P): P => treeMap((x: ArrayLike) => fullLike(x, 0), tree);
 const start = (): NDArray => scalar(0, "int32");

@@ -49,7 +49,11 @@ export function identity(): GradientTransformation {
 
 /** New parameters: `params + updates`, in the dtype of the parameters. */
 export function applyUpdates<P>(params: P, updates: P): P {
-  return treeMap((p: NDArray, u: NDArray) => convertElementType(laxAdd(p, convertElementType(u, p.dtype)), p.dtype), params, updates);
+  return treeMap(
+    (p: NDArray, u: NDArray) => convertElementType(laxAdd(p, convertElementType(u, p.dtype)), p.dtype),
+    params,
+    updates,
+  );
 }
 
 /** √(Σ |x|²) over all leaves: float32[]. */
@@ -73,5 +77,12 @@ export function treeMapMany<P>(count: number, fn: (...leaves: NDArray[]) => NDAr
   const [first, treedef] = treeFlatten(tree);
   const others = rest.map((r) => treeLeaves(r));
   const results = first.map((x, i) => fn(x as NDArray, ...others.map((o) => o[i] as NDArray)));
-  return Array.from({ length: count }, (_, k) => treeUnflatten(treedef, results.map((r) => r[k])) as P);
+  return Array.from(
+    { length: count },
+    (_, k) =>
+      treeUnflatten(
+        treedef,
+        results.map((r) => r[k]),
+      ) as P,
+  );
 }

@@ -1,4 +1,13 @@
-import { type ArrayLike, type DType, DTypeError, dtypeName, itemsize, type NDArray, scalar, type StandardDType } from "@traceform/core";
+import {
+  type ArrayLike,
+  type DType,
+  DTypeError,
+  dtypeName,
+  itemsize,
+  type NDArray,
+  scalar,
+  type StandardDType,
+} from "@traceform/core";
 import {
   add,
   bitcastConvertType,

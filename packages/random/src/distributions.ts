@@ -1,5 +1,23 @@
 import { type ArrayLike, asArray, type DType, type NDArray, scalar, type StandardDType } from "@traceform/core";
-import { add, clamp, complex, convertElementType, div, erf, erfInv, log, log1p, lt, mul, neg, nextafter, sign, stopGradient, sub, abs } from "@traceform/lax";
+import {
+  add,
+  clamp,
+  complex,
+  convertElementType,
+  div,
+  erf,
+  erfInv,
+  log,
+  log1p,
+  lt,
+  mul,
+  neg,
+  nextafter,
+  sign,
+  stopGradient,
+  sub,
+  abs,
+} from "@traceform/lax";
 import { broadcastTo } from "@traceform/numpy";
 import { floatFormat, uniform } from "./bits.ts";
 import { at, type Key, split } from "./keys.ts";
@@ -56,7 +74,10 @@ function spread(x: NDArray, shape: readonly number[]): NDArray {
 /** bool[shape], true with probability `p`; the shape of `p` by default. */
 export function bernoulli(key: Key, p: ArrayLike = 0.5, shape?: readonly number[]): NDArray {
   const given = asArray(p);
-  const prob = given.dtype === "float64" || given.dtype === "float16" || given.dtype === "bfloat16" ? given : convertElementType(given, "float32");
+  const prob =
+    given.dtype === "float64" || given.dtype === "float16" || given.dtype === "bfloat16"
+      ? given
+      : convertElementType(given, "float32");
   const out = shape ?? prob.shape;
   return lt(uniform(key, out, { dtype: prob.dtype }), spread(prob, out));
 }

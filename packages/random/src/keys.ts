@@ -10,7 +10,20 @@ import {
   scalar,
   ShapeError,
 } from "@traceform/core";
-import { bitcastConvertType, broadcastInDim, concatenate, convertElementType, indexInDim, iota, randomUnwrapP, randomWrapP, reshape, sliceInDim, squeeze, threefry2x32P } from "@traceform/lax";
+import {
+  bitcastConvertType,
+  broadcastInDim,
+  concatenate,
+  convertElementType,
+  indexInDim,
+  iota,
+  randomUnwrapP,
+  randomWrapP,
+  reshape,
+  sliceInDim,
+  squeeze,
+  threefry2x32P,
+} from "@traceform/lax";
 
 /** The dtype of typed keys: each is the two words of a Threefry-2x32 key. */
 export const keyDType: ExtendedDType = { name: "key<fry>", physicalShape: [2], physicalDtype: "uint32" };
@@ -91,7 +104,12 @@ export function countedBlocks(fn: string, k: Key, shape: readonly number[]): [ND
 export function split(k: Key, num: number | readonly number[] = 2): Key {
   const shape = typeof num === "number" ? [num] : num;
   const [high, low] = countedBlocks("split", k, shape);
-  const column = (x: NDArray): NDArray => broadcastInDim(x, [...shape, 1], shape.map((_, i) => i));
+  const column = (x: NDArray): NDArray =>
+    broadcastInDim(
+      x,
+      [...shape, 1],
+      shape.map((_, i) => i),
+    );
   const data = concatenate([column(high), column(low)], shape.length);
   return isTyped(k) ? wrapKeyData(data) : data;
 }

@@ -13,7 +13,8 @@ interface Golden {
   readonly dtype: string;
   readonly values: unknown[];
 }
-const recorded = goldens.random as unknown as Record<string, Golden> & Record<"key" | "key 64" | "split" | "foldIn" | "bits", Record<string, Golden>>;
+const recorded = goldens.random as unknown as Record<string, Golden> &
+  Record<"key" | "key 64" | "split" | "foldIn" | "bits", Record<string, Golden>>;
 
 /** Equal bits, or for transformed floats equal to `ulps` units of float32 of the value or of 1. */
 function same(actual: NDArray, golden: Golden, ulps = 0): void {
@@ -24,7 +25,9 @@ function same(actual: NDArray, golden: Golden, ulps = 0): void {
   const unit = golden.dtype === "float64" ? 2 ** -52 : 2 ** -23;
   values.forEach((v, i) => {
     const e = expected[i] as number;
-    expect(Math.abs((v as number) - e), `element ${i}: ${String(v)} for ${e}`).toBeLessThanOrEqual(ulps * unit * Math.max(Math.abs(e), 0.125));
+    expect(Math.abs((v as number) - e), `element ${i}: ${String(v)} for ${e}`).toBeLessThanOrEqual(
+      ulps * unit * Math.max(Math.abs(e), 0.125),
+    );
   });
 }
 
@@ -32,10 +35,16 @@ const key = random.key(42);
 
 describe("keys are JAX's, bit for bit", () => {
   test.each(Object.entries(recorded.key))("key(%s)", (seed, golden) => same(random.keyData(random.key(Number(seed))), golden));
-  test.each(Object.entries(recorded["key 64"]))("key(%s)", (seed, golden) => same(random.keyData(random.key(BigInt(seed))), golden));
-  test.each(Object.entries(recorded.split))("split(key, %s)", (n, golden) => same(random.keyData(random.split(key, Number(n))), golden));
+  test.each(Object.entries(recorded["key 64"]))("key(%s)", (seed, golden) =>
+    same(random.keyData(random.key(BigInt(seed))), golden),
+  );
+  test.each(Object.entries(recorded.split))("split(key, %s)", (n, golden) =>
+    same(random.keyData(random.split(key, Number(n))), golden),
+  );
   test("split to a shape", () => same(random.keyData(random.split(key, [2, 3])), recorded["split 2x3"]));
-  test.each(Object.entries(recorded.foldIn))("foldIn(key, %s)", (n, golden) => same(random.keyData(random.foldIn(key, Number(n))), golden));
+  test.each(Object.entries(recorded.foldIn))("foldIn(key, %s)", (n, golden) =>
+    same(random.keyData(random.foldIn(key, Number(n))), golden),
+  );
   test("raw keys give the same streams and stay raw", () => {
     const raw = random.PRNGKey(42);
     expect(raw.dtype).toBe("uint32");
@@ -78,7 +87,14 @@ describe("distributions follow JAX's streams", () => {
 });
 
 const probabilities = asArray([0.1, 0.2, 0.3, 0.15, 0.25]);
-const table = asArray([[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10, 11]]);
+const table = asArray([
+  [0, 1],
+  [2, 3],
+  [4, 5],
+  [6, 7],
+  [8, 9],
+  [10, 11],
+]);
 const discrete: Record<string, () => NDArray> = {
   rademacher: () => random.rademacher(key, [9]),
   bernoulli: () => random.bernoulli(key, 0.3, [16]),
@@ -93,7 +109,16 @@ const discrete: Record<string, () => NDArray> = {
   "choice no replace": () => random.choice(key, 10, [8], { replace: false }),
   "choice p": () => random.choice(key, 5, [12], { p: probabilities }),
   "choice p no replace": () => random.choice(key, 5, [3], { replace: false, p: probabilities }),
-  categorical: () => random.categorical(key, log(asArray([[0.1, 0.6, 0.3], [0.5, 0.25, 0.25]]))),
+  categorical: () =>
+    random.categorical(
+      key,
+      log(
+        asArray([
+          [0.1, 0.6, 0.3],
+          [0.5, 0.25, 0.25],
+        ]),
+      ),
+    ),
   "categorical 5": () => random.categorical(key, asArray([0, 1, 2]), { shape: [5] }),
 };
 describe("discrete samples are JAX's", () => {

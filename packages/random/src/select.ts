@@ -1,5 +1,41 @@
-import { type ArrayLike, asArray, canonicalAxis, type DType, DTypeError, dtypeName, integerRange, isInteger, isNDArray, itemsize, type NDArray, scalar, ShapeError, type StandardDType, ValueError } from "@traceform/core";
-import { add, argmax, bitwiseAnd, convertElementType, full, gt, indexInDim, iota, le, log, mul, rem, reshape, select, sliceInDim, sortKeyVal, sub, topK, clamp } from "@traceform/lax";
+import {
+  type ArrayLike,
+  asArray,
+  canonicalAxis,
+  type DType,
+  DTypeError,
+  dtypeName,
+  integerRange,
+  isInteger,
+  isNDArray,
+  itemsize,
+  type NDArray,
+  scalar,
+  ShapeError,
+  type StandardDType,
+  ValueError,
+} from "@traceform/core";
+import {
+  add,
+  argmax,
+  bitwiseAnd,
+  convertElementType,
+  full,
+  gt,
+  indexInDim,
+  iota,
+  le,
+  log,
+  mul,
+  rem,
+  reshape,
+  select,
+  sliceInDim,
+  sortKeyVal,
+  sub,
+  topK,
+  clamp,
+} from "@traceform/lax";
 import { broadcastTo, cumsum, searchsorted, take } from "@traceform/numpy";
 import { randomBits, uniform } from "./bits.ts";
 import { gumbel } from "./distributions.ts";
@@ -51,7 +87,9 @@ function selectAny(pred: NDArray, a: NDArray, b: NDArray): NDArray {
 /** Both bounds in `dtype`, clipped to its range, and whether maxval lay beyond it. */
 function bounds(dtype: StandardDType, minval: ArrayLike, maxval: ArrayLike): [NDArray, NDArray, NDArray] {
   const [first, last]: [bigint, bigint] = dtype.endsWith("64")
-    ? dtype === "int64" ? [-(2n ** 63n), 2n ** 63n - 1n] : [0n, 2n ** 64n - 1n]
+    ? dtype === "int64"
+      ? [-(2n ** 63n), 2n ** 63n - 1n]
+      : [0n, 2n ** 64n - 1n]
     : (integerRange(dtype).map(BigInt) as [bigint, bigint]);
   const clip = (x: ArrayLike): [NDArray, NDArray] => {
     if (typeof x === "number" || typeof x === "bigint") {
@@ -60,8 +98,11 @@ function bounds(dtype: StandardDType, minval: ArrayLike, maxval: ArrayLike): [ND
       return [scalar(inside, dtype), scalar(value > last, "bool")];
     }
     const given = asArray(x);
-    if (given.dtype === dtype || !isInteger(given.dtype)) return [convertElementType(given, dtype), full(given.shape, false, "bool")];
-    const own: [bigint, bigint] = given.dtype.toString().endsWith("64") ? [-(2n ** 63n), 2n ** 63n - 1n] : (integerRange(given.dtype as StandardDType).map(BigInt) as [bigint, bigint]);
+    if (given.dtype === dtype || !isInteger(given.dtype))
+      return [convertElementType(given, dtype), full(given.shape, false, "bool")];
+    const own: [bigint, bigint] = given.dtype.toString().endsWith("64")
+      ? [-(2n ** 63n), 2n ** 63n - 1n]
+      : (integerRange(given.dtype as StandardDType).map(BigInt) as [bigint, bigint]);
     const lo = scalar(first > own[0] ? first : own[0], given.dtype);
     const hi = scalar(last < own[1] ? last : own[1], given.dtype);
     return [convertElementType(clamp(lo, given, hi), dtype), gt(given, hi)];
@@ -86,7 +127,8 @@ export function permutation(key: Key, x: number | NDArray, options: PermutationO
     if (!Number.isInteger(x) || x < 0) throw new ValueError("permutation", { message: `${x} is no length of a permutation` });
     return shuffle(key, iota("int32", x), 0);
   }
-  if (x.ndim === 0) throw new ShapeError("permutation", { message: "needs an integer or an array of rank 1 or more", operands: { x } });
+  if (x.ndim === 0)
+    throw new ShapeError("permutation", { message: "needs an integer or an array of rank 1 or more", operands: { x } });
   const axis = canonicalAxis("permutation", options.axis ?? 0, x.ndim);
   if (options.independent === true || x.ndim === 1) return shuffle(key, x, axis);
   return take(x, shuffle(key, iota("int32", x.shape[axis]), 0), axis);
@@ -123,7 +165,10 @@ export function choice(key: Key, a: number | NDArray, shape: readonly number[] =
   const draws = shape.reduce((m, n) => m * n, 1);
   if (population <= 0 && draws > 0) throw new ValueError("choice", { message: "cannot draw from an empty population" });
   if (!replace && draws > population) {
-    throw new ValueError("choice", { message: `cannot draw ${draws} of ${population} without replacement`, fix: "draw fewer, or with replace: true" });
+    throw new ValueError("choice", {
+      message: `cannot draw ${draws} of ${population} without replacement`,
+      fix: "draw fewer, or with replace: true",
+    });
   }
   const pick = (indices: NDArray): NDArray => (isNDArray(a) ? take(a, indices, axis) : indices);
   if (p === undefined) {
@@ -159,13 +204,19 @@ export interface CategoricalOptions {
  */
 export function categorical(key: Key, logits: ArrayLike, options: CategoricalOptions = {}): NDArray {
   const given = asArray(logits);
-  const x = given.dtype === "float64" || given.dtype === "float16" || given.dtype === "bfloat16" ? given : convertElementType(given, "float32");
+  const x =
+    given.dtype === "float64" || given.dtype === "float16" || given.dtype === "bfloat16"
+      ? given
+      : convertElementType(given, "float32");
   const axis = canonicalAxis("categorical", options.axis ?? -1, x.ndim);
   const batch = x.shape.filter((_, d) => d !== axis);
   const shape = options.shape ?? batch;
   const extra = shape.slice(0, shape.length - batch.length);
   if (shape.length < batch.length || shape.slice(extra.length).some((n, i) => n !== batch[i])) {
-    throw new ShapeError("categorical", { message: `shape must end with the batch shape [${batch.join(",")}]`, operands: { shape } });
+    throw new ShapeError("categorical", {
+      message: `shape must end with the batch shape [${batch.join(",")}]`,
+      operands: { shape },
+    });
   }
   const full = [...extra, ...x.shape];
   const noise = gumbel(key, full, { dtype: x.dtype });

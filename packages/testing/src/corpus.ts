@@ -15,7 +15,11 @@ export interface CorpusFunction {
 const n = 3;
 const vector = (...xs: number[]): NDArray => fromTyped(Float64Array.from(xs), [xs.length], "float64");
 const matrix = (rows: number, cols: number): NDArray =>
-  fromTyped(Float64Array.from({ length: rows * cols }, (_, i) => Math.sin(i + 1) / 2), [rows, cols], "float64");
+  fromTyped(
+    Float64Array.from({ length: rows * cols }, (_, i) => Math.sin(i + 1) / 2),
+    [rows, cols],
+    "float64",
+  );
 const at = (...xs: number[]): NDArray => fromTyped(Int32Array.from(xs), [xs.length, 1], "int32");
 
 /** The scalar `s` in every place. */
@@ -33,8 +37,20 @@ function apart(x: NDArray): NDArray {
   return lax.add(lax.mul(lax.tanh(x), 0.3), vector(2, 0, 1));
 }
 
-const rows: lax.GatherDimensionNumbers = { offsetDims: [], collapsedSliceDims: [0], startIndexMap: [0], operandBatchingDims: [], startIndicesBatchingDims: [] };
-const rowsTo: lax.ScatterDimensionNumbers = { updateWindowDims: [], insertedWindowDims: [0], scatterDimsToOperandDims: [0], operandBatchingDims: [], scatterIndicesBatchingDims: [] };
+const rows: lax.GatherDimensionNumbers = {
+  offsetDims: [],
+  collapsedSliceDims: [0],
+  startIndexMap: [0],
+  operandBatchingDims: [],
+  startIndicesBatchingDims: [],
+};
+const rowsTo: lax.ScatterDimensionNumbers = {
+  updateWindowDims: [],
+  insertedWindowDims: [0],
+  scatterDimsToOperandDims: [0],
+  operandBatchingDims: [],
+  scatterIndicesBatchingDims: [],
+};
 
 function customs(): CorpusFunction[] {
   const softplus = lax.customJvp((x: NDArray) => lax.log1p(lax.exp(x)));
@@ -46,7 +62,10 @@ function customs(): CorpusFunction[] {
   );
   return [
     { name: "customJvp", fn: (x) => lax.sin(softplus(x)) },
-    { name: "customJvp in scan", fn: (x) => lax.scan((c: NDArray, _: null) => [softplus(lax.mul(c, 0.5)), null], x, null, { length: 2 })[0] },
+    {
+      name: "customJvp in scan",
+      fn: (x) => lax.scan((c: NDArray, _: null) => [softplus(lax.mul(c, 0.5)), null], x, null, { length: 2 })[0],
+    },
     // jvp cannot pass a customVjp function.
     { name: "customVjp", fn: (x) => scaled(x, lax.reduceSum(lax.cos(x))) },
   ];
@@ -64,25 +83,72 @@ export function corpus(): CorpusFunction[] {
     { name: "tanh of sum", fn: (x) => lax.tanh(lax.add(x, fill(total(x)))) },
     { name: "product of sums", fn: (x) => lax.mul(fill(total(lax.sin(x))), lax.cos(x)) },
     { name: "scalar times vector", fn: (x) => lax.mul(lax.logistic(total(x)), x) },
-    { name: "softmax", fn: (x) => { const e = lax.exp(lax.sub(x, lax.stopGradient(lax.reduceMax(x)))); return lax.div(e, total(e)); } },
+    {
+      name: "softmax",
+      fn: (x) => {
+        const e = lax.exp(lax.sub(x, lax.stopGradient(lax.reduceMax(x))));
+        return lax.div(e, total(e));
+      },
+    },
     { name: "logsumexp", fn: (x) => fill(lax.log(total(lax.exp(x)))) },
     { name: "norm", fn: (x) => lax.div(x, lax.sqrt(lax.add(total(lax.square(x)), 1))) },
     { name: "rational", fn: (x) => lax.div(x, lax.add(lax.square(x), 1)) },
     { name: "power", fn: (x) => lax.pow(lax.add(lax.logistic(x), 0.5), lax.cos(x)) },
-    { name: "erf and friends", fn: (x) => lax.add(lax.erf(x), lax.mul(lax.atan2(x, lax.add(lax.square(x), 1)), lax.expm1(lax.neg(lax.square(x))))) },
+    {
+      name: "erf and friends",
+      fn: (x) => lax.add(lax.erf(x), lax.mul(lax.atan2(x, lax.add(lax.square(x), 1)), lax.expm1(lax.neg(lax.square(x))))),
+    },
     { name: "gamma", fn: (x) => lax.lgamma(lax.add(lax.logistic(x), 1)) },
     { name: "matrix vector", fn: (x) => lax.sin(lax.dot(w, x)) },
     { name: "vector matrix", fn: (x) => lax.dot(x, w) },
     { name: "two layers", fn: (x) => lax.tanh(lax.dot(w, lax.tanh(lax.dot(w, x)))) },
     { name: "outer product", fn: (x) => lax.reduceSum(lax.sin(asMatrix(x)), [1]) },
     { name: "matrix product", fn: (x) => lax.reduceSum(lax.dot(asMatrix(x), lax.tanh(asMatrix(x))), [0]) },
-    { name: "batched product", fn: (x) => { const m = lax.reshape(asMatrix(x), [n, n, 1]); return lax.reshape(lax.reduceSum(lax.batchMatmul(m, lax.transpose(m, [0, 2, 1])), [1, 2]), [n]); } },
-    { name: "convolution", fn: (x) => lax.reshape(lax.reduceSum(lax.conv(lax.reshape(asMatrix(x), [1, 1, n, n]), kernel, [1, 1], "SAME"), [0, 1, 2]), [n]) },
-    { name: "convolution by x", fn: (x) => lax.reshape(lax.reduceSum(lax.conv(lax.reshape(w, [1, 1, n, n]), lax.reshape(x, [1, 1, 1, n]), [1, 1], [[0, 0], [1, 1]]), [2]), [n]) },
-    { name: "transpose and reverse", fn: (x) => lax.reduceSum(lax.mul(lax.transpose(asMatrix(x), [1, 0]), lax.rev(asMatrix(x), [0])), [1]) },
-    { name: "slices", fn: (x) => lax.concatenate([lax.mul(lax.slice(x, [1], [3]), lax.slice(x, [0], [2])), lax.sin(lax.slice(x, [0], [1]))], 0) },
+    {
+      name: "batched product",
+      fn: (x) => {
+        const m = lax.reshape(asMatrix(x), [n, n, 1]);
+        return lax.reshape(lax.reduceSum(lax.batchMatmul(m, lax.transpose(m, [0, 2, 1])), [1, 2]), [n]);
+      },
+    },
+    {
+      name: "convolution",
+      fn: (x) =>
+        lax.reshape(lax.reduceSum(lax.conv(lax.reshape(asMatrix(x), [1, 1, n, n]), kernel, [1, 1], "SAME"), [0, 1, 2]), [n]),
+    },
+    {
+      name: "convolution by x",
+      fn: (x) =>
+        lax.reshape(
+          lax.reduceSum(
+            lax.conv(
+              lax.reshape(w, [1, 1, n, n]),
+              lax.reshape(x, [1, 1, 1, n]),
+              [1, 1],
+              [
+                [0, 0],
+                [1, 1],
+              ],
+            ),
+            [2],
+          ),
+          [n],
+        ),
+    },
+    {
+      name: "transpose and reverse",
+      fn: (x) => lax.reduceSum(lax.mul(lax.transpose(asMatrix(x), [1, 0]), lax.rev(asMatrix(x), [0])), [1]),
+    },
+    {
+      name: "slices",
+      fn: (x) => lax.concatenate([lax.mul(lax.slice(x, [1], [3]), lax.slice(x, [0], [2])), lax.sin(lax.slice(x, [0], [1]))], 0),
+    },
     { name: "strided slice and pad", fn: (x) => lax.pad(lax.sin(lax.slice(x, [0], [3], [2])), total(x), [[0, 0, 1]]) },
-    { name: "dynamic slice", fn: (x) => lax.mul(x, lax.dynamicSlice(lax.concatenate([x, x], 0), [lax.convertElementType(lax.gt(total(x), 0), "int32")], [n])) },
+    {
+      name: "dynamic slice",
+      fn: (x) =>
+        lax.mul(x, lax.dynamicSlice(lax.concatenate([x, x], 0), [lax.convertElementType(lax.gt(total(x), 0), "int32")], [n])),
+    },
     { name: "dynamic update", fn: (x) => lax.dynamicUpdateSlice(lax.sin(x), lax.mul(lax.slice(x, [0], [1]), 3), [1]) },
     { name: "gather", fn: (x) => lax.mul(x, lax.gather(lax.sin(x), at(2, 0, 0), rows, [1])) },
     { name: "scatter", fn: (x) => lax.scatter(lax.sin(x), at(1), lax.mul(lax.slice(x, [2], [3]), 2), rowsTo) },
@@ -99,15 +165,81 @@ export function corpus(): CorpusFunction[] {
     { name: "window sum", fn: (x) => lax.reduceWindow(lax.sin(x), 0, lax.add, [2], [1], "SAME") },
     { name: "window max", fn: (x) => lax.reduceWindow(apart(x), -Infinity, lax.max, [2], [1], "SAME") },
     // Rounds far from a half, because a finite difference must not step over the jump.
-    { name: "round trip of dtypes", fn: (x) => lax.mul(x, lax.convertElementType(lax.convertElementType(lax.round(lax.add(lax.mul(lax.tanh(x), 0.3), 3)), "int32"), "float64")) },
-    { name: "cond", fn: (x) => lax.cond(lax.gt(total(x), 0.1), (y: NDArray) => lax.sin(y), (y: NDArray) => lax.mul(y, total(y)), x) },
-    { name: "switch", fn: (x) => lax.switch_(lax.convertElementType(lax.floor(lax.mul(lax.tanh(total(x)), 3)), "int32"), [(y: NDArray) => lax.mul(y, 2), (y: NDArray) => lax.cos(y), (y: NDArray) => y], x) },
-    { name: "scan", fn: (x) => lax.scan((c: NDArray, s: NDArray) => [lax.tanh(lax.add(lax.mul(c, s), x)), lax.mul(c, s)], x, vector(0.5, -0.4, 0.3))[0] },
-    { name: "scan over x", fn: (x) => lax.scan((c: NDArray, s: NDArray) => { const next = lax.sin(lax.add(c, s)); return [next, lax.mul(next, s)]; }, lax.mul(total(x), 0.1), x, { reverse: true })[1] },
-    { name: "scan with matrix", fn: (x) => lax.scan((c: NDArray, _: null) => [lax.tanh(lax.dot(lax.sin(w), c)), null], x, null, { length: 3 })[0] },
-    { name: "nested scan", fn: (x) => lax.scan((c: NDArray, s: NDArray) => [lax.scan((d: NDArray, _: null) => [lax.sin(lax.add(lax.mul(d, s), x)), null], c, null, { length: 2 })[0], null], x, vector(0.3, 0.6))[0] },
-    { name: "fori loop", fn: (x) => lax.foriLoop(0, 3, (i, v: NDArray) => lax.sin(lax.add(v, lax.mul(lax.convertElementType(i, "float64"), x))), x) },
-    { name: "while loop", fn: (x) => lax.whileLoop(([i]: [NDArray, NDArray]) => lax.lt(i, 3), ([i, v]: [NDArray, NDArray]) => [lax.add(i, 1), lax.sin(lax.add(v, x))] as [NDArray, NDArray], [lax.convertElementType(lax.gt(total(x), 0), "int32"), x] as [NDArray, NDArray])[1], forwardOnly: true },
+    {
+      name: "round trip of dtypes",
+      fn: (x) =>
+        lax.mul(
+          x,
+          lax.convertElementType(lax.convertElementType(lax.round(lax.add(lax.mul(lax.tanh(x), 0.3), 3)), "int32"), "float64"),
+        ),
+    },
+    {
+      name: "cond",
+      fn: (x) =>
+        lax.cond(
+          lax.gt(total(x), 0.1),
+          (y: NDArray) => lax.sin(y),
+          (y: NDArray) => lax.mul(y, total(y)),
+          x,
+        ),
+    },
+    {
+      name: "switch",
+      fn: (x) =>
+        lax.switch_(
+          lax.convertElementType(lax.floor(lax.mul(lax.tanh(total(x)), 3)), "int32"),
+          [(y: NDArray) => lax.mul(y, 2), (y: NDArray) => lax.cos(y), (y: NDArray) => y],
+          x,
+        ),
+    },
+    {
+      name: "scan",
+      fn: (x) =>
+        lax.scan((c: NDArray, s: NDArray) => [lax.tanh(lax.add(lax.mul(c, s), x)), lax.mul(c, s)], x, vector(0.5, -0.4, 0.3))[0],
+    },
+    {
+      name: "scan over x",
+      fn: (x) =>
+        lax.scan(
+          (c: NDArray, s: NDArray) => {
+            const next = lax.sin(lax.add(c, s));
+            return [next, lax.mul(next, s)];
+          },
+          lax.mul(total(x), 0.1),
+          x,
+          { reverse: true },
+        )[1],
+    },
+    {
+      name: "scan with matrix",
+      fn: (x) => lax.scan((c: NDArray, _: null) => [lax.tanh(lax.dot(lax.sin(w), c)), null], x, null, { length: 3 })[0],
+    },
+    {
+      name: "nested scan",
+      fn: (x) =>
+        lax.scan(
+          (c: NDArray, s: NDArray) => [
+            lax.scan((d: NDArray, _: null) => [lax.sin(lax.add(lax.mul(d, s), x)), null], c, null, { length: 2 })[0],
+            null,
+          ],
+          x,
+          vector(0.3, 0.6),
+        )[0],
+    },
+    {
+      name: "fori loop",
+      fn: (x) => lax.foriLoop(0, 3, (i, v: NDArray) => lax.sin(lax.add(v, lax.mul(lax.convertElementType(i, "float64"), x))), x),
+    },
+    {
+      name: "while loop",
+      fn: (x) =>
+        lax.whileLoop(
+          ([i]: [NDArray, NDArray]) => lax.lt(i, 3),
+          ([i, v]: [NDArray, NDArray]) => [lax.add(i, 1), lax.sin(lax.add(v, x))] as [NDArray, NDArray],
+          [lax.convertElementType(lax.gt(total(x), 0), "int32"), x] as [NDArray, NDArray],
+        )[1],
+      forwardOnly: true,
+    },
     { name: "checkpoint", fn: lax.checkpoint((x: NDArray) => lax.sin(lax.mul(lax.sin(x), total(x)))) },
     { name: "map", fn: (x) => lax.map((s: NDArray) => lax.mul(lax.sin(s), total(x)), x) },
     ...customs(),

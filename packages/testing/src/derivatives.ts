@@ -7,11 +7,14 @@ export function numbers(x: NDArray): number[] {
 
 /** Whether two lists agree within `tolerance`, relative to their size; NaN agrees with NaN. */
 export function close(a: readonly number[], b: readonly number[], tolerance: number): boolean {
-  return a.length === b.length && a.every((x, i) => {
-    const y = b[i];
-    if (Object.is(x, y) || x === y) return true;
-    return Math.abs(x - y) <= tolerance * (1 + Math.max(Math.abs(x), Math.abs(y)));
-  });
+  return (
+    a.length === b.length &&
+    a.every((x, i) => {
+      const y = b[i];
+      if (Object.is(x, y) || x === y) return true;
+      return Math.abs(x - y) <= tolerance * (1 + Math.max(Math.abs(x), Math.abs(y)));
+    })
+  );
 }
 
 export function dotProduct(xs: readonly (readonly number[])[], ys: readonly (readonly number[])[]): number {
@@ -20,7 +23,11 @@ export function dotProduct(xs: readonly (readonly number[])[], ys: readonly (rea
 
 /** `x + scale * t` in float64. */
 export function step(x: NDArray, t: readonly number[], scale: number): NDArray {
-  return fromTyped(Float64Array.from(numbers(x), (v, i) => v + scale * t[i]), x.shape, "float64");
+  return fromTyped(
+    Float64Array.from(numbers(x), (v, i) => v + scale * t[i]),
+    x.shape,
+    "float64",
+  );
 }
 
 /** The directional derivative by central differences of the floating-point results of `fn`. */

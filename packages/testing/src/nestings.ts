@@ -25,17 +25,20 @@ const direction = [0.3, 0.9, -0.6];
 /** The gradient of `sum(weights * f(x))` by finite differences. */
 function gradientByDifferences(f: Fn): Fn {
   return (x) =>
-    vector([0, 1, 2].map((k) => {
-      const [column] = finiteDifference((y) => [f(y)], [x], [[0, 1, 2].map((i) => (i === k ? 1 : 0))], 1e-5);
-      return column!.reduce((sum, v, i) => sum + v * weights[i], 0);
-    }));
+    vector(
+      [0, 1, 2].map((k) => {
+        const [column] = finiteDifference((y) => [f(y)], [x], [[0, 1, 2].map((i) => (i === k ? 1 : 0))], 1e-5);
+        return column!.reduce((sum, v, i) => sum + v * weights[i], 0);
+      }),
+    );
 }
 
 export const transformations: readonly Transformation[] = [
   { name: "jit", apply: (f) => jit(f), define: (f) => f, tolerance: 1e-12 },
   {
     name: "vmap",
-    apply: (f) => (x) => lax.reduceSum(vmap(f)(lax.mul(lax.broadcast(x, [2]), lax.broadcastInDim(vector([1, 0.5]), [2, 3], [0]))), [0]),
+    apply: (f) => (x) =>
+      lax.reduceSum(vmap(f)(lax.mul(lax.broadcast(x, [2]), lax.broadcastInDim(vector([1, 0.5]), [2, 3], [0]))), [0]),
     define: (f) => (x) => lax.add(f(x), f(lax.mul(x, 0.5))),
     tolerance: 1e-12,
   },
@@ -99,7 +102,8 @@ export const moreTransformations: readonly Transformation[] = [
   },
   {
     name: "map",
-    apply: (f) => (x) => lax.reduceSum(lax.map(f, lax.mul(lax.broadcast(x, [2]), lax.broadcastInDim(vector([1, -1]), [2, 3], [0]))), [0]),
+    apply: (f) => (x) =>
+      lax.reduceSum(lax.map(f, lax.mul(lax.broadcast(x, [2]), lax.broadcastInDim(vector([1, -1]), [2, 3], [0]))), [0]),
     define: (f) => (x) => lax.add(f(x), f(lax.neg(x))),
     tolerance: 1e-12,
   },

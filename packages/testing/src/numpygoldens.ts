@@ -47,7 +47,9 @@ export function decode(x: Encoded): unknown {
   if ("fn" in object) return lookup(object["fn"] as string);
   if ("slice" in object) {
     const [start, stop, step] = object["slice"] as (number | null)[];
-    return (object["slice"] as unknown[]).length === 1 ? { start: null, stop: start, step: null } : { start, stop, step: step ?? null };
+    return (object["slice"] as unknown[]).length === 1
+      ? { start: null, stop: start, step: null }
+      : { start, stop, step: step ?? null };
   }
   return Object.fromEntries(Object.entries(object).map(([k, v]) => [k, decode(v)]));
 }
@@ -69,7 +71,8 @@ export function difference(got: unknown, want: Encoded, tolerance: number | unde
   if (isEncodedArray(want)) {
     if (!isNDArray(got)) return `expected an array, got ${String(got)}`;
     if (got.dtype !== want.d) return `dtype ${String(got.dtype)}, expected ${want.d}`;
-    if (weakTypes && got.weakType !== (want.w ?? false) && want.d !== "bool") return `${got.weakType ? "weakly" : "strongly"} typed`;
+    if (weakTypes && got.weakType !== (want.w ?? false) && want.d !== "bool")
+      return `${got.weakType ? "weakly" : "strongly"} typed`;
     if (got.shape.join() !== want.s.join()) return `shape [${got.shape}], expected [${want.s}]`;
     const data = Array.from(got.dataSync() as Iterable<number>, Number);
     const exact = tolerances[want.d] === undefined;
@@ -80,7 +83,8 @@ export function difference(got: unknown, want: Encoded, tolerance: number | unde
       const same = Object.is(data[i], w) || (Number.isNaN(w) && Number.isNaN(data[i]));
       if (same) continue;
       const close = !exact && Math.abs(data[i] - w) <= rtol * Math.abs(w) + rtol * 0.1 * Math.min(scale, 10);
-      if (!close) return `element ${i} is ${data[i]}, expected ${w}; all: [${data.slice(0, 12).join(", ")}] expected [${want.v.slice(0, 12).join(", ")}]`;
+      if (!close)
+        return `element ${i} is ${data[i]}, expected ${w}; all: [${data.slice(0, 12).join(", ")}] expected [${want.v.slice(0, 12).join(", ")}]`;
     }
     return null;
   }
@@ -100,11 +104,17 @@ export function difference(got: unknown, want: Encoded, tolerance: number | unde
     }
     return null;
   }
-  if (typeof want === "number" && typeof got === "number") return Math.abs(got - want) <= 1e-6 * Math.abs(want) ? null : `${got}, expected ${want}`;
+  if (typeof want === "number" && typeof got === "number")
+    return Math.abs(got - want) <= 1e-6 * Math.abs(want) ? null : `${got}, expected ${want}`;
   return got === want ? null : `${String(got)}, expected ${String(want)}`;
 }
 
 export function describeCase([name, args]: NumpyCase): string {
-  const show = (x: Encoded): string => (isEncodedArray(x) ? `${x.d}[${x.s}]${x.v.length <= 6 ? `(${x.v})` : ""}` : Array.isArray(x) ? `[${x.map(show).join(", ")}]` : JSON.stringify(x));
+  const show = (x: Encoded): string =>
+    isEncodedArray(x)
+      ? `${x.d}[${x.s}]${x.v.length <= 6 ? `(${x.v})` : ""}`
+      : Array.isArray(x)
+        ? `[${x.map(show).join(", ")}]`
+        : JSON.stringify(x);
   return `${name}(${args.map(show).join(", ")})`;
 }

@@ -1,4 +1,13 @@
-import { bind, type DType, fromTyped, type NDArray, type Primitive, type StandardDType, traceToJaxpr, makeAval } from "@traceform/core";
+import {
+  bind,
+  type DType,
+  fromTyped,
+  type NDArray,
+  type Primitive,
+  type StandardDType,
+  traceToJaxpr,
+  makeAval,
+} from "@traceform/core";
 import * as lax from "@traceform/lax";
 
 /** An operand of a test: its type, and where its values come from. */
@@ -61,7 +70,11 @@ export function makeOperand(spec: OperandSpec, random: () => number, shape: Shap
     return spec.dtype.startsWith("float") || spec.dtype.startsWith("complex") ? x : Math.floor(x);
   };
   const flat = Float64Array.from({ length: size }, (_, i) => draw(i));
-  return fromTyped(spec.dtype.startsWith("complex") ? Float64Array.from({ length: 2 * size }, (_, i) => draw(i)) : flat, shape, spec.dtype);
+  return fromTyped(
+    spec.dtype.startsWith("complex") ? Float64Array.from({ length: 2 * size }, (_, i) => draw(i)) : flat,
+    shape,
+    spec.dtype,
+  );
 }
 
 /** The case as a function of its operands. */
@@ -92,8 +105,43 @@ function unaryCases(): PrimitiveCase[] {
     ps.flatMap((p) => [[], [3], [2, 3]].map((s) => makeCase(p, none, [float(s, low, high)])));
   const p = (x: unknown): Primitive<never> => x as Primitive<never>;
   return [
-    ...over(-2, 2, p(lax.negP), p(lax.expP), p(lax.exp2P), p(lax.expm1P), p(lax.squareP), p(lax.sinP), p(lax.cosP), p(lax.atanP), p(lax.sinhP), p(lax.coshP), p(lax.tanhP), p(lax.asinhP), p(lax.logisticP), p(lax.erfP), p(lax.erfcP), p(lax.copyP), p(lax.signP), p(lax.floorP), p(lax.ceilP)),
-    ...over(0.3, 2, p(lax.logP), p(lax.log1pP), p(lax.sqrtP), p(lax.rsqrtP), p(lax.cbrtP), p(lax.absP), p(lax.lgammaP), p(lax.digammaP), p(lax.besselI0eP), p(lax.besselI1eP)),
+    ...over(
+      -2,
+      2,
+      p(lax.negP),
+      p(lax.expP),
+      p(lax.exp2P),
+      p(lax.expm1P),
+      p(lax.squareP),
+      p(lax.sinP),
+      p(lax.cosP),
+      p(lax.atanP),
+      p(lax.sinhP),
+      p(lax.coshP),
+      p(lax.tanhP),
+      p(lax.asinhP),
+      p(lax.logisticP),
+      p(lax.erfP),
+      p(lax.erfcP),
+      p(lax.copyP),
+      p(lax.signP),
+      p(lax.floorP),
+      p(lax.ceilP),
+    ),
+    ...over(
+      0.3,
+      2,
+      p(lax.logP),
+      p(lax.log1pP),
+      p(lax.sqrtP),
+      p(lax.rsqrtP),
+      p(lax.cbrtP),
+      p(lax.absP),
+      p(lax.lgammaP),
+      p(lax.digammaP),
+      p(lax.besselI0eP),
+      p(lax.besselI1eP),
+    ),
     ...over(-1.2, 1.2, p(lax.tanP)),
     ...over(-0.8, 0.8, p(lax.asinP), p(lax.acosP), p(lax.atanhP), p(lax.erfInvP)),
     ...over(1.2, 3, p(lax.acoshP)),
@@ -112,16 +160,38 @@ function unaryCases(): PrimitiveCase[] {
 }
 
 function binaryCases(): PrimitiveCase[] {
-  const shapes: [Shape, Shape][] = [[[], []], [[2, 3], [2, 3]], [[], [3]], [[2, 3], []]];
+  const shapes: [Shape, Shape][] = [
+    [[], []],
+    [
+      [2, 3],
+      [2, 3],
+    ],
+    [[], [3]],
+    [[2, 3], []],
+  ];
   const over = (lhs: readonly [number, number], rhs: readonly [number, number], ...ps: unknown[]): PrimitiveCase[] =>
     ps.flatMap((p) => shapes.map(([a, b]) => makeCase(p as Primitive<never>, none, [float(a, ...lhs), float(b, ...rhs)])));
   const wide = [-2, 2] as const;
   const positive = [0.4, 2] as const;
-  const ints = (...ps: unknown[]): PrimitiveCase[] => ps.flatMap((p) => shapes.map(([a, b]) => makeCase(p as Primitive<never>, none, [int(a, 0, 8), int(b, 0, 8)])));
+  const ints = (...ps: unknown[]): PrimitiveCase[] =>
+    ps.flatMap((p) => shapes.map(([a, b]) => makeCase(p as Primitive<never>, none, [int(a, 0, 8), int(b, 0, 8)])));
   return [
-    ...over(wide, wide, lax.addP, lax.subP, lax.mulP, lax.maxP, lax.minP, lax.nextafterP, lax.eqP, lax.neP, lax.ltP, lax.leP, lax.gtP, lax.geP).map((c) =>
-      c.primitive.name === "nextafter" ? { ...c, diff: [] } : c,
-    ),
+    ...over(
+      wide,
+      wide,
+      lax.addP,
+      lax.subP,
+      lax.mulP,
+      lax.maxP,
+      lax.minP,
+      lax.nextafterP,
+      lax.eqP,
+      lax.neP,
+      lax.ltP,
+      lax.leP,
+      lax.gtP,
+      lax.geP,
+    ).map((c) => (c.primitive.name === "nextafter" ? { ...c, diff: [] } : c)),
     ...over(wide, positive, lax.divP, lax.remP, lax.atan2P),
     ...over(positive, wide, lax.powP),
     makeCase(lax.powP, none, [float([2, 3]), int([2, 3], -2, 4)]),
@@ -131,7 +201,12 @@ function binaryCases(): PrimitiveCase[] {
     makeCase(lax.zetaP, none, [float([3], 2, 4), float([3], 0.6, 2)], { diff: [1] }),
     makeCase(lax.betaincP, none, [float([2, 3], 0.5, 2), float([], 0.5, 2), float([2, 3], 0.2, 0.8)], { diff: [2] }),
     ...ints(lax.andP, lax.orP, lax.xorP, lax.shiftLeftP, lax.shiftRightLogicalP, lax.shiftRightArithmeticP),
-    makeCase(lax.threefry2x32P, none, [int([], 0, 9, "uint32"), int([], 0, 9, "uint32"), int([4], 0, 9, "uint32"), int([4], 0, 9, "uint32")]),
+    makeCase(lax.threefry2x32P, none, [
+      int([], 0, 9, "uint32"),
+      int([], 0, 9, "uint32"),
+      int([4], 0, 9, "uint32"),
+      int([4], 0, 9, "uint32"),
+    ]),
     makeCase(lax.selectNP, none, [bool([2, 3]), float([2, 3]), float([2, 3])]),
     makeCase(lax.selectNP, none, [bool([]), float([2, 3]), float([2, 3])]),
     makeCase(lax.selectNP, none, [int([2, 3], 0, 3), float([2, 3]), float([2, 3]), float([2, 3])]),
@@ -156,8 +231,27 @@ function shapeCases(): PrimitiveCase[] {
     makeCase(lax.sliceP, { startIndices: [0, 1], limitIndices: [2, 4], strides: null }, [float([2, 5])]),
     makeCase(lax.sliceP, { startIndices: [1, 0], limitIndices: [6, 5], strides: [2, 3] }, [float([6, 5])]),
     makeCase(lax.sliceP, { startIndices: [2], limitIndices: [2], strides: null }, [float([4])], { label: "empty" }),
-    makeCase(lax.padP, { paddingConfig: [[1, 2, 0], [0, 1, 2]] }, [float([2, 3]), float([])]),
-    makeCase(lax.padP, { paddingConfig: [[-1, 2, 0], [1, -1, 1]] }, [float([3, 3]), float([])], { label: "negative" }),
+    makeCase(
+      lax.padP,
+      {
+        paddingConfig: [
+          [1, 2, 0],
+          [0, 1, 2],
+        ],
+      },
+      [float([2, 3]), float([])],
+    ),
+    makeCase(
+      lax.padP,
+      {
+        paddingConfig: [
+          [-1, 2, 0],
+          [1, -1, 1],
+        ],
+      },
+      [float([3, 3]), float([])],
+      { label: "negative" },
+    ),
     makeCase(lax.concatenateP, { dimension: 1 }, [float([2, 1]), float([2, 3]), float([2, 2])]),
     makeCase(lax.convertElementTypeP, { newDtype: "float64", weakType: false, sharding: null }, [int([2, 3])]),
     makeCase(lax.convertElementTypeP, { newDtype: "int32", weakType: false, sharding: null }, [float([2, 3])], { diff: [] }),
@@ -170,7 +264,9 @@ function shapeCases(): PrimitiveCase[] {
     makeCase(lax.dotGeneralP, dot([0], [0]), [float([3]), float([3])]),
     makeCase(lax.dotGeneralP, dot([], []), [float([2]), float([3])], { label: "outer" }),
     makeCase(lax.dotGeneralP, dot([2], [1], [0], [0]), [float([2, 3, 4]), float([2, 4, 3])]),
-    makeCase(lax.dotGeneralP, dot([0, 3], [2, 1], [2], [0]), [float([2, 5, 3, 4]), float([3, 4, 2, 3])], { label: "two contracted" }),
+    makeCase(lax.dotGeneralP, dot([0, 3], [2, 1], [2], [0]), [float([2, 5, 3, 4]), float([3, 4, 2, 3])], {
+      label: "two contracted",
+    }),
     makeCase(lax.dotGeneralP, dot([2, 1], [1, 3], [0], [2]), [float([2, 3, 4]), float([5, 4, 2, 3])], { label: "crossed" }),
   ];
 }
@@ -183,7 +279,10 @@ function conv(over: Partial<lax.ConvGeneralDilatedParams>): lax.ConvGeneralDilat
   const spec = [0, 1, 2, 3];
   return {
     windowStrides: [1, 1],
-    padding: [[0, 0], [0, 0]],
+    padding: [
+      [0, 0],
+      [0, 0],
+    ],
     lhsDilation: [1, 1],
     rhsDilation: [1, 1],
     dimensionNumbers: { lhsSpec: spec, rhsSpec: spec, outSpec: spec },
@@ -199,13 +298,69 @@ function convCases(): PrimitiveCase[] {
   const nhwc = { lhsSpec: [0, 3, 1, 2], rhsSpec: [3, 2, 0, 1], outSpec: [0, 3, 1, 2] };
   return [
     makeCase(lax.convGeneralDilatedP, conv({}), [float([2, 3, 4, 4]), float([2, 3, 2, 3])]),
-    makeCase(lax.convGeneralDilatedP, conv({ windowStrides: [2, 1], padding: [[1, 2], [0, 1]] }), [float([1, 2, 5, 4]), float([3, 2, 2, 2])], { label: "strides" }),
-    makeCase(lax.convGeneralDilatedP, conv({ lhsDilation: [2, 1], rhsDilation: [1, 2], padding: [[1, 1], [2, 1]] }), [float([1, 2, 3, 4]), float([2, 2, 2, 2])], { label: "dilations" }),
-    makeCase(lax.convGeneralDilatedP, conv({ windowStrides: [2, 2], padding: [[1, 1], [-1, 1]], lhsDilation: [1, 2], rhsDilation: [2, 1] }), [float([1, 1, 5, 4]), float([1, 1, 2, 3])], { label: "everything" }),
-    makeCase(lax.convGeneralDilatedP, conv({ dimensionNumbers: nhwc, padding: [[1, 1], [1, 1]] }), [float([2, 3, 3, 2]), float([3, 3, 2, 2])], { label: "nhwc" }),
-    makeCase(lax.convGeneralDilatedP, conv({ featureGroupCount: 2 }), [float([2, 4, 3, 3]), float([6, 2, 2, 2])], { label: "feature groups" }),
-    makeCase(lax.convGeneralDilatedP, conv({ dimensionNumbers: nhwc, featureGroupCount: 3 }), [float([2, 3, 3, 3]), float([2, 2, 1, 6])], { label: "depthwise nhwc" }),
-    makeCase(lax.convGeneralDilatedP, conv({ batchGroupCount: 2 }), [float([4, 3, 3, 3]), float([4, 3, 2, 2])], { label: "batch groups" }),
+    makeCase(
+      lax.convGeneralDilatedP,
+      conv({
+        windowStrides: [2, 1],
+        padding: [
+          [1, 2],
+          [0, 1],
+        ],
+      }),
+      [float([1, 2, 5, 4]), float([3, 2, 2, 2])],
+      { label: "strides" },
+    ),
+    makeCase(
+      lax.convGeneralDilatedP,
+      conv({
+        lhsDilation: [2, 1],
+        rhsDilation: [1, 2],
+        padding: [
+          [1, 1],
+          [2, 1],
+        ],
+      }),
+      [float([1, 2, 3, 4]), float([2, 2, 2, 2])],
+      { label: "dilations" },
+    ),
+    makeCase(
+      lax.convGeneralDilatedP,
+      conv({
+        windowStrides: [2, 2],
+        padding: [
+          [1, 1],
+          [-1, 1],
+        ],
+        lhsDilation: [1, 2],
+        rhsDilation: [2, 1],
+      }),
+      [float([1, 1, 5, 4]), float([1, 1, 2, 3])],
+      { label: "everything" },
+    ),
+    makeCase(
+      lax.convGeneralDilatedP,
+      conv({
+        dimensionNumbers: nhwc,
+        padding: [
+          [1, 1],
+          [1, 1],
+        ],
+      }),
+      [float([2, 3, 3, 2]), float([3, 3, 2, 2])],
+      { label: "nhwc" },
+    ),
+    makeCase(lax.convGeneralDilatedP, conv({ featureGroupCount: 2 }), [float([2, 4, 3, 3]), float([6, 2, 2, 2])], {
+      label: "feature groups",
+    }),
+    makeCase(
+      lax.convGeneralDilatedP,
+      conv({ dimensionNumbers: nhwc, featureGroupCount: 3 }),
+      [float([2, 3, 3, 3]), float([2, 2, 1, 6])],
+      { label: "depthwise nhwc" },
+    ),
+    makeCase(lax.convGeneralDilatedP, conv({ batchGroupCount: 2 }), [float([4, 3, 3, 3]), float([4, 3, 2, 2])], {
+      label: "batch groups",
+    }),
   ];
 }
 
@@ -231,7 +386,9 @@ function reduceCases(): PrimitiveCase[] {
       makeCase(p, { axis: 1, reverse: true }, [float([2, 4])]),
     ]),
     makeCase(lax.reduceP, { dimensions: [1], jaxpr: product }, [float([2, 3]), float([])], { label: "product" }),
-    makeCase(lax.reduceP, { dimensions: [0, 2], jaxpr: pairs }, [float([2, 2, 3]), float([2, 2, 3]), float([]), float([])], { label: "sum and product" }),
+    makeCase(lax.reduceP, { dimensions: [0, 2], jaxpr: pairs }, [float([2, 2, 3]), float([2, 2, 3]), float([]), float([])], {
+      label: "sum and product",
+    }),
     makeCase(lax.sortP, { dimension: 1, isStable: true, numKeys: 1 }, [float([2, 5])]),
     makeCase(lax.sortP, { dimension: 0, isStable: true, numKeys: 1 }, [float([5, 2]), float([5, 2]), int([5, 2])]),
     makeCase(lax.sortP, { dimension: 0, isStable: true, numKeys: 2 }, [int([6], 0, 2), float([6])]),
@@ -240,16 +397,50 @@ function reduceCases(): PrimitiveCase[] {
 }
 
 function indexingCases(): PrimitiveCase[] {
-  const rows: lax.GatherDimensionNumbers = { offsetDims: [1], collapsedSliceDims: [0], startIndexMap: [0], operandBatchingDims: [], startIndicesBatchingDims: [] };
-  const rowsTo: lax.ScatterDimensionNumbers = { updateWindowDims: [1], insertedWindowDims: [0], scatterDimsToOperandDims: [0], operandBatchingDims: [], scatterIndicesBatchingDims: [] };
+  const rows: lax.GatherDimensionNumbers = {
+    offsetDims: [1],
+    collapsedSliceDims: [0],
+    startIndexMap: [0],
+    operandBatchingDims: [],
+    startIndicesBatchingDims: [],
+  };
+  const rowsTo: lax.ScatterDimensionNumbers = {
+    updateWindowDims: [1],
+    insertedWindowDims: [0],
+    scatterDimsToOperandDims: [0],
+    operandBatchingDims: [],
+    scatterIndicesBatchingDims: [],
+  };
   const gatherParams = (over: Partial<lax.GatherParams>): lax.GatherParams => ({
-    dimensionNumbers: rows, sliceSizes: [1, 3], mode: "clip", fillValue: null, indicesAreSorted: false, uniqueIndices: false, ...over,
+    dimensionNumbers: rows,
+    sliceSizes: [1, 3],
+    mode: "clip",
+    fillValue: null,
+    indicesAreSorted: false,
+    uniqueIndices: false,
+    ...over,
   });
   const scatterParams = (over: Partial<lax.ScatterParams>): lax.ScatterParams => ({
-    dimensionNumbers: rowsTo, indicesAreSorted: false, uniqueIndices: false, mode: "fill", ...over,
+    dimensionNumbers: rowsTo,
+    indicesAreSorted: false,
+    uniqueIndices: false,
+    mode: "fill",
+    ...over,
   });
-  const windows: lax.ScatterDimensionNumbers = { updateWindowDims: [1, 2], insertedWindowDims: [], scatterDimsToOperandDims: [0, 1], operandBatchingDims: [], scatterIndicesBatchingDims: [] };
-  const batching: lax.ScatterDimensionNumbers = { updateWindowDims: [], insertedWindowDims: [1], scatterDimsToOperandDims: [1], operandBatchingDims: [0], scatterIndicesBatchingDims: [0] };
+  const windows: lax.ScatterDimensionNumbers = {
+    updateWindowDims: [1, 2],
+    insertedWindowDims: [],
+    scatterDimsToOperandDims: [0, 1],
+    operandBatchingDims: [],
+    scatterIndicesBatchingDims: [],
+  };
+  const batching: lax.ScatterDimensionNumbers = {
+    updateWindowDims: [],
+    insertedWindowDims: [1],
+    scatterDimsToOperandDims: [1],
+    operandBatchingDims: [0],
+    scatterIndicesBatchingDims: [0],
+  };
   const scatters = [lax.scatterP, lax.scatterAddP, lax.scatterMinP, lax.scatterMaxP];
   return [
     makeCase(lax.dynamicSliceP, { sliceSizes: [2, 1] }, [float([4, 3]), int([], 0, 3), int([], 0, 3)]),
@@ -257,30 +448,81 @@ function indexingCases(): PrimitiveCase[] {
     makeCase(lax.dynamicUpdateSliceP, none, [float([4, 3]), float([2, 1]), int([], 0, 3), int([], 0, 3)]),
     makeCase(lax.dynamicUpdateSliceP, none, [float([5]), float([3]), given([], [4])], { label: "clamped" }),
     makeCase(lax.gatherP, gatherParams({}), [float([5, 3]), int([4, 1], 0, 5)]),
-    makeCase(lax.gatherP, gatherParams({ mode: "fill" }), [float([5, 3]), given([4, 1], [0, 7, 2, -1])], { label: "fill", diff: [] }),
-    makeCase(lax.gatherP, gatherParams({ mode: "fill", fillValue: 5 }), [float([5, 3]), given([4, 1], [0, 7, 2, 2])], { label: "fill 5" }),
+    makeCase(lax.gatherP, gatherParams({ mode: "fill" }), [float([5, 3]), given([4, 1], [0, 7, 2, -1])], {
+      label: "fill",
+      diff: [],
+    }),
+    makeCase(lax.gatherP, gatherParams({ mode: "fill", fillValue: 5 }), [float([5, 3]), given([4, 1], [0, 7, 2, 2])], {
+      label: "fill 5",
+    }),
     makeCase(lax.gatherP, gatherParams({ mode: "clip" }), [float([5, 3]), given([4, 1], [0, 7, 2, -1])], { label: "clip" }),
-    makeCase(lax.gatherP, gatherParams({
-      dimensionNumbers: { offsetDims: [1, 2], collapsedSliceDims: [], startIndexMap: [0, 1], operandBatchingDims: [], startIndicesBatchingDims: [] },
-      sliceSizes: [2, 2],
-    }), [float([4, 3]), int([3, 2], 0, 2)], { label: "windows" }),
-    makeCase(lax.gatherP, gatherParams({
-      dimensionNumbers: { offsetDims: [], collapsedSliceDims: [1], startIndexMap: [1], operandBatchingDims: [0], startIndicesBatchingDims: [0] },
-      sliceSizes: [1, 1],
-    }), [float([2, 4]), int([2, 3, 1], 0, 4)], { label: "batching dims" }),
+    makeCase(
+      lax.gatherP,
+      gatherParams({
+        dimensionNumbers: {
+          offsetDims: [1, 2],
+          collapsedSliceDims: [],
+          startIndexMap: [0, 1],
+          operandBatchingDims: [],
+          startIndicesBatchingDims: [],
+        },
+        sliceSizes: [2, 2],
+      }),
+      [float([4, 3]), int([3, 2], 0, 2)],
+      { label: "windows" },
+    ),
+    makeCase(
+      lax.gatherP,
+      gatherParams({
+        dimensionNumbers: {
+          offsetDims: [],
+          collapsedSliceDims: [1],
+          startIndexMap: [1],
+          operandBatchingDims: [0],
+          startIndicesBatchingDims: [0],
+        },
+        sliceSizes: [1, 1],
+      }),
+      [float([2, 4]), int([2, 3, 1], 0, 4)],
+      { label: "batching dims" },
+    ),
     ...scatters.flatMap((p) => [
       makeCase(p, scatterParams({}), [float([5, 3]), given([3, 1], [0, 3, 1]), float([3, 3])]),
-      makeCase(p, scatterParams({}), [float([5, 3]), given([4, 1], [1, 7, 1, -2]), float([4, 3])], { label: "repeated and dropped" }),
-      makeCase(p, scatterParams({ mode: "clip", dimensionNumbers: windows }), [float([4, 3]), given([2, 2], [0, 0, 3, 2]), float([2, 2, 2])], { label: "windows" }),
-      makeCase(p, scatterParams({ dimensionNumbers: batching, uniqueIndices: true }), [float([2, 4]), given([2, 2, 1], [0, 2, 3, 1]), float([2, 2])], { label: "batching dims" }),
+      makeCase(p, scatterParams({}), [float([5, 3]), given([4, 1], [1, 7, 1, -2]), float([4, 3])], {
+        label: "repeated and dropped",
+      }),
+      makeCase(
+        p,
+        scatterParams({ mode: "clip", dimensionNumbers: windows }),
+        [float([4, 3]), given([2, 2], [0, 0, 3, 2]), float([2, 2, 2])],
+        { label: "windows" },
+      ),
+      makeCase(
+        p,
+        scatterParams({ dimensionNumbers: batching, uniqueIndices: true }),
+        [float([2, 4]), given([2, 2, 1], [0, 2, 3, 1]), float([2, 2])],
+        { label: "batching dims" },
+      ),
     ]),
     makeCase(lax.scatterMulP, scatterParams({ uniqueIndices: true }), [float([5, 3]), given([3, 1], [0, 3, 1]), float([3, 3])]),
-    makeCase(lax.scatterMulP, scatterParams({}), [float([5, 3]), given([3, 1], [1, 3, 1]), float([3, 3])], { diff: [0], label: "repeated" }),
+    makeCase(lax.scatterMulP, scatterParams({}), [float([5, 3]), given([3, 1], [1, 3, 1]), float([3, 3])], {
+      diff: [0],
+      label: "repeated",
+    }),
   ];
 }
 
 function windowCases(): PrimitiveCase[] {
-  const base = { windowDimensions: [2, 3], windowStrides: [1, 2], padding: [[0, 1], [1, 1]] as const, baseDilation: [1, 1], windowDilation: [1, 1] };
+  const base = {
+    windowDimensions: [2, 3],
+    windowStrides: [1, 2],
+    padding: [
+      [0, 1],
+      [1, 1],
+    ] as const,
+    baseDilation: [1, 1],
+    windowDilation: [1, 1],
+  };
   const dilatedBase = { ...base, windowDimensions: [2, 2], baseDilation: [2, 1] };
   const dilatedWindow = { ...base, windowDimensions: [2, 2], windowDilation: [1, 2] };
   const scalar = makeAval([], "float64");
@@ -292,8 +534,26 @@ function windowCases(): PrimitiveCase[] {
       makeCase(p, dilatedWindow, [float([4, 5])], { label: "window dilation", forwardOnly: p !== lax.reduceWindowSumP }),
     ]),
     makeCase(lax.reduceWindowP, { ...base, jaxpr: largest }, [float([4, 5]), given([], [-10], "float64")], { diff: [] }),
-    makeCase(lax.selectAndScatterAddP, { selectPrim: "ge", windowDimensions: [2, 2], windowStrides: [2, 2], padding: [[0, 0], [0, 0]] }, [float([2, 2]), float([4, 4])], { diff: [0] }),
-    makeCase(lax.selectAndScatterAddP, { selectPrim: "le", windowDimensions: [3], windowStrides: [1], padding: [[1, 1]] }, [float([5]), float([5])], { diff: [0] }),
+    makeCase(
+      lax.selectAndScatterAddP,
+      {
+        selectPrim: "ge",
+        windowDimensions: [2, 2],
+        windowStrides: [2, 2],
+        padding: [
+          [0, 0],
+          [0, 0],
+        ],
+      },
+      [float([2, 2]), float([4, 4])],
+      { diff: [0] },
+    ),
+    makeCase(
+      lax.selectAndScatterAddP,
+      { selectPrim: "le", windowDimensions: [3], windowStrides: [1], padding: [[1, 1]] },
+      [float([5]), float([5])],
+      { diff: [0] },
+    ),
     makeCase(lax.selectAndGatherAddP, { selectPrim: "ge", ...base }, [float([4, 5]), float([4, 5])], { diff: [0] }),
   ];
 }
@@ -319,11 +579,23 @@ function controlCases(): PrimitiveCase[] {
     makeCase(lax.condP, { branches: [sinTimes, plus] }, [int([], 0, 2), float([]), float([3])]),
     makeCase(lax.condP, { branches: [sinTimes, plus, third] }, [given([], [5]), float([]), float([3])], { label: "clamped" }),
     ...[false, true].map((reverse) =>
-      makeCase(lax.scanP, { jaxpr: body, length: 4, reverse, unroll: 1, numConsts: 1, numCarry: 2 }, [float([]), float([3]), int([], 0, 1), float([4, 3])], { label: reverse ? "reverse" : "" }),
+      makeCase(
+        lax.scanP,
+        { jaxpr: body, length: 4, reverse, unroll: 1, numConsts: 1, numCarry: 2 },
+        [float([]), float([3]), int([], 0, 1), float([4, 3])],
+        { label: reverse ? "reverse" : "" },
+      ),
     ),
-    makeCase(lax.whileP, { condNconsts: 1, condJaxpr: cond, bodyNconsts: 1, bodyJaxpr: loop }, [int([], 2, 5), float([]), int([], 0, 2), float([3])], { forwardOnly: true }),
+    makeCase(
+      lax.whileP,
+      { condNconsts: 1, condJaxpr: cond, bodyNconsts: 1, bodyJaxpr: loop },
+      [int([], 2, 5), float([]), int([], 0, 2), float([3])],
+      { forwardOnly: true },
+    ),
     makeCase(lax.checkpointP, { jaxpr: sinTimes, policy: null, preventCse: true }, [float([]), float([3])]),
-    makeCase(lax.checkpointP, { jaxpr: plus, policy: (p) => p.name === "mul", preventCse: true }, [float([]), float([3])], { label: "policy" }),
+    makeCase(lax.checkpointP, { jaxpr: plus, policy: (p) => p.name === "mul", preventCse: true }, [float([]), float([3])], {
+      label: "policy",
+    }),
   ];
 }
 
@@ -343,6 +615,15 @@ export function primitiveCases(): PrimitiveCase[] {
 
 /** Primitives that need more than arrays to apply (rules, keys, named axes) and have tests of their own. */
 export const untabledPrimitives: readonly string[] = [
-  "custom_jvp_call", "custom_vjp_call", "random_wrap", "random_unwrap", "psum", "pmax", "pmin", "axis_index", "real", "imag", "conj",
+  "custom_jvp_call",
+  "custom_vjp_call",
+  "random_wrap",
+  "random_unwrap",
+  "psum",
+  "pmax",
+  "pmin",
+  "axis_index",
+  "real",
+  "imag",
+  "conj",
 ];
-

@@ -19,10 +19,22 @@ export interface Transformed {
 /** Where we differ from JAX, in how many cases, and why. A deviation that disappears, or grows, fails. */
 const deviations: Record<string, { readonly count: number; readonly reason: string }> = {
   "gradient: hypot": { count: 1, reason: "at (0, 0) there is no derivative; ours is 0" },
-  "gradient: getItem": { count: 1, reason: "reading out of bounds clamps, and the gradient goes to the element that was read; JAX drops it" },
-  "gradient: lax.reduce": { count: 1, reason: "JAX leaves out the initial value, a factor of 2; finite differences agree with ours" },
-  "gradient: lax.scatterMin": { count: 1, reason: "JAX's rule ignores that mode clip moves an index; finite differences agree with ours" },
-  "gradient: lax.scatterMax": { count: 1, reason: "JAX's rule ignores that mode clip moves an index; finite differences agree with ours" },
+  "gradient: getItem": {
+    count: 1,
+    reason: "reading out of bounds clamps, and the gradient goes to the element that was read; JAX drops it",
+  },
+  "gradient: lax.reduce": {
+    count: 1,
+    reason: "JAX leaves out the initial value, a factor of 2; finite differences agree with ours",
+  },
+  "gradient: lax.scatterMin": {
+    count: 1,
+    reason: "JAX's rule ignores that mode clip moves an index; finite differences agree with ours",
+  },
+  "gradient: lax.scatterMax": {
+    count: 1,
+    reason: "JAX's rule ignores that mode clip moves an index; finite differences agree with ours",
+  },
   "gradient: lax.igamma": { count: 1, reason: "the derivative with respect to a is missing, and an error says so" },
   "gradient: lax.igammac": { count: 1, reason: "the derivative with respect to a is missing, and an error says so" },
 };
@@ -41,7 +53,14 @@ function asFunction([name, args]: NumpyCase): [f: (floats: readonly NDArray[]) =
   const hasOptions = typeof last === "object" && last !== null && Object.getPrototypeOf(last) === Object.prototype;
   const positional = leaves.length - (hasOptions ? treeLeaves(last).length : 0);
   const usable = leaves.flatMap((x, i) =>
-    i < positional && isNDArray(x) && x.dtype === "float32" && x.size > 0 && x.size <= 64 && [...x.dataSync()].every((v) => Number.isFinite(Number(v))) ? [i] : [],
+    i < positional &&
+    isNDArray(x) &&
+    x.dtype === "float32" &&
+    x.size > 0 &&
+    x.size <= 64 &&
+    [...x.dataSync()].every((v) => Number.isFinite(Number(v)))
+      ? [i]
+      : [],
   );
   const f = (floats: readonly NDArray[]): unknown => {
     const filled = [...leaves];
@@ -58,7 +77,8 @@ const jitted: Run = (f, xs) => jit(f)(xs as NDArray[]) as ReturnType<typeof f>;
 
 function gradients(c: NumpyCase, run: Run): readonly NDArray[] {
   const [f, floats] = asFunction(c);
-  const results = (xs: readonly NDArray[]): NDArray[] => treeLeaves(f(xs)).filter((y): y is NDArray => isNDArray(y) && isFloat(y.dtype));
+  const results = (xs: readonly NDArray[]): NDArray[] =>
+    treeLeaves(f(xs)).filter((y): y is NDArray => isNDArray(y) && isFloat(y.dtype));
   return run((xs) => {
     const [outs, pullback] = vjp(results, xs);
     return pullback(outs.map(cotangent) as never)[0] as readonly NDArray[];
@@ -69,7 +89,10 @@ function batched(c: NumpyCase, leaf: number, axis: number, run: Run): unknown {
   const [f, floats] = asFunction(c);
   const x = floats[leaf];
   const variants = [x, lax.add(lax.mul(x, 0.5), 0.125), x.ndim > 0 ? lax.rev(x, [0]) : lax.neg(x)];
-  const stacked = lax.concatenate(variants.map((v) => lax.expandDims(v, [axis])), axis);
+  const stacked = lax.concatenate(
+    variants.map((v) => lax.expandDims(v, [axis])),
+    axis,
+  );
   return run(([xs]) => vmap((y: NDArray) => f(floats.map((z, k) => (k === leaf ? y : z))), { inAxes: axis })(xs), [stacked]);
 }
 
@@ -85,7 +108,8 @@ function failure(what: string, c: NumpyCase, compute: () => unknown, want: Encod
 
 function check(problems: readonly string[], key: string): void {
   const { count, reason } = deviations[key] ?? { count: 0, reason: "" };
-  if (problems.length !== count) expect(problems, count === 0 ? key : `${key} deviates in ${count} case, because: ${reason}`).toEqual([]);
+  if (problems.length !== count)
+    expect(problems, count === 0 ? key : `${key} deviates in ${count} case, because: ${reason}`).toEqual([]);
 }
 
 export interface TransformTestOptions {
@@ -94,7 +118,11 @@ export interface TransformTestOptions {
 }
 
 /** Gradients and batching of every recorded case against JAX, on the default backend. */
-export function transformTests(cases: readonly NumpyCase[], transformed: readonly Transformed[], options: TransformTestOptions = {}): void {
+export function transformTests(
+  cases: readonly NumpyCase[],
+  transformed: readonly Transformed[],
+  options: TransformTestOptions = {},
+): void {
   const run = options.jit === true ? jitted : eagerly;
   const byName = Map.groupBy(transformed, (t) => cases[t.case][0]);
 
@@ -103,7 +131,10 @@ export function transformTests(cases: readonly NumpyCase[], transformed: readonl
       const recorded = list.filter((t) => t.g !== undefined);
       if (recorded.length === 0) continue;
       test(name, () => {
-        check(recorded.flatMap((t) => failure("gradient", cases[t.case], () => gradients(cases[t.case], run), t.g!)), `gradient: ${name}`);
+        check(
+          recorded.flatMap((t) => failure("gradient", cases[t.case], () => gradients(cases[t.case], run), t.g!)),
+          `gradient: ${name}`,
+        );
       });
     }
   });
@@ -114,7 +145,9 @@ export function transformTests(cases: readonly NumpyCase[], transformed: readonl
       if (recorded.length === 0) continue;
       test(name, () => {
         const problems = recorded.flatMap((t) =>
-          t.m!.flatMap(([leaf, axis, want]) => failure(`vmap over operand ${leaf}`, cases[t.case], () => batched(cases[t.case], leaf, axis, run), want)),
+          t.m!.flatMap(([leaf, axis, want]) =>
+            failure(`vmap over operand ${leaf}`, cases[t.case], () => batched(cases[t.case], leaf, axis, run), want),
+          ),
         );
         check(problems, `vmap: ${name}`);
       });

@@ -116,8 +116,19 @@ class Context implements BatchContext {
   batchJaxpr(jaxpr: Jaxpr, batched: readonly boolean[], instantiate: boolean | readonly boolean[] = false): BatchedJaxpr {
     return batchJaxpr(jaxpr, this.axisSize, this.axisName, batched, instantiate);
   }
-  batched(fn: (...args: NDArray[]) => readonly NDArray[], args: readonly NDArray[], batched: readonly boolean[]): [NDArray[], BatchDim[]] {
-    return runBatched("vmap", this.axisSize, this.axisName, (inputs) => fn(...inputs), args, batched.map((b) => (b ? 0 : null)));
+  batched(
+    fn: (...args: NDArray[]) => readonly NDArray[],
+    args: readonly NDArray[],
+    batched: readonly boolean[],
+  ): [NDArray[], BatchDim[]] {
+    return runBatched(
+      "vmap",
+      this.axisSize,
+      this.axisName,
+      (inputs) => fn(...inputs),
+      args,
+      batched.map((b) => (b ? 0 : null)),
+    );
   }
 }
 
@@ -191,4 +202,3 @@ function jaxprMentions(jaxpr: Jaxpr, axisName: string): boolean {
   if (result === undefined) byName.set(axisName, (result = jaxpr.eqns.some((e) => mentions(e.params, axisName))));
   return result;
 }
-

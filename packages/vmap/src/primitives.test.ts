@@ -17,7 +17,11 @@ const size = 3;
 /** Member `k` of a batch along axis `dim`. */
 function member(x: NDArray, k: number, dim: number | null): NDArray {
   if (dim === null) return x;
-  const one = slice(x, x.shape.map((_, i) => (i === dim ? k : 0)), x.shape.map((n, i) => (i === dim ? k + 1 : n)));
+  const one = slice(
+    x,
+    x.shape.map((_, i) => (i === dim ? k : 0)),
+    x.shape.map((n, i) => (i === dim ? k + 1 : n)),
+  );
   return squeeze(one, [dim]);
 }
 
@@ -31,16 +35,27 @@ function placements(c: PrimitiveCase): (number | null)[][] {
     ranks.map((r, i) => (able.includes(i) ? r : null)),
     ranks.map((r, i) => (able.includes(i) ? Math.floor(random() * (r + 1)) : null)),
   ];
-  const pairs = able.length < 3 ? [] : able.map((k) => ranks.map((r, i) => (i !== k && able.includes(i) ? Math.floor(random() * (r + 1)) : null)));
+  const pairs =
+    able.length < 3
+      ? []
+      : able.map((k) => ranks.map((r, i) => (i !== k && able.includes(i) ? Math.floor(random() * (r + 1)) : null)));
   return [...alone, ...together, ...pairs].filter((dims) => dims.some((d) => d !== null));
 }
 
 test("every primitive of lax has a batching rule", () => {
-  const primitives = Object.entries(lax).filter(([name]) => /[a-z0-9]P$/.test(name)).map(([, p]) => p as unknown as Primitive<never>);
-  expect(primitives.filter((p) => batchRules.get(p) === undefined && p.rules[batchRule] === undefined).map((p) => p.name)).toEqual([]);
+  const primitives = Object.entries(lax)
+    .filter(([name]) => /[a-z0-9]P$/.test(name))
+    .map(([, p]) => p as unknown as Primitive<never>);
+  expect(primitives.filter((p) => batchRules.get(p) === undefined && p.rules[batchRule] === undefined).map((p) => p.name)).toEqual(
+    [],
+  );
 });
 
-describe.each(primitiveCases().filter((c) => c.operands.length > 0).map((c) => [c.name, c] as const))("%s", (_name, c) => {
+describe.each(
+  primitiveCases()
+    .filter((c) => c.operands.length > 0)
+    .map((c) => [c.name, c] as const),
+)("%s", (_name, c) => {
   test("vmap agrees with a loop", () => {
     const apply = applyCase(c);
     for (const dims of placements(c)) {
@@ -55,7 +70,10 @@ describe.each(primitiveCases().filter((c) => c.operands.length > 0).map((c) => [
           const got = member(y, k, 0);
           expect(got.dtype).toEqual(expected[j].dtype);
           expect(got.shape).toEqual(expected[j].shape);
-          expect(close(numbers(got), numbers(expected[j]), 1e-12), `dims ${dims} member ${k}: ${numbers(got)} against ${numbers(expected[j])}`).toBe(true);
+          expect(
+            close(numbers(got), numbers(expected[j]), 1e-12),
+            `dims ${dims} member ${k}: ${numbers(got)} against ${numbers(expected[j])}`,
+          ).toBe(true);
         });
       }
     }
@@ -77,4 +95,3 @@ describe.each(primitiveCases().filter((c) => c.operands.length > 0).map((c) => [
     }
   });
 });
-

@@ -12,7 +12,11 @@ export interface BatchContext {
   /** A jaxpr batched along leading axes: see `batch.ts`. Memoised. */
   batchJaxpr(jaxpr: Jaxpr, batched: readonly boolean[], instantiate?: boolean | readonly boolean[]): BatchedJaxpr;
   /** Runs a function of arrays whose operands are batched along leading axes where `batched` says so. */
-  batched(fn: (...args: NDArray[]) => readonly NDArray[], args: readonly NDArray[], batched: readonly boolean[]): [outs: NDArray[], dims: BatchDim[]];
+  batched(
+    fn: (...args: NDArray[]) => readonly NDArray[],
+    args: readonly NDArray[],
+    batched: readonly boolean[],
+  ): [outs: NDArray[], dims: BatchDim[]];
 }
 
 export interface BatchedJaxpr {

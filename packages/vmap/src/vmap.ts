@@ -13,7 +13,9 @@ import {
   treeFlatten,
   treeFlattenWithPath,
   treeUnflatten,
-  withAxis, type Inputs } from "@traceform/core";
+  withAxis,
+  type Inputs,
+} from "@traceform/core";
 import { runBatched } from "./batch.ts";
 import { moveAxis, repeat } from "./internal/axes.ts";
 import type { BatchDim } from "./rule.ts";
@@ -42,7 +44,8 @@ interface Options {
  */
 export function vmap<A extends unknown[], R>(f: (...args: A) => R, options: VmapOptions<A, R> = {}): (...args: Inputs<A>) => R {
   const name = `vmap(${f.name || "anonymous"})`;
-  return (...args) => vectorise(name, f as unknown as (...args: unknown[]) => unknown, options as Options, args as readonly unknown[]) as R;
+  return (...args) =>
+    vectorise(name, f as unknown as (...args: unknown[]) => unknown, options as Options, args as readonly unknown[]) as R;
 }
 
 function vectorise(name: string, f: (...args: unknown[]) => unknown, options: Options, args: readonly unknown[]): unknown {
@@ -72,20 +75,30 @@ function vectorise(name: string, f: (...args: unknown[]) => unknown, options: Op
   let outTree = inTree;
   const ownership = Ownership.begin();
   const run = (): [NDArray[], BatchDim[]] =>
-    runBatched(name, size, axisName, (inputs) => {
-      let k = 0;
-      // Leaves that are no arrays (functions, strings) reach the function as they are.
-      const full = leaves.map((leaf, i) => (values[i] === null ? leaf : inputs[k++]));
-      const result = refuseAsync(name, f(...(treeUnflatten(inTree, full) as unknown[])));
-      const [outs, def] = treeFlatten(result);
-      outTree = def;
-      if (outs.some(isOpaque)) checkArrayLeaves(name, result);
-      return outs.map((x) => asArray(x as ArrayLike));
-    }, values.filter((x) => x !== null), dims.filter((_, i) => values[i] !== null), ownership);
+    runBatched(
+      name,
+      size,
+      axisName,
+      (inputs) => {
+        let k = 0;
+        // Leaves that are no arrays (functions, strings) reach the function as they are.
+        const full = leaves.map((leaf, i) => (values[i] === null ? leaf : inputs[k++]));
+        const result = refuseAsync(name, f(...(treeUnflatten(inTree, full) as unknown[])));
+        const [outs, def] = treeFlatten(result);
+        outTree = def;
+        if (outs.some(isOpaque)) checkArrayLeaves(name, result);
+        return outs.map((x) => asArray(x as ArrayLike));
+      },
+      values.filter((x) => x !== null),
+      dims.filter((_, i) => values[i] !== null),
+      ownership,
+    );
   const [outs, outDims] = axisName === null ? run() : withAxis(axisName, size, run);
 
   const outSpec = broadcastPrefix(outAxes, outTree, name, "outAxes") as (number | null | undefined)[];
-  const placed = outs.map((x, i) => placeOut(name, x, outDims[i], outSpec[i] ?? null, size, () => treeFlattenWithPath(treeUnflatten(outTree, outs))[i][0]));
+  const placed = outs.map((x, i) =>
+    placeOut(name, x, outDims[i], outSpec[i] ?? null, size, () => treeFlattenWithPath(treeUnflatten(outTree, outs))[i][0]),
+  );
   ownership?.end(placed);
   return treeUnflatten(outTree, placed);
 }
@@ -122,7 +135,9 @@ function batchSize(
   paths: readonly string[],
   axisSize: number | undefined,
 ): number {
-  const sizes = values.flatMap((x, i) => (x === null || dims[i] === null ? [] : [{ path: paths[i], x, dim: dims[i], size: x.shape[dims[i]] }]));
+  const sizes = values.flatMap((x, i) =>
+    x === null || dims[i] === null ? [] : [{ path: paths[i], x, dim: dims[i], size: x.shape[dims[i]] }],
+  );
   const size = axisSize ?? sizes[0]?.size;
   if (size === undefined) {
     throw new TransformError(name, {

@@ -79,7 +79,10 @@ export function emitContraction(kernel: Contraction, slot: FunctionSlot, block: 
       // Row blocks fastest: the columns of B stay in the outer cache.
       divide(t, g.rowBlocks, rest, row);
       divide(rest, g.columnBlocks, batch, column);
-      for (const [index, by] of [[row, g.rows], [column, g.columns]]) {
+      for (const [index, by] of [
+        [row, g.rows],
+        [column, g.columns],
+      ]) {
         code.get(index);
         code.i32(by);
         code.op("i32.mul");

@@ -80,7 +80,8 @@ export class Evaluator extends VectorEvaluator {
     const wide = isWide(x.type);
     const bytes = storageBytes[x.storage!];
     const guard = x.args[0] ?? null;
-    for (const t of x.index!.terms) if (t.atom.axis !== this.vectorAxis && this.varies(t.atom)) this.heldVector(t.atom, wide ? r >> 1 : r);
+    for (const t of x.index!.terms)
+      if (t.atom.axis !== this.vectorAxis && this.varies(t.atom)) this.heldVector(t.atom, wide ? r >> 1 : r);
     if (guard !== null && this.varies(guard)) this.heldVector(guard, wide ? r >> 1 : r);
     code.v128(new Uint8Array(16));
     const held = code.local("v128");
@@ -159,7 +160,8 @@ export class Evaluator extends VectorEvaluator {
   protected scatterLanes(s: StoreTarget): void {
     const { code } = this;
     const bytes = storageBytes[s.storage];
-    for (const t of s.index.terms) if (t.atom.axis !== this.vectorAxis && this.varies(t.atom)) for (let g = 0; g < this.groups; g++) this.heldVector(t.atom, g);
+    for (const t of s.index.terms)
+      if (t.atom.axis !== this.vectorAxis && this.varies(t.atom)) for (let g = 0; g < this.groups; g++) this.heldVector(t.atom, g);
     if (s.guard !== null && this.varies(s.guard)) for (let g = 0; g < this.groups; g++) this.heldVector(s.guard, g);
     if (!this.varies(s.value) && s.value.op !== "const") this.holdScalar(s.value);
     for (let i = 0; i < lanes * this.groups; i++) {

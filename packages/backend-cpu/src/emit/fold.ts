@@ -119,7 +119,9 @@ export class Fold {
     if (!spread || this.#onLanes) return;
     const code = this.#code;
     for (let g = 1; g < this.#groups; g++) {
-      this.#combineVectors(this.#vectors.map((list, i) => (isWide(this.#r.init[i].type) ? [list[2 * g], list[2 * g + 1]] : [list[g]])));
+      this.#combineVectors(
+        this.#vectors.map((list, i) => (isWide(this.#r.init[i].type) ? [list[2 * g], list[2 * g + 1]] : [list[g]])),
+      );
     }
     for (let lane = 0; lane < lanes; lane++) {
       const rights = this.#r.init.map((x, i) => {

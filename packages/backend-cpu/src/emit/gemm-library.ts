@@ -9,7 +9,10 @@ export const blockParameters = 11;
  * The module with the inner loops of matrix products, compiled once and shared by all programs. It exports
  * `block(a, b, c, aStride, bStride, ldc, rows, columns, depth, first, scratch)`.
  */
-export function emitGemmLibrary(tile: Tile, options: { readonly relaxed: boolean; readonly shared: boolean; readonly maximumPages: number; readonly unroll: number }): Uint8Array<ArrayBuffer> {
+export function emitGemmLibrary(
+  tile: Tile,
+  options: { readonly relaxed: boolean; readonly shared: boolean; readonly maximumPages: number; readonly unroll: number },
+): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   const block = module.declare(new Array<"i32">(blockParameters).fill("i32"), [], "block");
   emitBlock(block, tile, options.relaxed, options.unroll);
@@ -51,13 +54,14 @@ function emitTile(code: Code, { a, b, c, ldc, depth, first }: TileLocals, tile: 
   code.get(first);
   code.op("i32.eqz");
   code.if(
-    () => eachRow((i) => {
-      for (let j = 0; j < vectors; j++) {
-        code.get(row);
-        code.memory("v128.load", j * 16);
-        code.set(acc[i * vectors + j]);
-      }
-    }),
+    () =>
+      eachRow((i) => {
+        for (let j = 0; j < vectors; j++) {
+          code.get(row);
+          code.memory("v128.load", j * 16);
+          code.set(acc[i * vectors + j]);
+        }
+      }),
     () => {
       for (const x of acc) {
         code.v128(new Uint8Array(16));
@@ -142,9 +146,19 @@ function emitTile(code: Code, { a, b, c, ldc, depth, first }: TileLocals, tile: 
  */
 function emitBlock(slot: FunctionSlot, tile: Tile, relaxed: boolean, unroll: number): void {
   const code = new Code(slot);
-  const [a, b, c, aStride, bStride, ldc, rows, columns, depth, first, scratch] = Array.from({ length: blockParameters }, (_, i) => i);
+  const [a, b, c, aStride, bStride, ldc, rows, columns, depth, first, scratch] = Array.from(
+    { length: blockParameters },
+    (_, i) => i,
+  );
   const [i, j, ap, cp, i2, j2, from, to, whole] = Array.from({ length: 9 }, () => code.local("i32"));
-  const t: TileLocals = { a: code.local("i32"), b: code.local("i32"), c: code.local("i32"), ldc: code.local("i32"), depth: code.local("i32"), first: code.local("i32") };
+  const t: TileLocals = {
+    a: code.local("i32"),
+    b: code.local("i32"),
+    c: code.local("i32"),
+    ldc: code.local("i32"),
+    depth: code.local("i32"),
+    first: code.local("i32"),
+  };
   const increase = (local: number, by: () => void): void => {
     code.get(local);
     by();
@@ -176,82 +190,118 @@ function emitBlock(slot: FunctionSlot, tile: Tile, relaxed: boolean, unroll: num
     code.op("i32.lt_s");
     code.op("select");
   };
-  until(j, () => code.get(columns), tile.n, () => {
-    code.get(a);
-    code.set(ap);
-    code.get(c);
-    code.set(cp);
-    until(i, () => code.get(rows), tile.m, () => {
-      // Whole tiles: i + tile.m <= rows and j + tile.n <= columns.
-      code.get(i);
-      code.i32(tile.m);
-      code.op("i32.add");
-      code.get(rows);
-      code.op("i32.le_s");
-      code.get(j);
-      code.i32(tile.n);
-      code.op("i32.add");
-      code.get(columns);
-      code.op("i32.le_s");
-      code.op("i32.and");
-      code.set(whole);
-      for (const [target, source] of [[t.a, ap], [t.b, b], [t.depth, depth]]) {
-        code.get(source);
-        code.set(target);
-      }
-      // A tile over the edge goes to the scratch tile.
-      const choose = (target: number, inside: () => void, edge: () => void): void => {
-        inside();
-        edge();
-        code.get(whole);
-        code.op("select");
-        code.set(target);
-      };
-      choose(t.c, () => code.get(cp), () => code.get(scratch));
-      choose(t.ldc, () => code.get(ldc), () => code.i32(tile.n * 4));
-      choose(t.first, () => code.get(first), () => code.i32(1));
-      emitTile(code, t, tile, relaxed, unroll);
-      code.get(whole);
-      code.op("i32.eqz");
-      code.if(() => {
-        code.get(scratch);
-        code.set(from);
-        code.get(cp);
-        code.set(to);
-        until(i2, () => smaller(rows, i, tile.m), 1, () => {
-          until(j2, () => smaller(columns, j, tile.n), 1, () => {
-            const at = (base: number): void => {
-              code.get(base);
-              code.get(j2);
-              code.i32(2);
-              code.op("i32.shl");
-              code.op("i32.add");
-            };
-            at(to);
-            at(from);
-            code.memory("f32.load");
-            at(to);
-            code.memory("f32.load");
-            code.f32(0);
-            code.get(first);
-            code.op("i32.eqz");
+  until(
+    j,
+    () => code.get(columns),
+    tile.n,
+    () => {
+      code.get(a);
+      code.set(ap);
+      code.get(c);
+      code.set(cp);
+      until(
+        i,
+        () => code.get(rows),
+        tile.m,
+        () => {
+          // Whole tiles: i + tile.m <= rows and j + tile.n <= columns.
+          code.get(i);
+          code.i32(tile.m);
+          code.op("i32.add");
+          code.get(rows);
+          code.op("i32.le_s");
+          code.get(j);
+          code.i32(tile.n);
+          code.op("i32.add");
+          code.get(columns);
+          code.op("i32.le_s");
+          code.op("i32.and");
+          code.set(whole);
+          for (const [target, source] of [
+            [t.a, ap],
+            [t.b, b],
+            [t.depth, depth],
+          ]) {
+            code.get(source);
+            code.set(target);
+          }
+          // A tile over the edge goes to the scratch tile.
+          const choose = (target: number, inside: () => void, edge: () => void): void => {
+            inside();
+            edge();
+            code.get(whole);
             code.op("select");
-            code.op("f32.add");
-            code.memory("f32.store");
+            code.set(target);
+          };
+          choose(
+            t.c,
+            () => code.get(cp),
+            () => code.get(scratch),
+          );
+          choose(
+            t.ldc,
+            () => code.get(ldc),
+            () => code.i32(tile.n * 4),
+          );
+          choose(
+            t.first,
+            () => code.get(first),
+            () => code.i32(1),
+          );
+          emitTile(code, t, tile, relaxed, unroll);
+          code.get(whole);
+          code.op("i32.eqz");
+          code.if(() => {
+            code.get(scratch);
+            code.set(from);
+            code.get(cp);
+            code.set(to);
+            until(
+              i2,
+              () => smaller(rows, i, tile.m),
+              1,
+              () => {
+                until(
+                  j2,
+                  () => smaller(columns, j, tile.n),
+                  1,
+                  () => {
+                    const at = (base: number): void => {
+                      code.get(base);
+                      code.get(j2);
+                      code.i32(2);
+                      code.op("i32.shl");
+                      code.op("i32.add");
+                    };
+                    at(to);
+                    at(from);
+                    code.memory("f32.load");
+                    at(to);
+                    code.memory("f32.load");
+                    code.f32(0);
+                    code.get(first);
+                    code.op("i32.eqz");
+                    code.op("select");
+                    code.op("f32.add");
+                    code.memory("f32.store");
+                  },
+                );
+                increase(from, () => code.i32(tile.n * 4));
+                increase(to, () => code.get(ldc));
+              },
+            );
           });
-          increase(from, () => code.i32(tile.n * 4));
-          increase(to, () => code.get(ldc));
-        });
-      });
-      increase(ap, () => code.get(aStride));
-      increase(cp, () => {
-        code.get(ldc);
-        code.i32(tile.m);
-        code.op("i32.mul");
-      });
-    });
-    increase(b, () => code.get(bStride));
-    increase(c, () => code.i32(tile.n * 4));
-  });
+          increase(ap, () => code.get(aStride));
+          increase(cp, () => {
+            code.get(ldc);
+            code.i32(tile.m);
+            code.op("i32.mul");
+          });
+        },
+      );
+      increase(b, () => code.get(bStride));
+      increase(c, () => code.i32(tile.n * 4));
+    },
+  );
   code.finish();
 }

@@ -34,7 +34,10 @@ export abstract class Holder {
   protected readonly axes: Map<Axis, number> = new Map<Axis, number>();
   protected readonly held: Map<Ex, Held> = new Map<Ex, Held>();
   /** The part of an address that is in a local, and the terms it covers. */
-  protected readonly addresses: Map<Ex | StoreTarget, { readonly local: number; readonly terms: ReadonlySet<Term> }> = new Map<Ex | StoreTarget, { readonly local: number; readonly terms: ReadonlySet<Term> }>();
+  protected readonly addresses: Map<Ex | StoreTarget, { readonly local: number; readonly terms: ReadonlySet<Term> }> = new Map<
+    Ex | StoreTarget,
+    { readonly local: number; readonly terms: ReadonlySet<Term> }
+  >();
   /** How often each node is used among the expressions being emitted. */
   protected uses: ReadonlyMap<Ex, number> = new Map();
   /** The axis that is the lanes at the moment. */

@@ -1,4 +1,14 @@
-import { type Axis, dependsOn, type Ex, type Nest, planVectors, reachable, type Stage, stageRoots, type Store } from "@traceform/compiler";
+import {
+  type Axis,
+  dependsOn,
+  type Ex,
+  type Nest,
+  planVectors,
+  reachable,
+  type Stage,
+  stageRoots,
+  type Store,
+} from "@traceform/compiler";
 import { Code } from "../wasm/code.ts";
 import type { FunctionSlot } from "../wasm/encoder.ts";
 import { Evaluator } from "./evaluator.ts";
@@ -66,10 +76,12 @@ class NestEmitter {
     this.#plan = planVectors(nest, lanes);
     this.#groups = Math.min(4, ...nest.stages.map(groupsFor));
     this.#written = new Set(nest.stages.flatMap((s) => s.stores.map((t) => t.slot)));
-    for (const s of nest.stages) for (const r of s.reductions) for (const x of r.results) {
-      this.#results.add(x);
-      if (s.scan) this.#running.add(x);
-    }
+    for (const s of nest.stages)
+      for (const r of s.reductions)
+        for (const x of r.results) {
+          this.#results.add(x);
+          if (s.scan) this.#running.add(x);
+        }
   }
 
   emit(): void {
@@ -220,7 +232,8 @@ class NestEmitter {
         this.#steps(i, lanes * this.#groups, limit, body);
         this.#ev.groups = 1;
       }
-      if (chunked || this.#groups === 1 || axis.extent < lanes * this.#groups || axis.extent % (lanes * this.#groups) >= lanes) this.#steps(i, lanes, limit, body);
+      if (chunked || this.#groups === 1 || axis.extent < lanes * this.#groups || axis.extent % (lanes * this.#groups) >= lanes)
+        this.#steps(i, lanes, limit, body);
       this.#ev.vectorAxis = null;
       if (!chunked && axis.extent % lanes === 0) return;
     }

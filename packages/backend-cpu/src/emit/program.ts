@@ -58,7 +58,9 @@ export function emitProgram(program: Program, options: EmitOptions): Uint8Array<
     }
   };
   const donated = (from: View, to: View): boolean =>
-    from.buffer.kind === "argument" && to.buffer.kind === "result" && program.donations.some((d) => d.argument === from.buffer.position && d.result === to.buffer.position);
+    from.buffer.kind === "argument" &&
+    to.buffer.kind === "result" &&
+    program.donations.some((d) => d.argument === from.buffer.position && d.result === to.buffer.position);
   const steps = (list: readonly Step[]): void => list.forEach(step);
   const step = (s: Step): void => {
     switch (s.kind) {
@@ -89,7 +91,10 @@ export function emitProgram(program: Program, options: EmitOptions): Uint8Array<
           code.get(index);
           code.i32(i);
           code.op("i32.le_s");
-          code.if(() => steps(s.branches[i]), () => pick(i + 1));
+          code.if(
+            () => steps(s.branches[i]),
+            () => pick(i + 1),
+          );
         };
         pick(0);
         return;
@@ -143,7 +148,11 @@ export function emitProgram(program: Program, options: EmitOptions): Uint8Array<
       code.call(slot);
     };
     const [tasks, chunk] = chunking(kernel);
-    if (chunk >= tasks) return call(() => code.i32(0), () => code.i32(tasks));
+    if (chunk >= tasks)
+      return call(
+        () => code.i32(0),
+        () => code.i32(tasks),
+      );
     const i = code.local("i32");
     const next = code.local("i32");
     code.i32(0);
@@ -153,14 +162,17 @@ export function emitProgram(program: Program, options: EmitOptions): Uint8Array<
       code.i32(chunk);
       code.op("i32.add");
       code.set(next);
-      call(() => code.get(i), () => {
-        code.get(next);
-        code.i32(tasks);
-        code.get(next);
-        code.i32(tasks);
-        code.op("i32.lt_s");
-        code.op("select");
-      });
+      call(
+        () => code.get(i),
+        () => {
+          code.get(next);
+          code.i32(tasks);
+          code.get(next);
+          code.i32(tasks);
+          code.op("i32.lt_s");
+          code.op("select");
+        },
+      );
       code.get(next);
       code.tee(i);
       code.i32(tasks);

@@ -5,14 +5,27 @@ import { Holder, type StoreTarget } from "./holder.ts";
 import { scalarOpcode, vectorShape } from "./scalar-ops.ts";
 
 export const scalarLoads: Readonly<Record<Storage, Opcode>> = {
-  bool: "i32.load8_u", i8: "i32.load8_s", u8: "i32.load8_u", i16: "i32.load16_s", u16: "i32.load16_u",
-  i32: "i32.load", i64: "i64.load", f32: "f32.load", f64: "f64.load",
+  bool: "i32.load8_u",
+  i8: "i32.load8_s",
+  u8: "i32.load8_u",
+  i16: "i32.load16_s",
+  u16: "i32.load16_u",
+  i32: "i32.load",
+  i64: "i64.load",
+  f32: "f32.load",
+  f64: "f64.load",
 };
 export const scalarStores: Readonly<Record<Storage, Opcode>> = {
-  bool: "i32.store8", i8: "i32.store8", u8: "i32.store8", i16: "i32.store16", u16: "i32.store16",
-  i32: "i32.store", i64: "i64.store", f32: "f32.store", f64: "f64.store",
+  bool: "i32.store8",
+  i8: "i32.store8",
+  u8: "i32.store8",
+  i16: "i32.store16",
+  u16: "i32.store16",
+  i32: "i32.store",
+  i64: "i64.store",
+  f32: "f32.store",
+  f64: "f64.store",
 };
-
 
 /** Emits expressions as scalars, on WebAssembly's stack where they are not held. */
 export abstract class ScalarEvaluator extends Holder {

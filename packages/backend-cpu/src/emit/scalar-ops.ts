@@ -2,7 +2,13 @@ import type { Ex, ScalarType } from "@traceform/compiler";
 import type { Opcode } from "../wasm/opcodes.ts";
 
 /** The WebAssembly type that holds a scalar. */
-export const wasmType: Readonly<Record<ScalarType, "i32" | "i64" | "f32" | "f64">> = { bool: "i32", i32: "i32", i64: "i64", f32: "f32", f64: "f64" };
+export const wasmType: Readonly<Record<ScalarType, "i32" | "i64" | "f32" | "f64">> = {
+  bool: "i32",
+  i32: "i32",
+  i64: "i64",
+  f32: "f32",
+  f64: "f64",
+};
 
 const floats: ReadonlySet<string> = new Set(["f32", "f64"]);
 const comparisons: ReadonlySet<string> = new Set(["eq", "ne", "lt", "le", "gt", "ge", "lt_u", "le_u", "gt_u", "ge_u"]);
@@ -55,15 +61,51 @@ export function scalarOpcode(x: Ex): Opcode | null | undefined {
 
 /** The shape of vectors of a type: four lanes in one register, or two halves of two. */
 export const vectorShape: Readonly<Record<ScalarType, "i32x4" | "i64x2" | "f32x4" | "f64x2">> = {
-  bool: "i32x4", i32: "i32x4", i64: "i64x2", f32: "f32x4", f64: "f64x2",
+  bool: "i32x4",
+  i32: "i32x4",
+  i64: "i64x2",
+  f32: "f32x4",
+  f64: "f64x2",
 };
 export function isWide(type: ScalarType): boolean {
   return type === "i64" || type === "f64";
 }
 
 const direct: Readonly<Record<string, ReadonlySet<string>>> = {
-  f32: new Set(["add", "sub", "mul", "div", "min", "max", "neg", "abs", "sqrt", "floor", "ceil", "trunc", "nearest", "pmin", "pmax"]),
-  f64: new Set(["add", "sub", "mul", "div", "min", "max", "neg", "abs", "sqrt", "floor", "ceil", "trunc", "nearest", "pmin", "pmax"]),
+  f32: new Set([
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "min",
+    "max",
+    "neg",
+    "abs",
+    "sqrt",
+    "floor",
+    "ceil",
+    "trunc",
+    "nearest",
+    "pmin",
+    "pmax",
+  ]),
+  f64: new Set([
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "min",
+    "max",
+    "neg",
+    "abs",
+    "sqrt",
+    "floor",
+    "ceil",
+    "trunc",
+    "nearest",
+    "pmin",
+    "pmax",
+  ]),
   i32: new Set(["add", "sub", "mul"]),
   i64: new Set(["add", "sub", "mul"]),
 };

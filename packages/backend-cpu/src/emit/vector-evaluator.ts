@@ -357,7 +357,18 @@ export abstract class VectorEvaluator extends ScalarEvaluator {
 }
 
 /** Beyond it, reducing by pi/2 needs more digits than two parts have. */
-const largeAngle: Ex = { id: -1, op: "const", type: "f64", args: [], value: 1e6, index: null, axis: null, slot: -1, storage: null, pinned: false };
+const largeAngle: Ex = {
+  id: -1,
+  op: "const",
+  type: "f64",
+  args: [],
+  value: 1e6,
+  index: null,
+  axis: null,
+  slot: -1,
+  storage: null,
+  pinned: false,
+};
 
 /** Words 0 and 2 of two vectors: the low halves of four wide lanes. */
 const evenWords: readonly number[] = [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27];

@@ -13,16 +13,34 @@ export class ComplexMath {
   op(name: string, ...xs: Value[]): Value {
     return this.g.map(name, xs, xs[0].dtype);
   }
-  add(a: Value, b: Value): Value { return this.op("add", a, b); }
-  sub(a: Value, b: Value): Value { return this.op("sub", a, b); }
-  times(a: Value, b: Value): Value { return this.op("mul", a, b); }
-  over(a: Value, b: Value): Value { return this.op("div", a, b); }
-  neg(a: Value): Value { return this.op("neg", a); }
-  constant(like: Value, value: number): Value { return this.g.literal(value, like.dtype); }
-  less(a: Value, b: Value): Value { return this.g.map("lt", [a, b], "bool"); }
-  equal(a: Value, b: Value): Value { return this.g.map("eq", [a, b], "bool"); }
+  add(a: Value, b: Value): Value {
+    return this.op("add", a, b);
+  }
+  sub(a: Value, b: Value): Value {
+    return this.op("sub", a, b);
+  }
+  times(a: Value, b: Value): Value {
+    return this.op("mul", a, b);
+  }
+  over(a: Value, b: Value): Value {
+    return this.op("div", a, b);
+  }
+  neg(a: Value): Value {
+    return this.op("neg", a);
+  }
+  constant(like: Value, value: number): Value {
+    return this.g.literal(value, like.dtype);
+  }
+  less(a: Value, b: Value): Value {
+    return this.g.map("lt", [a, b], "bool");
+  }
+  equal(a: Value, b: Value): Value {
+    return this.g.map("eq", [a, b], "bool");
+  }
   /** Any of the three may be a scalar. */
-  where(c: Value, a: Value, b: Value): Value { return this.g.map("select_n", [c, b, a], a.dtype); }
+  where(c: Value, a: Value, b: Value): Value {
+    return this.g.map("select_n", [c, b, a], a.dtype);
+  }
 
   /** A scalar spread to a shape; other values as they are. */
   shaped(v: Value, shape: readonly number[]): Value {

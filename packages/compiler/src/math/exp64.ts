@@ -5,16 +5,21 @@ import { copySign, fmax, fmin, polynomial, scale64, smallToFloat } from "./commo
 // e_log.c, s_log1p.c), with the branches turned into selects.
 
 const log2e = 1.4426950408889634;
-const ln2Hi = 6.93147180369123816490e-1;
+const ln2Hi = 6.9314718036912381649e-1;
 const ln2Lo = 1.90821492927058770002e-10;
 
 /** exp(r) for |r| <= ln2 / 2 given as hi - lo. */
 function expReduced(e: Exprs, hi: Ex, lo: Ex): Ex {
   const r = e.sub(hi, lo);
   const t = e.mul(r, r);
-  const p = polynomial(e, t, [
-    1.66666666666666019037e-1, -2.77777777770155933842e-3, 6.61375632143793436117e-5, -1.65339022054652515390e-6, 4.13813679705723846039e-8,
-  ]);
+  const p = polynomial(
+    e,
+    t,
+    [
+      1.66666666666666019037e-1, -2.77777777770155933842e-3, 6.61375632143793436117e-5, -1.6533902205465251539e-6,
+      4.13813679705723846039e-8,
+    ],
+  );
   const c = e.sub(r, e.mul(t, p));
   const q = e.div(e.mul(r, c), e.sub(e.f64(2), c));
   return e.sub(e.f64(1), e.sub(e.sub(lo, q), hi));
@@ -42,9 +47,14 @@ export function expm1of64(e: Exprs, x: Ex): Ex {
   const c = e.sub(e.sub(hi, r), lo);
   const half = e.mul(e.f64(0.5), r);
   const square = e.mul(r, half);
-  const q = polynomial(e, square, [
-    1, -3.33333333333331316428e-2, 1.58730158725481460165e-3, -7.93650757867487942473e-5, 4.00821782732936239552e-6, -2.01099218183624371326e-7,
-  ]);
+  const q = polynomial(
+    e,
+    square,
+    [
+      1, -3.33333333333331316428e-2, 1.58730158725481460165e-3, -7.93650757867487942473e-5, 4.00821782732936239552e-6,
+      -2.01099218183624371326e-7,
+    ],
+  );
   const t = e.sub(e.f64(3), e.mul(q, half));
   const s = e.mul(square, e.div(e.sub(q, t), e.sub(e.f64(6), e.mul(r, t))));
   // expm1(r + c) = r - (r * (s - c) - c - square)
@@ -71,10 +81,17 @@ function logReduced(e: Exprs, k: Ex, f: Ex, correction: Ex): Ex {
   const square = e.mul(e.mul(f, f), e.f64(0.5));
   const s = e.div(f, e.add(f, e.f64(2)));
   const z = e.mul(s, s);
-  const r = e.mul(z, polynomial(e, z, [
-    6.666666666666735130e-1, 3.999999999940941908e-1, 2.857142874366239149e-1, 2.222219843214978396e-1,
-    1.818357216161805012e-1, 1.531383769920937332e-1, 1.479819860511658591e-1,
-  ]));
+  const r = e.mul(
+    z,
+    polynomial(
+      e,
+      z,
+      [
+        6.66666666666673513e-1, 3.999999999940941908e-1, 2.857142874366239149e-1, 2.222219843214978396e-1, 1.818357216161805012e-1,
+        1.531383769920937332e-1, 1.479819860511658591e-1,
+      ],
+    ),
+  );
   const low = e.add(e.mul(s, e.add(square, r)), e.add(e.mul(k, e.f64(ln2Lo)), correction));
   return e.add(e.add(e.sub(low, square), f), e.mul(k, e.f64(ln2Hi)));
 }
@@ -192,10 +209,17 @@ export function pow64(e: Exprs, x: Ex, y: Ex): Ex {
   const remainder = e.sub(e.sub(e.sub(e.sub(f, e.mul(sh, dh)), e.mul(sh, dl)), e.mul(sl, dh)), e.mul(sl, dl));
   const slow = e.div(remainder, d);
   const z = e.mul(s, s);
-  const r = e.mul(z, polynomial(e, z, [
-    6.666666666666735130e-1, 3.999999999940941908e-1, 2.857142874366239149e-1, 2.222219843214978396e-1,
-    1.818357216161805012e-1, 1.531383769920937332e-1, 1.479819860511658591e-1,
-  ]));
+  const r = e.mul(
+    z,
+    polynomial(
+      e,
+      z,
+      [
+        6.66666666666673513e-1, 3.999999999940941908e-1, 2.857142874366239149e-1, 2.222219843214978396e-1, 1.818357216161805012e-1,
+        1.531383769920937332e-1, 1.479819860511658591e-1,
+      ],
+    ),
+  );
   // log(1 + f) = 2s + s * r, as hi + lo.
   const main = e.mul(k, e.f64(ln2Hi));
   const lead = e.add(s, s);

@@ -7,7 +7,7 @@ import { copySign, type ElementFunction, polynomial } from "./common.ts";
 /** 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits. */
 const magic = 12582912;
 const ln2Hi = 0.693359375;
-const ln2Lo = -2.12194440e-4;
+const ln2Lo = -2.1219444e-4;
 
 /** The smaller of x and a bound, and the larger; NaN stays. One instruction each where minimum is several. */
 function atMost(e: Exprs, x: Ex, bound: number): Ex {
@@ -27,7 +27,7 @@ function reduceExp(e: Exprs, x: Ex): { n: Ex; bits: Ex; r: Ex } {
 }
 /** expm1(r) on the reduced range. Polynomial of Cephes expf (Moshier, 1989). */
 function expm1Reduced(e: Exprs, r: Ex): Ex {
-  const p = polynomial(e, r, [5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.9875691500e-4]);
+  const p = polynomial(e, r, [5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.98756915e-4]);
   return e.fma(e.mul(r, r), p, r);
 }
 /** x * 2^n for n in [-252, 254], in two steps so that neither factor overflows. */
@@ -71,9 +71,14 @@ function split(e: Exprs, x: Ex): { k: Ex; f: Ex } {
 /** log(1 + f) + c + k * ln2. Polynomial of Cephes logf. */
 function logReduced(e: Exprs, k: Ex, f: Ex, c: Ex | null): Ex {
   const z = e.mul(f, f);
-  const p = polynomial(e, f, [
-    3.3333331174e-1, -2.4999993993e-1, 2.0000714765e-1, -1.6668057665e-1, 1.4249322787e-1, -1.2420140846e-1, 1.1676998740e-1, -1.1514610310e-1, 7.0376836292e-2,
-  ]);
+  const p = polynomial(
+    e,
+    f,
+    [
+      3.3333331174e-1, -2.4999993993e-1, 2.0000714765e-1, -1.6668057665e-1, 1.4249322787e-1, -1.2420140846e-1, 1.167699874e-1,
+      -1.151461031e-1, 7.0376836292e-2,
+    ],
+  );
   let y = e.mul(e.mul(f, z), p);
   y = e.fma(k, e.f32(ln2Lo), y);
   if (c !== null) y = e.add(y, c);
@@ -157,16 +162,32 @@ function erf32(e: Exprs, x: Ex): Ex {
   const limit = 3.832506856900711;
   const y = e.op("promote", "f64", [atLeast(e, atMost(e, x, limit), -limit)]);
   const z = e.mul(y, y);
-  const p = polynomial(e, z, [1.128379143519084, 0.18520832239976145, 0.050955695062380861, 0.0034082910107109506, 0.00022905065861350646]);
-  const q = polynomial(e, z, [
-    1, 0.49746925110067538, 0.11098505178285362, 0.014070470171167667, 0.0010179625278914885, 0.000023547966471313185, -1.1791602954361697e-7,
-  ]);
+  const p = polynomial(
+    e,
+    z,
+    [1.128379143519084, 0.18520832239976145, 0.050955695062380861, 0.0034082910107109506, 0.00022905065861350646],
+  );
+  const q = polynomial(
+    e,
+    z,
+    [
+      1, 0.49746925110067538, 0.11098505178285362, 0.014070470171167667, 0.0010179625278914885, 0.000023547966471313185,
+      -1.1791602954361697e-7,
+    ],
+  );
   const ratio = e.op("demote", "f32", [e.div(e.mul(y, p), q)]);
   return copySign(e, e.op("pmin", "f32", [e.unary("abs", ratio), e.f32(1)]), x);
 }
 
 export const fast32: Readonly<Record<string, ElementFunction>> = {
-  exp: exp32, exp2: exp2of32, expm1: expm1of32, log: log32, log1p: log1pOf32, tanh: tanh32, logistic: logistic32, erf: erf32,
+  exp: exp32,
+  exp2: exp2of32,
+  expm1: expm1of32,
+  log: log32,
+  log1p: log1pOf32,
+  tanh: tanh32,
+  logistic: logistic32,
+  erf: erf32,
   sin: (e, x) => circular(e, x, 0),
   cos: (e, x) => circular(e, x, 1),
 };

@@ -1,18 +1,51 @@
 import type { Ex, Exprs } from "../expr.ts";
 import type { ElementFunction } from "./common.ts";
 import {
-  acosh64, asinh64, atanh64, cbrt64, cosh64, exp2of64, exp64, expm1of64, log1pOf64, log64, pow64, powSpecial, sinh64, tanh64,
+  acosh64,
+  asinh64,
+  atanh64,
+  cbrt64,
+  cosh64,
+  exp2of64,
+  exp64,
+  expm1of64,
+  log1pOf64,
+  log64,
+  pow64,
+  powSpecial,
+  sinh64,
+  tanh64,
 } from "./exp64.ts";
 import { fast32 } from "./fast32.ts";
 import { digamma64, erf64, erfInv64, erfc64, i0e64, i1e64, lgamma64, polygamma64, zeta64 } from "./special64.ts";
 import { acos64, asin64, atan2of64, atan64, cos64, sin64, tan64 } from "./trig64.ts";
 
 const double: Readonly<Record<string, ElementFunction>> = {
-  exp: exp64, exp2: exp2of64, expm1: expm1of64, log: log64, log1p: log1pOf64,
-  sinh: sinh64, cosh: cosh64, tanh: tanh64, asinh: asinh64, acosh: acosh64, atanh: atanh64, cbrt: cbrt64,
-  sin: sin64, cos: cos64, tan: tan64, asin: asin64, acos: acos64, atan: atan64,
-  erf: erf64, erfc: erfc64, erf_inv: erfInv64, lgamma: lgamma64, digamma: digamma64,
-  bessel_i0e: i0e64, bessel_i1e: i1e64,
+  exp: exp64,
+  exp2: exp2of64,
+  expm1: expm1of64,
+  log: log64,
+  log1p: log1pOf64,
+  sinh: sinh64,
+  cosh: cosh64,
+  tanh: tanh64,
+  asinh: asinh64,
+  acosh: acosh64,
+  atanh: atanh64,
+  cbrt: cbrt64,
+  sin: sin64,
+  cos: cos64,
+  tan: tan64,
+  asin: asin64,
+  acos: acos64,
+  atan: atan64,
+  erf: erf64,
+  erfc: erfc64,
+  erf_inv: erfInv64,
+  lgamma: lgamma64,
+  digamma: digamma64,
+  bessel_i0e: i0e64,
+  bessel_i1e: i1e64,
   logistic: (e, x) => e.div(e.f64(1), e.add(e.f64(1), exp64(e, e.neg(x)))),
 };
 

@@ -1,6 +1,9 @@
 import type { Ex, Exprs } from "../expr.ts";
 
-const rotations: readonly (readonly number[])[] = [[13, 15, 26, 6], [17, 29, 16, 24]];
+const rotations: readonly (readonly number[])[] = [
+  [13, 15, 26, 6],
+  [17, 29, 16, 24],
+];
 
 /**
  * The Threefry-2x32 block cipher, 20 rounds, on i32 words.

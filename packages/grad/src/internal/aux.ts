@@ -27,7 +27,10 @@ export function stripAux(name: string, fn: (...args: never[]) => unknown, hasAux
     },
     strip: (primalOf) => {
       const [leaves, def] = treeFlatten(self.value);
-      self.value = treeUnflatten(def, leaves.map((x) => (isNDArray(x) ? primalOf(x) : x)));
+      self.value = treeUnflatten(
+        def,
+        leaves.map((x) => (isNDArray(x) ? primalOf(x) : x)),
+      );
     },
     value: undefined,
   };

@@ -1,4 +1,17 @@
-import { type ArrayLike, asArray, DTypeError, flattenUpTo, isComplex, isInexact, type NDArray, sameShape, ShapeError, TransformError, type Treedef, tangentAval } from "@traceform/core";
+import {
+  type ArrayLike,
+  asArray,
+  DTypeError,
+  flattenUpTo,
+  isComplex,
+  isInexact,
+  type NDArray,
+  sameShape,
+  ShapeError,
+  TransformError,
+  type Treedef,
+  tangentAval,
+} from "@traceform/core";
 import type { Tangent } from "../rule.ts";
 import { hasTangent } from "./zeros.ts";
 
@@ -22,7 +35,11 @@ export function matchTangents(fn: string, what: string, def: Treedef, tree: unkn
     }
     const t = asArray(leaf as ArrayLike, typeof leaf === "number" ? { dtype: aval.dtype } : {});
     if (!sameShape(t.shape, aval.shape)) {
-      throw new ShapeError(fn, { message: `a ${what} must have the shape of its value`, operands: { value: values[i], [what]: t }, fix: `give one ${what} for each value, of its shape` });
+      throw new ShapeError(fn, {
+        message: `a ${what} must have the shape of its value`,
+        operands: { value: values[i], [what]: t },
+        fix: `give one ${what} for each value, of its shape`,
+      });
     }
     if (t.dtype !== tangentAval(aval).dtype) {
       throw new DTypeError(fn, {
@@ -40,7 +57,10 @@ export function checkScalarOutput(fn: string, outs: readonly NDArray[], def: Tre
   if (def.kind !== "leaf") {
     throw new TransformError(fn, {
       message: `the function must return one scalar, but returns ${def}`,
-      fix: def.kind === "array" ? "return a single value, or pass { hasAux: true } for [value, aux]" : "return a single value, or use jacrev or vjp",
+      fix:
+        def.kind === "array"
+          ? "return a single value, or pass { hasAux: true } for [value, aux]"
+          : "return a single value, or use jacrev or vjp",
     });
   }
   const [y] = outs;
@@ -68,7 +88,11 @@ export function checkScalarOutput(fn: string, outs: readonly NDArray[], def: Tre
 }
 
 /** @throws {DTypeError} for inputs that have no gradient */
-export function checkInputs(fn: string, inputs: readonly { readonly path: string; readonly x: NDArray }[], options: { holomorphic: boolean; allowInt: boolean }): void {
+export function checkInputs(
+  fn: string,
+  inputs: readonly { readonly path: string; readonly x: NDArray }[],
+  options: { holomorphic: boolean; allowInt: boolean },
+): void {
   for (const { path, x } of inputs) {
     if (options.holomorphic) {
       if (isComplex(x.dtype)) continue;

@@ -20,4 +20,3 @@ export function pullBack(lin: Linearized, cotangents: readonly Tangent[], owners
   const run = (): Tangent[] => backwardPass(jaxpr, lin.residuals, operands, pick(cotangents, lin.nonzeroOut), ownership);
   return place(lin.nonzeroIn, ownership === null ? run() : withTrace(ownership.trace, run));
 }
-

@@ -16,7 +16,12 @@ export function flattenArrays(fn: string, tree: unknown): [arrays: NDArray[], tr
 }
 
 function leafArray(fn: string, leaf: unknown, tree: unknown): NDArray {
-  if (typeof leaf === "string" || typeof leaf === "function" || typeof leaf === "symbol" || (typeof leaf === "object" && !isArrayLeaf(leaf))) {
+  if (
+    typeof leaf === "string" ||
+    typeof leaf === "function" ||
+    typeof leaf === "symbol" ||
+    (typeof leaf === "object" && !isArrayLeaf(leaf))
+  ) {
     checkArrayLeaves(fn, tree);
   }
   return asArray(leaf as ArrayLike);

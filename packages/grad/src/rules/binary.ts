@@ -1,13 +1,65 @@
 import { isInteger, type NDArray, RuleError, scalar } from "@traceform/core";
 import {
-  abs, add, addP, andP, atan2P, betaincP, convertElementType, div, divP, eq, eqP, exp, floor, geP, gtP, igammacP, igammaP,
-  leP, lgamma, log, log1p, ltP, maxP, minP, mul, mulP, neg, neP, nextafterP, orP, polygamma, polygammaP, pow, powP, reduceSum, remP,
-  select, shiftLeftP, shiftRightArithmeticP, shiftRightLogicalP, sign, square, sub, subP, xorP, zeta, zetaP,
+  abs,
+  add,
+  addP,
+  andP,
+  atan2P,
+  betaincP,
+  convertElementType,
+  div,
+  divP,
+  eq,
+  eqP,
+  exp,
+  floor,
+  geP,
+  gtP,
+  igammacP,
+  igammaP,
+  leP,
+  lgamma,
+  log,
+  log1p,
+  ltP,
+  maxP,
+  minP,
+  mul,
+  mulP,
+  neg,
+  neP,
+  nextafterP,
+  orP,
+  polygamma,
+  polygammaP,
+  pow,
+  powP,
+  reduceSum,
+  remP,
+  select,
+  shiftLeftP,
+  shiftRightArithmeticP,
+  shiftRightLogicalP,
+  sign,
+  square,
+  sub,
+  subP,
+  xorP,
+  zeta,
+  zetaP,
 } from "@traceform/lax";
 import { elementwise, zeroDerivative } from "../internal/entries.ts";
 import { known } from "../internal/known.ts";
 import { addTangents, fit } from "../internal/zeros.ts";
-import { isLinear, type JvpEntry, jvpEntry, type LinearOperand, type Tangent, type TransposeEntry, transposeEntry } from "../rule.ts";
+import {
+  isLinear,
+  type JvpEntry,
+  jvpEntry,
+  type LinearOperand,
+  type Tangent,
+  type TransposeEntry,
+  transposeEntry,
+} from "../rule.ts";
 import { replaceZero } from "./unary.ts";
 
 /** 1 where `x` alone reaches `out`, 1/2 where `y` does too, else 0: ties share the gradient evenly. */
@@ -62,24 +114,45 @@ export const binaryJvps = (): JvpEntry[] => [
     const t = dx === null ? (dy === null ? null : neg(dy)) : dy === null ? dx : sub(dx, dy);
     return [[out], [t === null ? null : fit(t, out.shape)]];
   }),
-  elementwise(mulP, (dx, _z, _x, y) => mul(dx, y), (dy, _z, x) => mul(x, dy)),
-  elementwise(divP, (dx, _z, _x, y) => div(dx, y), (dy, z, _x, y) => mul(neg(dy), div(z, y))),
-  elementwise(remP, (dx) => dx, (dy, _z, x, y) => {
-    const q = div(x, y);
-    return mul(neg(dy), mul(sign(q), floor(abs(q))));
-  }),
+  elementwise(
+    mulP,
+    (dx, _z, _x, y) => mul(dx, y),
+    (dy, _z, x) => mul(x, dy),
+  ),
+  elementwise(
+    divP,
+    (dx, _z, _x, y) => div(dx, y),
+    (dy, z, _x, y) => mul(neg(dy), div(z, y)),
+  ),
+  elementwise(
+    remP,
+    (dx) => dx,
+    (dy, _z, x, y) => {
+      const q = div(x, y);
+      return mul(neg(dy), mul(sign(q), floor(abs(q))));
+    },
+  ),
   elementwise(powP, powLhs, powRhs),
-  elementwise(maxP, (dx, z, x, y) => mul(dx, balanced(x, z, y)), (dy, z, x, y) => mul(dy, balanced(y, z, x))),
-  elementwise(minP, (dx, z, x, y) => mul(dx, balanced(x, z, y)), (dy, z, x, y) => mul(dy, balanced(y, z, x))),
-  elementwise(atan2P,
+  elementwise(
+    maxP,
+    (dx, z, x, y) => mul(dx, balanced(x, z, y)),
+    (dy, z, x, y) => mul(dy, balanced(y, z, x)),
+  ),
+  elementwise(
+    minP,
+    (dx, z, x, y) => mul(dx, balanced(x, z, y)),
+    (dy, z, x, y) => mul(dy, balanced(y, z, x)),
+  ),
+  elementwise(
+    atan2P,
     (dy, _z, y, x) => mul(dy, div(x, add(square(x), square(y)))),
-    (dx, _z, y, x) => mul(dx, div(neg(y), add(square(x), square(y))))),
+    (dx, _z, y, x) => mul(dx, div(neg(y), add(square(x), square(y)))),
+  ),
   elementwise(igammaP, undifferentiable("igamma", "a"), (dx, _z, a, x) => mul(dx, igammaSlope(a, x))),
   elementwise(igammacP, undifferentiable("igammac", "a"), (dx, _z, a, x) => mul(dx, neg(igammaSlope(a, x)))),
-  elementwise(betaincP,
-    undifferentiable("betainc", "a"),
-    undifferentiable("betainc", "b"),
-    (dx, _z, a, b, x) => mul(dx, betaincSlope(a, b, x))),
+  elementwise(betaincP, undifferentiable("betainc", "a"), undifferentiable("betainc", "b"), (dx, _z, a, b, x) =>
+    mul(dx, betaincSlope(a, b, x)),
+  ),
   elementwise(polygammaP, undifferentiable("polygamma", "m"), (dx, _z, m, x) => mul(dx, polygamma(add(m, 1), x))),
   elementwise(zetaP, undifferentiable("zeta", "x"), (dq, _z, x, q) => mul(dq, mul(neg(x), zeta(add(x, 1), q)))),
   zeroDerivative(nextafterP),

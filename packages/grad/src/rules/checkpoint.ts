@@ -1,4 +1,15 @@
-import { bind, constvarsToInvars, dceJaxpr, type Eqn, evalJaxpr, Jaxpr, Literal, type NDArray, traceToJaxpr, type Var } from "@traceform/core";
+import {
+  bind,
+  constvarsToInvars,
+  dceJaxpr,
+  type Eqn,
+  evalJaxpr,
+  Jaxpr,
+  Literal,
+  type NDArray,
+  traceToJaxpr,
+  type Var,
+} from "@traceform/core";
 import { type CheckpointParams, checkpointP, type CheckpointPolicy } from "@traceform/lax";
 import { bits, drop, JaxprMemo, merge, pick, place, splitList } from "../internal/memo.ts";
 import {
@@ -53,7 +64,11 @@ function makePlan({ jaxpr, policy }: CheckpointParams, unknowns: readonly boolea
   const split = context.partialEvalJaxpr(withSaved, unknowns);
   const unknownOut = split.unknownOut.slice(0, numOuts);
   const wanted = split.known.outvars.length - split.residuals.length;
-  const { jaxpr: known } = dceJaxpr(split.known, split.known.outvars.map((_, i) => i < wanted), split.known.invars.map(() => true));
+  const { jaxpr: known } = dceJaxpr(
+    split.known,
+    split.known.outvars.map((_, i) => i < wanted),
+    split.known.invars.map(() => true),
+  );
   const isSaved = new Set<Eqn>(saved);
   const rest = new Jaxpr(
     [],
@@ -79,7 +94,12 @@ function savedEqns(jaxpr: Jaxpr, unknowns: readonly boolean[], policy: Checkpoin
   return saved;
 }
 
-function partialEvalCheckpoint(args: readonly NDArray[], unknowns: readonly boolean[], p: CheckpointParams, context: PartialEvalContext): NDArray[] {
+function partialEvalCheckpoint(
+  args: readonly NDArray[],
+  unknowns: readonly boolean[],
+  p: CheckpointParams,
+  context: PartialEvalContext,
+): NDArray[] {
   const plan = planFor(p, unknowns, context);
   const knownArgs = drop(args, unknowns);
   const outs = evalJaxpr(plan.known, [], knownArgs);
@@ -91,10 +111,19 @@ function partialEvalCheckpoint(args: readonly NDArray[], unknowns: readonly bool
 
 export const checkpointPartialEvals = (): PartialEvalEntry[] => [partialEvalEntry(checkpointP, partialEvalCheckpoint)];
 
-const transposed = new JaxprMemo<{ readonly jaxpr: Jaxpr; readonly consts: readonly NDArray[]; readonly nonzeroOut: readonly boolean[] }>();
+const transposed = new JaxprMemo<{
+  readonly jaxpr: Jaxpr;
+  readonly consts: readonly NDArray[];
+  readonly nonzeroOut: readonly boolean[];
+}>();
 
 /** Recomputes what the linear part needs from the nonlinear operands, then goes backward through it. */
-function transposeCheckpoint(jaxpr: Jaxpr, linear: readonly boolean[], nonzero: readonly boolean[], context: TransposeContext): {
+function transposeCheckpoint(
+  jaxpr: Jaxpr,
+  linear: readonly boolean[],
+  nonzero: readonly boolean[],
+  context: TransposeContext,
+): {
   readonly jaxpr: Jaxpr;
   readonly consts: readonly NDArray[];
   readonly nonzeroOut: readonly boolean[];
@@ -128,6 +157,10 @@ export const checkpointTransposes = (): TransposeEntry[] => [
     const { jaxpr, consts, nonzeroOut } = transposeCheckpoint(params.jaxpr, linear, nonzero, context);
     const args = [...consts, ...(drop(operands, linear) as NDArray[]), ...(pick(cts, nonzero) as NDArray[])];
     const outs = bind(checkpointP, args, { ...params, policy: null, jaxpr });
-    return merge(linear, place(nonzeroOut, outs), operands.map(() => null)) as (NDArray | null)[];
+    return merge(
+      linear,
+      place(nonzeroOut, outs),
+      operands.map(() => null),
+    ) as (NDArray | null)[];
   }),
 ];

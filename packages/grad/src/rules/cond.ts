@@ -75,36 +75,51 @@ function shareResiduals(splits: readonly PartialEvalJaxpr[]): SplitCond {
   });
   const key = `${slots.map((a) => a.id).join()}|`;
   return {
-    known: splits.map(({ known, residuals }, k) =>
-      memo.get(known, `known${key}${slotsOf[k].join()}`, () => {
-        const numOuts = known.outvars.length - residuals.length;
-        return traceToJaxpr(
-          (...args) => {
-            const outs = evalJaxpr(known, [], args);
-            const filled = slots.map((aval, s) => {
-              const i = slotsOf[k].indexOf(s);
-              return i < 0 ? placeholder(aval) : outs[numOuts + i];
-            });
-            return [...outs.slice(0, numOuts), ...filled];
-          },
-          known.inAvals,
-          "cond",
-        );
-      }).jaxpr,
+    known: splits.map(
+      ({ known, residuals }, k) =>
+        memo.get(known, `known${key}${slotsOf[k].join()}`, () => {
+          const numOuts = known.outvars.length - residuals.length;
+          return traceToJaxpr(
+            (...args) => {
+              const outs = evalJaxpr(known, [], args);
+              const filled = slots.map((aval, s) => {
+                const i = slotsOf[k].indexOf(s);
+                return i < 0 ? placeholder(aval) : outs[numOuts + i];
+              });
+              return [...outs.slice(0, numOuts), ...filled];
+            },
+            known.inAvals,
+            "cond",
+          );
+        }).jaxpr,
     ),
-    unknown: splits.map(({ unknown, residuals }, k) =>
-      memo.get(unknown, `unknown${key}${slotsOf[k].join()}`, () => {
-        const leading = slots.map((aval, s) => {
-          const i = slotsOf[k].indexOf(s);
-          return i < 0 ? new Var(aval) : unknown.invars[i];
-        });
-        return { jaxpr: new Jaxpr([], [...leading, ...unknown.invars.slice(residuals.length)], unknown.eqns, unknown.outvars, unknown.effects) };
-      }).jaxpr,
+    unknown: splits.map(
+      ({ unknown, residuals }, k) =>
+        memo.get(unknown, `unknown${key}${slotsOf[k].join()}`, () => {
+          const leading = slots.map((aval, s) => {
+            const i = slotsOf[k].indexOf(s);
+            return i < 0 ? new Var(aval) : unknown.invars[i];
+          });
+          return {
+            jaxpr: new Jaxpr(
+              [],
+              [...leading, ...unknown.invars.slice(residuals.length)],
+              unknown.eqns,
+              unknown.outvars,
+              unknown.effects,
+            ),
+          };
+        }).jaxpr,
     ),
   };
 }
 
-function partialEvalCond(args: readonly NDArray[], unknowns: readonly boolean[], params: CondParams, context: PartialEvalContext): NDArray[] {
+function partialEvalCond(
+  args: readonly NDArray[],
+  unknowns: readonly boolean[],
+  params: CondParams,
+  context: PartialEvalContext,
+): NDArray[] {
   const [ukIndex, ...ukOperands] = unknowns;
   if (ukIndex) return context.stage(condP as never, args, params as never);
   const [index, ...operands] = args;
@@ -130,6 +145,13 @@ export const condTransposes = (): TransposeEntry[] => [
     const { jaxprs, consts } = shareConsts(transposed);
     const others = operands.filter((_, i) => !linear[i]) as NDArray[];
     const outs = bind(condP, [index as NDArray, ...consts, ...others, ...(pick(cts, nonzero) as NDArray[])], { branches: jaxprs });
-    return [null, ...(merge(linear, place(transposed[0].nonzeroOut, outs), operands.map(() => null)) as (NDArray | null)[])];
+    return [
+      null,
+      ...(merge(
+        linear,
+        place(transposed[0].nonzeroOut, outs),
+        operands.map(() => null),
+      ) as (NDArray | null)[]),
+    ];
   }),
 ];

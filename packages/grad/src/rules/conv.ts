@@ -3,7 +3,15 @@ import { type ConvGeneralDilatedParams, convGeneralDilatedP, convertElementType,
 import { known } from "../internal/known.ts";
 import { addTangents } from "../internal/zeros.ts";
 import { lhsPadding, rhsPadding } from "../internal/window.ts";
-import { isLinear, type JvpEntry, jvpEntry, type LinearOperand, type Tangent, type TransposeEntry, transposeEntry } from "../rule.ts";
+import {
+  isLinear,
+  type JvpEntry,
+  jvpEntry,
+  type LinearOperand,
+  type Tangent,
+  type TransposeEntry,
+  transposeEntry,
+} from "../rule.ts";
 
 export const convJvps = (): JvpEntry[] => [
   jvpEntry(convGeneralDilatedP, ([x, y], [dx, dy], params) => {

@@ -1,6 +1,18 @@
 import { bind1, isInexact, type NDArray, scalar } from "@traceform/core";
 import {
-  bitcastConvertTypeP, complex, complexP, conj, conjP, convertElementTypeP, convertElementTypeWeak, imag, imagP, neg, real, realP, reducePrecisionP,
+  bitcastConvertTypeP,
+  complex,
+  complexP,
+  conj,
+  conjP,
+  convertElementTypeP,
+  convertElementTypeWeak,
+  imag,
+  imagP,
+  neg,
+  real,
+  realP,
+  reducePrecisionP,
 } from "@traceform/lax";
 import { linearInFirst, zeroDerivative } from "../internal/entries.ts";
 import { instantiate } from "../internal/zeros.ts";
@@ -31,7 +43,9 @@ export const convertTransposes = (): TransposeEntry[] => [
   // Cotangents are unconjugated: <ct, re(z)> is the real part of ct * z, and -i stands for the imaginary part.
   transposeEntry(realP, ([ct]) => [complex(ct!, zeroLike(ct!))]),
   transposeEntry(imagP, ([ct]) => [complex(zeroLike(ct!), neg(ct!))]),
-  transposeEntry(conjP, ([ct], [x]) => [isInexact(x.aval.dtype) && !x.aval.dtype.toString().startsWith("complex") ? real(conj(ct!)) : conj(ct!)]),
+  transposeEntry(conjP, ([ct], [x]) => [
+    isInexact(x.aval.dtype) && !x.aval.dtype.toString().startsWith("complex") ? real(conj(ct!)) : conj(ct!),
+  ]),
   transposeEntry(complexP, ([ct], [re, im]) => [
     isLinear(re) ? unbroadcast(real(ct!), re) : null,
     isLinear(im) ? unbroadcast(imag(neg(ct!)), im) : null,

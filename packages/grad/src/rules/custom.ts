@@ -1,4 +1,14 @@
-import { type Aval, batchRule, bind, definePrimitive, evalJaxpr, type NDArray, type Primitive, refuseRule, TransformError } from "@traceform/core";
+import {
+  type Aval,
+  batchRule,
+  bind,
+  definePrimitive,
+  evalJaxpr,
+  type NDArray,
+  type Primitive,
+  refuseRule,
+  TransformError,
+} from "@traceform/core";
 import { customJvpCallP, type CustomVjpBwd, customVjpCallP } from "@traceform/lax";
 import { drop, pick, place } from "../internal/memo.ts";
 import { hasTangent, instantiate } from "../internal/zeros.ts";
@@ -39,7 +49,10 @@ export const customLinearP: Primitive<CustomLinearParams> = /* @__PURE__ */ defi
 
 export const customJvps = (): JvpEntry[] => [
   jvpEntry(customJvpCallP, (primals, tangents, { jvp, symbolicZeros }) =>
-    jvp(primals, tangents.map((t, i) => (symbolicZeros || !hasTangent(primals[i].aval) ? t : instantiate(t, primals[i].aval)))),
+    jvp(
+      primals,
+      tangents.map((t, i) => (symbolicZeros || !hasTangent(primals[i].aval) ? t : instantiate(t, primals[i].aval))),
+    ),
   ),
   jvpEntry(customVjpCallP, (primals, tangents, { name, fwd, bwd }) => {
     const { outs, residuals } = fwd(primals);
@@ -51,7 +64,13 @@ export const customJvps = (): JvpEntry[] => [
       nonzero,
       outAvals: outs.map((x) => x.aval),
     });
-    return [outs, place(outs.map((x) => hasTangent(x.aval)), dots)];
+    return [
+      outs,
+      place(
+        outs.map((x) => hasTangent(x.aval)),
+        dots,
+      ),
+    ];
   }),
   jvpEntry(customLinearP, (_primals, _tangents, { name }) => {
     throw forwardMode(name);

@@ -2,7 +2,15 @@ import { bind1, type NDArray } from "@traceform/core";
 import { type DotGeneralParams, dotGeneralP, convertElementType, transpose } from "@traceform/lax";
 import { known } from "../internal/known.ts";
 import { addTangents } from "../internal/zeros.ts";
-import { isLinear, type JvpEntry, jvpEntry, type LinearOperand, type Tangent, type TransposeEntry, transposeEntry } from "../rule.ts";
+import {
+  isLinear,
+  type JvpEntry,
+  jvpEntry,
+  type LinearOperand,
+  type Tangent,
+  type TransposeEntry,
+  transposeEntry,
+} from "../rule.ts";
 
 export const dotJvps = (): JvpEntry[] => [
   jvpEntry(dotGeneralP, ([x, y], [dx, dy], params) => {
@@ -37,9 +45,15 @@ function transposeLhs(ct: NDArray, lhs: LinearOperand, rhs: NDArray, params: Dot
     preferredElementType: null,
   });
   // The contracted axes of the result come in the order in which rhs has them.
-  const contracted = rhsContract.map((r, i) => [r, lhsContract[i]]).sort((a, b) => a[0] - b[0]).map(([, l]) => l);
+  const contracted = rhsContract
+    .map((r, i) => [r, lhsContract[i]])
+    .sort((a, b) => a[0] - b[0])
+    .map(([, l]) => l);
   const order = [...lhsBatch, ...lhsFree, ...contracted];
-  const placed = transpose(out, order.map((_, axis) => order.indexOf(axis)));
+  const placed = transpose(
+    out,
+    order.map((_, axis) => order.indexOf(axis)),
+  );
   return convertElementType(placed, lhs.aval.dtype);
 }
 
@@ -59,9 +73,15 @@ function transposeRhs(ct: NDArray, lhs: NDArray, rhs: LinearOperand, params: Dot
     },
     preferredElementType: null,
   });
-  const contracted = lhsContract.map((l, i) => [l, rhsContract[i]]).sort((a, b) => a[0] - b[0]).map(([, r]) => r);
+  const contracted = lhsContract
+    .map((l, i) => [l, rhsContract[i]])
+    .sort((a, b) => a[0] - b[0])
+    .map(([, r]) => r);
   const order = [...rhsBatch, ...contracted, ...rhsFree];
-  const placed = transpose(out, order.map((_, axis) => order.indexOf(axis)));
+  const placed = transpose(
+    out,
+    order.map((_, axis) => order.indexOf(axis)),
+  );
   return convertElementType(placed, rhs.aval.dtype);
 }
 

@@ -69,6 +69,8 @@ export const partialEvalRules: RuleTable<PartialEvalRule<never>> = /* @__PURE__ 
 ]);
 
 /** The primitives whose rules run functions that users wrote. */
-export const userRules: ReadonlySet<Primitive<never>> = /* @__PURE__ */ new Set<Primitive<never>>(
-  [customJvpCallP, customVjpCallP, customLinearP] as unknown as Primitive<never>[],
-);
+export const userRules: ReadonlySet<Primitive<never>> = /* @__PURE__ */ new Set<Primitive<never>>([
+  customJvpCallP,
+  customVjpCallP,
+  customLinearP,
+] as unknown as Primitive<never>[]);

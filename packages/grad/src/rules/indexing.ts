@@ -1,11 +1,41 @@
 import { bind, bind1, type NDArray, type Primitive, RuleError, scalar } from "@traceform/core";
 import {
-  add, broadcastedIota, broadcastInDim, convertElementType, div, dynamicSliceP, dynamicUpdateSliceP, eq, expandDims, type GatherDimensionNumbers,
-  type GatherMode, gatherP, iota, mul, reshape, scatterAddP, type ScatterDimensionNumbers, scatterMaxP, scatterMinP, scatterMulP, scatterP,
-  type ScatterParams, select, sortP, topKP,
+  add,
+  broadcastedIota,
+  broadcastInDim,
+  convertElementType,
+  div,
+  dynamicSliceP,
+  dynamicUpdateSliceP,
+  eq,
+  expandDims,
+  type GatherDimensionNumbers,
+  type GatherMode,
+  gatherP,
+  iota,
+  mul,
+  reshape,
+  scatterAddP,
+  type ScatterDimensionNumbers,
+  scatterMaxP,
+  scatterMinP,
+  scatterMulP,
+  scatterP,
+  type ScatterParams,
+  select,
+  sortP,
+  topKP,
 } from "@traceform/lax";
 import { instantiate } from "../internal/zeros.ts";
-import { isLinear, type JvpEntry, jvpEntry, type LinearOperand, type Tangent, type TransposeEntry, transposeEntry } from "../rule.ts";
+import {
+  isLinear,
+  type JvpEntry,
+  jvpEntry,
+  type LinearOperand,
+  type Tangent,
+  type TransposeEntry,
+  transposeEntry,
+} from "../rule.ts";
 
 type Operand = NDArray | LinearOperand;
 
@@ -57,7 +87,11 @@ function scatterTangent(primals: readonly NDArray[], dx: NDArray, du: NDArray, p
   const windows = p.dimensionNumbers.updateWindowDims;
   const idShape = updates.shape.map((n, i) => (windows.includes(i) ? 1 : n));
   const count = idShape.reduce((a, b) => a * b, 1);
-  const ids = broadcastInDim(reshape(add(iota("int32", count), 1), idShape), updates.shape, updates.shape.map((_, i) => i));
+  const ids = broadcastInDim(
+    reshape(add(iota("int32", count), 1), idShape),
+    updates.shape,
+    updates.shape.map((_, i) => i),
+  );
   const winners = bind1(scatterP, [broadcastInDim(scalar(0, "int32"), x.shape, []), indices, ids], p);
   const won = eq(ids, gatherLike(winners, indices, updates.shape, p));
   const kept = select(eq(winners, 0), dx, zerosOf(dx));
@@ -90,7 +124,13 @@ function extremal(primitive: Primitive<ScatterParams>): JvpEntry {
 /** Numbers of a gather along one axis with an index for every element: `out[.., i, ..] = x[.., index[.., i, ..], ..]`. */
 function alongAxis(ndim: number, axis: number): GatherDimensionNumbers {
   const batch = Array.from({ length: ndim }, (_, i) => i).filter((i) => i !== axis);
-  return { offsetDims: [], collapsedSliceDims: [axis], startIndexMap: [axis], operandBatchingDims: batch, startIndicesBatchingDims: batch };
+  return {
+    offsetDims: [],
+    collapsedSliceDims: [axis],
+    startIndexMap: [axis],
+    operandBatchingDims: batch,
+    startIndicesBatchingDims: batch,
+  };
 }
 
 function takeAlong(t: NDArray, index: NDArray, axis: number): NDArray {
@@ -137,7 +177,10 @@ export const indexingJvps = (): JvpEntry[] => [
     const left: Tangent = dx === null ? null : bind1(scatterMulP, [dx, indices, updates], params);
     if (du === null) return [[out], [left]];
     if (!params.uniqueIndices) {
-      throw new RuleError("scatterMul", { message: "the derivative with respect to the updates needs distinct places", fix: "pass { uniqueIndices: true } when they are distinct" });
+      throw new RuleError("scatterMul", {
+        message: "the derivative with respect to the updates needs distinct places",
+        fix: "pass { uniqueIndices: true } when they are distinct",
+      });
     }
     const right = mul(x, bind1(scatterAddP, [zerosOf(x), indices, du], params));
     return [[out], [left === null ? right : add(left, right)]];
@@ -154,7 +197,10 @@ export const indexingJvps = (): JvpEntry[] => [
   }),
   jvpEntry(topKP, ([x], [dx], params) => {
     const [values, index] = bind(topKP, [x], params);
-    return [[values, index], [dx === null ? null : takeAlong(dx, index, params.axis), null]];
+    return [
+      [values, index],
+      [dx === null ? null : takeAlong(dx, index, params.axis), null],
+    ];
   }),
 ];
 

@@ -1,7 +1,15 @@
 import { bind, jitP, type NDArray } from "@traceform/core";
 import { drop, merge, pick, place } from "../internal/memo.ts";
 import { forwarded, residualsOf } from "../internal/residuals.ts";
-import { isLinear, type JvpEntry, jvpEntry, type PartialEvalEntry, partialEvalEntry, type TransposeEntry, transposeEntry } from "../rule.ts";
+import {
+  isLinear,
+  type JvpEntry,
+  jvpEntry,
+  type PartialEvalEntry,
+  partialEvalEntry,
+  type TransposeEntry,
+  transposeEntry,
+} from "../rule.ts";
 
 const noDonation = (n: number): boolean[] => new Array<boolean>(n).fill(false);
 
@@ -39,6 +47,10 @@ export const jitTransposes = (): TransposeEntry[] => [
     const { jaxpr, consts, nonzeroOut } = transposeJaxpr(params.jaxpr, linear, nonzero);
     const args = [...consts, ...(drop(operands, linear) as NDArray[]), ...(pick(cts, nonzero) as NDArray[])];
     const outs = bind(jitP, args, { ...params, jaxpr, donated: noDonation(args.length) });
-    return merge(linear, place(nonzeroOut, outs), operands.map(() => null)) as (NDArray | null)[];
+    return merge(
+      linear,
+      place(nonzeroOut, outs),
+      operands.map(() => null),
+    ) as (NDArray | null)[];
   }),
 ];

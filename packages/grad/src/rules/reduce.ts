@@ -1,8 +1,42 @@
 import { bind, bind1, evalJaxpr, type NDArray, type Primitive, scalar } from "@traceform/core";
 import {
-  add, argmaxP, argminP, associativeScan, broadcastInDim, concatenate, convertElementType, cumlogsumexpP, cummaxP, cumminP, cumprodP,
-  cumsumP, type CumulativeParams, div, eq, exp, type GeneralReduceParams, gt, isFinite, log, lt, mul, reduceAndP, reduceMaxP, reduceMinP, reduceOrP, reduceP, type ReduceParams,
-  reduceProdP, reduceSum, reduceSumP, reduceXorP, reshape, select, sliceInDim, sub, transpose,
+  add,
+  argmaxP,
+  argminP,
+  associativeScan,
+  broadcastInDim,
+  concatenate,
+  convertElementType,
+  cumlogsumexpP,
+  cummaxP,
+  cumminP,
+  cumprodP,
+  cumsumP,
+  type CumulativeParams,
+  div,
+  eq,
+  exp,
+  type GeneralReduceParams,
+  gt,
+  isFinite,
+  log,
+  lt,
+  mul,
+  reduceAndP,
+  reduceMaxP,
+  reduceMinP,
+  reduceOrP,
+  reduceP,
+  type ReduceParams,
+  reduceProdP,
+  reduceSum,
+  reduceSumP,
+  reduceXorP,
+  reshape,
+  select,
+  sliceInDim,
+  sub,
+  transpose,
 } from "@traceform/lax";
 import { linearInFirst, zeroDerivative } from "../internal/entries.ts";
 import { place } from "../internal/memo.ts";
@@ -29,9 +63,14 @@ function chooser(primitive: Primitive<ReduceParams>): JvpEntry {
 /** For every element, the product of all the others along one axis, without dividing by zero. */
 function productOfOthers(x: NDArray, axis: number): NDArray {
   const n = x.shape[axis];
-  const one = broadcastInDim(scalar(1, x.dtype), x.shape.map((m, i) => (i === axis ? 1 : m)), []);
+  const one = broadcastInDim(
+    scalar(1, x.dtype),
+    x.shape.map((m, i) => (i === axis ? 1 : m)),
+    [],
+  );
   if (n === 0) return x;
-  const before = n === 1 ? one : concatenate([one, bind1(cumprodP, [sliceInDim(x, 0, n - 1, 1, axis)], { axis, reverse: false })], axis);
+  const before =
+    n === 1 ? one : concatenate([one, bind1(cumprodP, [sliceInDim(x, 0, n - 1, 1, axis)], { axis, reverse: false })], axis);
   const after = n === 1 ? one : concatenate([bind1(cumprodP, [sliceInDim(x, 1, n, 1, axis)], { axis, reverse: true }), one], axis);
   return mul(before, after);
 }
@@ -93,7 +132,12 @@ function mergeAxes(x: NDArray, dimensions: readonly number[]): NDArray {
  * A reduction with any associative computation: a tree of applications of its derivative, elementwise on halves.
  * The computation takes scalars, so its equations work on arrays too.
  */
-function generalReduction(primals: readonly NDArray[], tangents: readonly Tangent[], params: GeneralReduceParams, { jvpJaxpr }: JvpContext): readonly [NDArray[], Tangent[]] {
+function generalReduction(
+  primals: readonly NDArray[],
+  tangents: readonly Tangent[],
+  params: GeneralReduceParams,
+  { jvpJaxpr }: JvpContext,
+): readonly [NDArray[], Tangent[]] {
   const n = primals.length / 2;
   const outs = bind(reduceP, primals, params);
   const inexact = outs.map((x) => hasTangent(x.aval));
@@ -114,7 +158,10 @@ function generalReduction(primals: readonly NDArray[], tangents: readonly Tangen
   const { shape } = outs[0];
   const initial = [...primals.slice(n), ...dots.slice(k)].map((x) => broadcastInDim(x, shape, []));
   if (parts[0].shape[last] === 0) return [outs, place(inexact, initial.slice(n))];
-  const all = combine(initial, parts.map((x) => reshape(x, shape)));
+  const all = combine(
+    initial,
+    parts.map((x) => reshape(x, shape)),
+  );
   return [outs, place(inexact, all.slice(n))];
 }
 
@@ -142,7 +189,13 @@ export const reduceJvps = (): JvpEntry[] => [
 export const reduceTransposes = (): TransposeEntry[] => [
   transposeEntry(reduceSumP, ([ct], [x], { axes }) => {
     const { shape } = x.aval;
-    return [broadcastInDim(ct!, shape, shape.map((_, i) => i).filter((i) => !axes.includes(i)))];
+    return [
+      broadcastInDim(
+        ct!,
+        shape,
+        shape.map((_, i) => i).filter((i) => !axes.includes(i)),
+      ),
+    ];
   }),
   transposeEntry(cumsumP, ([ct], _x, { axis, reverse }) => [bind1(cumsumP, [ct!], { axis, reverse: !reverse })]),
 ];

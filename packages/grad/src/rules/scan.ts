@@ -33,7 +33,11 @@ import {
 const reordered = new JaxprMemo<{ readonly jaxpr: Jaxpr }>();
 
 /** Which carries have a tangent after any number of iterations, and the body differentiated for that. */
-function carryFixpoint(p: ScanParams, nonzero: readonly boolean[], context: JvpContext): { body: JvpJaxpr; carry: readonly boolean[] } {
+function carryFixpoint(
+  p: ScanParams,
+  nonzero: readonly boolean[],
+  context: JvpContext,
+): { body: JvpJaxpr; carry: readonly boolean[] } {
   const [consts, init, xs] = splitList(nonzero, p.numConsts, p.numCarry);
   const numYs = p.jaxpr.outvars.length - p.numCarry;
   let carry: readonly boolean[] = init;
@@ -53,7 +57,13 @@ function jvpBody(body: JvpJaxpr, p: ScanParams, nonzero: readonly boolean[]): Ja
     const count = (flags: readonly boolean[]): number => flags.filter(Boolean).length;
     const numXs = nonzero.length - p.numConsts - p.numCarry;
     const [extra, consts, carry, xs, dconsts, dcarry, dxs] = splitList(
-      jaxpr.invars, body.consts.length, p.numConsts, p.numCarry, numXs, count(nzConsts), count(nzCarry),
+      jaxpr.invars,
+      body.consts.length,
+      p.numConsts,
+      p.numCarry,
+      numXs,
+      count(nzConsts),
+      count(nzCarry),
     );
     const numYs = p.jaxpr.outvars.length - p.numCarry;
     const [carryOut, ys, dcarryOut, dys] = splitList(jaxpr.outvars, p.numCarry, numYs, count(nzCarry));
@@ -64,11 +74,18 @@ function jvpBody(body: JvpJaxpr, p: ScanParams, nonzero: readonly boolean[]): Ja
 
 export const scanJvps = (): JvpEntry[] => [
   jvpEntry(scanP, (primals, tangents, p, context) => {
-    const { body, carry: nzCarry } = carryFixpoint(p, tangents.map((t) => t !== null), context);
+    const { body, carry: nzCarry } = carryFixpoint(
+      p,
+      tangents.map((t) => t !== null),
+      context,
+    );
     const [consts, init, xs] = splitList(primals, p.numConsts, p.numCarry);
     const [dconsts, dinit, dxs] = splitList(tangents, p.numConsts, p.numCarry);
     const present = (ts: readonly Tangent[]): NDArray[] => ts.filter((t) => t !== null);
-    const dcarry = pick(dinit.map((t, i) => (nzCarry[i] ? instantiate(t, init[i].aval) : null)), nzCarry) as NDArray[];
+    const dcarry = pick(
+      dinit.map((t, i) => (nzCarry[i] ? instantiate(t, init[i].aval) : null)),
+      nzCarry,
+    ) as NDArray[];
     const nonzero = [...dconsts.map((t) => t !== null), ...nzCarry, ...dxs.map((t) => t !== null)];
     const dc = present(dconsts);
     const args = [...body.consts, ...consts, ...dc, ...init, ...dcarry, ...xs, ...present(dxs)];
@@ -141,7 +158,12 @@ function splitScan(split: PartialEvalJaxpr, numConsts: number, numCarry: number,
   return result;
 }
 
-function partialEvalScan(args: readonly NDArray[], unknowns: readonly boolean[], p: ScanParams, context: PartialEvalContext): NDArray[] {
+function partialEvalScan(
+  args: readonly NDArray[],
+  unknowns: readonly boolean[],
+  p: ScanParams,
+  context: PartialEvalContext,
+): NDArray[] {
   const numYs = p.jaxpr.outvars.length - p.numCarry;
   const [ukConsts, ukInit, ukXs] = splitList(unknowns, p.numConsts, p.numCarry);
   let ukCarry: readonly boolean[] = ukInit;
@@ -192,7 +214,13 @@ const transposedBodies = new JaxprMemo<{ readonly jaxpr: Jaxpr }>();
  * (extra, nonlinear consts, [sums for linear consts, cotangents of the carry], cotangents of ys, nonlinear xs)
  * -> ([sums, cotangents of the carry], cotangents of linear xs).
  */
-function transposeBody(t: TransposedJaxpr, numNonlinearConsts: number, numLinearConsts: number, numCarry: number, numYs: number): Jaxpr {
+function transposeBody(
+  t: TransposedJaxpr,
+  numNonlinearConsts: number,
+  numLinearConsts: number,
+  numCarry: number,
+  numYs: number,
+): Jaxpr {
   const { jaxpr } = t;
   return transposedBodies.get(jaxpr, `${numNonlinearConsts},${numLinearConsts},${numCarry},${numYs}`, () => {
     const numXs = jaxpr.invars.length - t.consts.length - numNonlinearConsts - numCarry - numYs;
@@ -237,10 +265,6 @@ export const scanTransposes = (): TransposeEntry[] => [
       numCarry: numLinear + p.numCarry,
     });
     const [ctConsts, ctInit, ctXs] = splitList(outs, numLinear, p.numCarry);
-    return [
-      ...place(linConsts, ctConsts),
-      ...init.map((x, i) => (isLinear(x) ? ctInit[i] : null)),
-      ...place(linXs, ctXs),
-    ];
+    return [...place(linConsts, ctConsts), ...init.map((x, i) => (isLinear(x) ? ctInit[i] : null)), ...place(linXs, ctXs)];
   }),
 ];

@@ -20,10 +20,12 @@ export const selectJvps = (): JvpEntry[] => [
     }
     return [[out], [bind1(selectNP, [which, ...parts], {})]];
   }),
-  elementwise(clampP,
+  elementwise(
+    clampP,
     (dmin, _z, min, x, max) => select(bitwiseAnd(gt(min, x), lt(min, max)), repeated(dmin, x), zeroScalar(dmin)),
     (dx, _z, min, x, max) => select(bitwiseAnd(gt(x, min), lt(x, max)), dx, zeroScalar(dx)),
-    (dmax, _z, _min, x, max) => select(gt(x, max), repeated(dmax, x), zeroScalar(dmax))),
+    (dmax, _z, _min, x, max) => select(gt(x, max), repeated(dmax, x), zeroScalar(dmax)),
+  ),
 ];
 
 function repeated(t: NDArray, x: NDArray): NDArray {

@@ -1,7 +1,27 @@
 import { bind, bind1, type NDArray, scalar } from "@traceform/core";
 import {
-  broadcastInDimP, concatenate, concatenateP, copyP, iotaP, nameP, optimizationBarrierP, pad, padP, reduceSum,
-  reshape, reshapeP, rev, revP, slice, sliceP, squeezeP, stopGradientP, sub, transpose, transposeP, broadcastInDim,
+  broadcastInDimP,
+  concatenate,
+  concatenateP,
+  copyP,
+  iotaP,
+  nameP,
+  optimizationBarrierP,
+  pad,
+  padP,
+  reduceSum,
+  reshape,
+  reshapeP,
+  rev,
+  revP,
+  slice,
+  sliceP,
+  squeezeP,
+  stopGradientP,
+  sub,
+  transpose,
+  transposeP,
+  broadcastInDim,
 } from "@traceform/lax";
 import { linearInFirst } from "../internal/entries.ts";
 import { instantiate } from "../internal/zeros.ts";
@@ -23,13 +43,25 @@ export const shapeJvps = (): JvpEntry[] => [
   jvpEntry(iotaP, (_primals, _tangents, params) => [[bind1(iotaP, [], params)], [null]]),
   jvpEntry(optimizationBarrierP, (primals, tangents) => {
     const outs = bind(optimizationBarrierP, primals, {});
-    const dots = bind(optimizationBarrierP, tangents.filter((t) => t !== null), {});
+    const dots = bind(
+      optimizationBarrierP,
+      tangents.filter((t) => t !== null),
+      {},
+    );
     let k = 0;
     return [outs, tangents.map((t) => (t === null ? null : dots[k++]))];
   }),
   jvpEntry(concatenateP, (primals, tangents, { dimension }) => {
     const out = concatenate(primals, dimension);
-    return [[out], [concatenate(tangents.map((t, i) => instantiate(t, primals[i].aval)), dimension)]];
+    return [
+      [out],
+      [
+        concatenate(
+          tangents.map((t, i) => instantiate(t, primals[i].aval)),
+          dimension,
+        ),
+      ],
+    ];
   }),
   jvpEntry(padP, ([x, value], [dx, dvalue], { paddingConfig }) => {
     const out = pad(x, value, paddingConfig);
@@ -47,29 +79,58 @@ function broadcastTranspose(ct: NDArray, shape: readonly number[], dims: readonl
 }
 
 /** Writes the cotangent of a slice back into zeros. */
-export function sliceTranspose(ct: NDArray, shape: readonly number[], starts: readonly number[], strides: readonly number[] | null): NDArray {
-  return pad(ct, scalar(0, ct.dtype), shape.map((n, i) => {
-    const stride = strides?.[i] ?? 1;
-    const covered = ct.shape[i] === 0 ? 0 : (ct.shape[i] - 1) * stride + 1;
-    // An empty slice may start anywhere; all of the axis is padding then.
-    return ct.shape[i] === 0 ? [n, 0, stride - 1] : [starts[i], n - starts[i] - covered, stride - 1];
-  }));
+export function sliceTranspose(
+  ct: NDArray,
+  shape: readonly number[],
+  starts: readonly number[],
+  strides: readonly number[] | null,
+): NDArray {
+  return pad(
+    ct,
+    scalar(0, ct.dtype),
+    shape.map((n, i) => {
+      const stride = strides?.[i] ?? 1;
+      const covered = ct.shape[i] === 0 ? 0 : (ct.shape[i] - 1) * stride + 1;
+      // An empty slice may start anywhere; all of the axis is padding then.
+      return ct.shape[i] === 0 ? [n, 0, stride - 1] : [starts[i], n - starts[i] - covered, stride - 1];
+    }),
+  );
 }
 
 /** The cotangent of a padded operand: what lies where its elements were put. */
-function padOperandTranspose(ct: NDArray, config: readonly (readonly [number, number, number])[], shape: readonly number[]): NDArray {
+function padOperandTranspose(
+  ct: NDArray,
+  config: readonly (readonly [number, number, number])[],
+  shape: readonly number[],
+): NDArray {
   if (shape.includes(0)) return broadcastInDim(scalar(0, ct.dtype), shape, []);
   // Padding away what was added (negative low and high), then taking every (interior + 1)-th element.
-  const inner = pad(ct, scalar(0, ct.dtype), config.map(([low, high]) => [-low, -high, 0]));
+  const inner = pad(
+    ct,
+    scalar(0, ct.dtype),
+    config.map(([low, high]) => [-low, -high, 0]),
+  );
   const strides = config.map(([, , interior]) => interior + 1);
-  return slice(inner, shape.map(() => 0), inner.shape, strides);
+  return slice(
+    inner,
+    shape.map(() => 0),
+    inner.shape,
+    strides,
+  );
 }
 
 export const shapeTransposes = (): TransposeEntry[] => [
-  transposeEntry(broadcastInDimP, ([ct], [x], { broadcastDimensions }) => [broadcastTranspose(ct!, shapeOf(x), broadcastDimensions)]),
+  transposeEntry(broadcastInDimP, ([ct], [x], { broadcastDimensions }) => [
+    broadcastTranspose(ct!, shapeOf(x), broadcastDimensions),
+  ]),
   transposeEntry(reshapeP, ([ct], [x]) => [reshape(ct!, shapeOf(x))]),
   transposeEntry(squeezeP, ([ct], [x]) => [reshape(ct!, shapeOf(x))]),
-  transposeEntry(transposeP, ([ct], _x, { permutation }) => [transpose(ct!, permutation.map((_, i) => permutation.indexOf(i)))]),
+  transposeEntry(transposeP, ([ct], _x, { permutation }) => [
+    transpose(
+      ct!,
+      permutation.map((_, i) => permutation.indexOf(i)),
+    ),
+  ]),
   transposeEntry(revP, ([ct], _x, { dimensions }) => [rev(ct!, dimensions)]),
   transposeEntry(copyP, ([ct]) => [bind1(copyP, [ct!], {})]),
   transposeEntry(nameP, ([ct]) => [ct]),
@@ -88,7 +149,11 @@ export const shapeTransposes = (): TransposeEntry[] => [
       from += shapeOf(x)[dimension];
       if (!isLinear(x)) return null;
       const at = (size: number): number[] => ct!.shape.map((n, i) => (i === dimension ? size : n));
-      return slice(ct!, ct!.shape.map((_, i) => (i === dimension ? start : 0)), at(from));
+      return slice(
+        ct!,
+        ct!.shape.map((_, i) => (i === dimension ? start : 0)),
+        at(from),
+      );
     });
   }),
   transposeEntry(padP, ([ct], [x, value], { paddingConfig }) => {

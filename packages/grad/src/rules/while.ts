@@ -16,7 +16,12 @@ import {
 
 const memo = new JaxprMemo<{ readonly jaxpr: Jaxpr }>();
 
-function carryFixpoint(p: WhileParams, consts: readonly boolean[], init: readonly boolean[], context: JvpContext): { body: JvpJaxpr; carry: readonly boolean[] } {
+function carryFixpoint(
+  p: WhileParams,
+  consts: readonly boolean[],
+  init: readonly boolean[],
+  context: JvpContext,
+): { body: JvpJaxpr; carry: readonly boolean[] } {
   let carry = init;
   for (;;) {
     const body = context.jvpJaxpr(p.bodyJaxpr, [...consts, ...carry], carry);
@@ -31,14 +36,22 @@ function jvpBody(body: JvpJaxpr, numConsts: number, numCarry: number, numDconsts
   const { jaxpr } = body;
   return memo.get(jaxpr, `${numConsts},${numCarry},${numDconsts}`, () => {
     const [extra, consts, carry, dconsts, dcarry] = splitList(jaxpr.invars, body.consts.length, numConsts, numCarry, numDconsts);
-    return { jaxpr: new Jaxpr([], [...extra, ...consts, ...dconsts, ...carry, ...dcarry], jaxpr.eqns, jaxpr.outvars, jaxpr.effects) };
+    return {
+      jaxpr: new Jaxpr([], [...extra, ...consts, ...dconsts, ...carry, ...dcarry], jaxpr.eqns, jaxpr.outvars, jaxpr.effects),
+    };
   }).jaxpr;
 }
 
 /** The condition, which looks at the primal carry only, with operands for the tangents. */
 function jvpCond(cond: Jaxpr, carry: readonly Var[], nonzero: readonly boolean[]): Jaxpr {
   return memo.get(cond, bits(nonzero), () => ({
-    jaxpr: new Jaxpr([], [...cond.invars, ...pick(carry, nonzero).map((v) => new Var(v.aval))], cond.eqns, cond.outvars, cond.effects),
+    jaxpr: new Jaxpr(
+      [],
+      [...cond.invars, ...pick(carry, nonzero).map((v) => new Var(v.aval))],
+      cond.eqns,
+      cond.outvars,
+      cond.effects,
+    ),
   })).jaxpr;
 }
 
@@ -46,9 +59,17 @@ export const whileJvps = (): JvpEntry[] => [
   jvpEntry(whileP, (primals, tangents, p, context) => {
     const [condConsts, consts, init] = splitList(primals, p.condNconsts, p.bodyNconsts);
     const [, dconsts, dinit] = splitList(tangents, p.condNconsts, p.bodyNconsts);
-    const { body, carry } = carryFixpoint(p, dconsts.map((t) => t !== null), dinit.map((t) => t !== null), context);
+    const { body, carry } = carryFixpoint(
+      p,
+      dconsts.map((t) => t !== null),
+      dinit.map((t) => t !== null),
+      context,
+    );
     const present = dconsts.filter((t) => t !== null);
-    const dcarry = pick(init.map((x, i) => (carry[i] ? instantiate(dinit[i], x.aval) : null)), carry) as NDArray[];
+    const dcarry = pick(
+      init.map((x, i) => (carry[i] ? instantiate(dinit[i], x.aval) : null)),
+      carry,
+    ) as NDArray[];
     const outs = bind(whileP, [...condConsts, ...body.consts, ...consts, ...present, ...init, ...dcarry], {
       condNconsts: p.condNconsts,
       condJaxpr: jvpCond(p.condJaxpr, p.condJaxpr.invars.slice(p.condNconsts), carry),
@@ -63,7 +84,12 @@ export const whileJvps = (): JvpEntry[] => [
  * The part of the loop that computes known carries runs now, when the condition is known. The unknown carries need the
  * whole loop, known part included: its intermediate values cannot be kept, because their number is not known.
  */
-function partialEvalWhile(args: readonly NDArray[], unknowns: readonly boolean[], p: WhileParams, context: PartialEvalContext): NDArray[] {
+function partialEvalWhile(
+  args: readonly NDArray[],
+  unknowns: readonly boolean[],
+  p: WhileParams,
+  context: PartialEvalContext,
+): NDArray[] {
   const [ukCondConsts, ukConsts, ukInit] = splitList(unknowns, p.condNconsts, p.bodyNconsts);
   const [condConsts, consts, init] = splitList(args, p.condNconsts, p.bodyNconsts);
   let carry: readonly boolean[] = ukInit;
@@ -79,7 +105,11 @@ function partialEvalWhile(args: readonly NDArray[], unknowns: readonly boolean[]
   if (cond.unknownOut[0] || carry.every(Boolean)) return staged;
   const numKnown = carry.filter((u) => !u).length;
   const bodyJaxpr = memo.get(body.known, "known", () => {
-    const { jaxpr } = dceJaxpr(body.known, body.known.outvars.map((_, i) => i < numKnown), body.known.invars.map(() => true));
+    const { jaxpr } = dceJaxpr(
+      body.known,
+      body.known.outvars.map((_, i) => i < numKnown),
+      body.known.invars.map(() => true),
+    );
     return { jaxpr };
   }).jaxpr;
   const knownConsts = drop(consts, ukConsts);

@@ -1,6 +1,13 @@
 import { bind1, type NDArray, type Primitive, RuleError, scalar } from "@traceform/core";
 import {
-  pad, type ReduceWindowParams, reduceWindowMaxP, reduceWindowMinP, reduceWindowSumP, selectAndGatherAddP, selectAndScatterAddP, slice,
+  pad,
+  type ReduceWindowParams,
+  reduceWindowMaxP,
+  reduceWindowMinP,
+  reduceWindowSumP,
+  selectAndGatherAddP,
+  selectAndScatterAddP,
+  slice,
 } from "@traceform/lax";
 import { linearInFirst } from "../internal/entries.ts";
 import { dilated, lhsPadding } from "../internal/window.ts";
@@ -25,7 +32,11 @@ export const windowJvps = (): JvpEntry[] => [
 /** Every element receives the cotangents of the windows it is in: a sum over windows of the spread out cotangent. */
 function windowSumTranspose(ct: NDArray, shape: readonly number[], p: ReduceWindowParams): NDArray {
   const pads = lhsPadding(shape, p.windowDimensions, p.windowStrides, ct.shape, p.padding, p.baseDilation, p.windowDilation);
-  const spread = pad(ct, scalar(0, ct.dtype), pads.map(([lo, hi], i) => [lo, hi, p.windowStrides[i] - 1]));
+  const spread = pad(
+    ct,
+    scalar(0, ct.dtype),
+    pads.map(([lo, hi], i) => [lo, hi, p.windowStrides[i] - 1]),
+  );
   return bind1(reduceWindowSumP, [spread], {
     windowDimensions: p.windowDimensions,
     windowStrides: p.baseDilation,
@@ -52,8 +63,24 @@ export const windowTransposes = (): TransposeEntry[] => [
     const x = operand as NDArray;
     const worst = scalar(selectPrim === "ge" ? -Infinity : Infinity, x.dtype);
     const isDilated = baseDilation.some((d) => d !== 1);
-    const spread = isDilated ? pad(x, worst, baseDilation.map((d) => [0, 0, d - 1])) : x;
+    const spread = isDilated
+      ? pad(
+          x,
+          worst,
+          baseDilation.map((d) => [0, 0, d - 1]),
+        )
+      : x;
     const out = bind1(selectAndScatterAddP, [ct!, spread], { selectPrim, windowDimensions, windowStrides, padding });
-    return [isDilated ? slice(out, out.shape.map(() => 0), t.aval.shape.map((n, i) => dilated(n, baseDilation[i])), baseDilation) : out, null];
+    return [
+      isDilated
+        ? slice(
+            out,
+            out.shape.map(() => 0),
+            t.aval.shape.map((n, i) => dilated(n, baseDilation[i])),
+            baseDilation,
+          )
+        : out,
+      null,
+    ];
   }),
 ];

@@ -3,7 +3,10 @@ import { transpose } from "../shape.ts";
 
 /** `x` with two axes exchanged. */
 export function swapAxes(x: NDArray, a: number, b: number): NDArray {
-  return transpose(x, x.shape.map((_, i) => (i === a ? b : i === b ? a : i)));
+  return transpose(
+    x,
+    x.shape.map((_, i) => (i === a ? b : i === b ? a : i)),
+  );
 }
 
 /** `x` with axis `from` moved to place `to`. */

@@ -30,12 +30,7 @@ export interface TracedBody {
 }
 
 /** Stages `fn`, called with the children of `inTree` (a list) filled with tracers of `avals`. */
-export function traceBody(
-  name: string,
-  fn: (...args: unknown[]) => unknown,
-  inTree: Treedef,
-  avals: readonly Aval[],
-): TracedBody {
+export function traceBody(name: string, fn: (...args: unknown[]) => unknown, inTree: Treedef, avals: readonly Aval[]): TracedBody {
   let outTree: Treedef | undefined;
   let numbers: boolean[] = [];
   const { jaxpr, consts } = traceToJaxpr(

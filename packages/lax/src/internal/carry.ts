@@ -53,7 +53,12 @@ export function typeMismatch(
   right: readonly [name: string, avals: readonly Aval[]],
   fix: string,
 ): ShapeError {
-  const paths = treeFlattenWithPath(treeUnflatten(tree, left[1].map((_, i) => i)));
+  const paths = treeFlattenWithPath(
+    treeUnflatten(
+      tree,
+      left[1].map((_, i) => i),
+    ),
+  );
   const lines = paths.flatMap(([path], i) => {
     const [a, b] = [left[1][i], right[1][i]];
     if (a.dtype === b.dtype && sameShape(a.shape, b.shape)) return [];

@@ -90,7 +90,10 @@ export function indexArray(fn: string, x: ArrayLike): NDArray {
  */
 export function parseIndex(fn: string, x: NDArray, parts: readonly Index[], modeGiven: boolean): Part[] {
   const expanded = parts.map((p) => expand(fn, p));
-  const consumed = expanded.reduce<number>((n, p) => n + (p === null || p === "..." ? 0 : isNDArray(p) && p.dtype === "bool" ? p.ndim : 1), 0);
+  const consumed = expanded.reduce<number>(
+    (n, p) => n + (p === null || p === "..." ? 0 : isNDArray(p) && p.dtype === "bool" ? p.ndim : 1),
+    0,
+  );
   if (expanded.filter((p) => p === "...").length > 1) {
     throw new ValueError(fn, { message: 'an index may hold "..." only once' });
   }
@@ -192,7 +195,13 @@ export interface GatherPlan {
  */
 export function planGather(fn: string, x: NDArray, parts: readonly Part[]): GatherPlan {
   const arrays = parts.filter((p) => p.kind === "array");
-  const advancedShape = arrays.length === 0 ? [] : resultShape(fn, arrays.map((p) => p.array));
+  const advancedShape =
+    arrays.length === 0
+      ? []
+      : resultShape(
+          fn,
+          arrays.map((p) => p.array),
+        );
   // Integers beside arrays count as arrays for the rule of contiguity.
   const isAdvanced = (p: Part): boolean => p.kind === "array" || (p.kind === "int" && arrays.length > 0);
   const places = parts.flatMap((p, i) => (isAdvanced(p) ? [i] : []));

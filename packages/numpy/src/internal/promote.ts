@@ -45,7 +45,10 @@ function stackNested(x: NestedArrayLike): NDArray {
       throw new ShapeError("array", { message: "nested arrays are ragged", operands: { first, other: p } });
     }
   }
-  return concatenate(parts.map((p) => reshape(p, [1, ...p.shape])), 0);
+  return concatenate(
+    parts.map((p) => reshape(p, [1, ...p.shape])),
+    0,
+  );
 }
 
 /** Operands converted to `type`; JavaScript scalars become constants of it. */
@@ -79,7 +82,11 @@ export function broadcastTo(fn: string, x: NDArray, shape: readonly number[], ke
       fix: "sizes must be equal or 1, counted from the last axis",
     });
   }
-  return broadcastInDim(x, shape, x.shape.map((_, i) => offset + i));
+  return broadcastInDim(
+    x,
+    shape,
+    x.shape.map((_, i) => offset + i),
+  );
 }
 
 /** Operands broadcast against each other; scalars are left to the primitives. */
@@ -123,7 +130,10 @@ export function promoteInexact(fn: string, xs: readonly ArrayLike[]): NDArray[] 
   const operands = xs.map((y) => (isScalar(y) ? y : toArray(y)));
   const type = resultType(...operands);
   const own = { dtype: toInexact(checkNumeric(fn, type.dtype)), weakType: type.weakType };
-  return broadcastAll(fn, operands.map((y) => convertTo(y, own)));
+  return broadcastAll(
+    fn,
+    operands.map((y) => convertTo(y, own)),
+  );
 }
 
 /** Like `promote`, with bools made int32. */
@@ -141,5 +151,8 @@ export function inexact(fn: string, x: ArrayLike): NDArray {
 
 function checkNumeric(fn: string, dtype: DType): DType {
   if (dtypeKind(dtype) !== "extended") return dtype;
-  throw new DTypeError(fn, { message: `${dtypeName(dtype)} has no arithmetic`, fix: "extended dtypes can be moved and compared only" });
+  throw new DTypeError(fn, {
+    message: `${dtypeName(dtype)} has no arithmetic`,
+    fix: "extended dtypes can be moved and compared only",
+  });
 }

@@ -18,7 +18,11 @@ export function onNumeric(name: string, op: Unary1): Unary {
   return (x) => {
     const a = toArray(x);
     if (a.dtype === "bool") {
-      throw new DTypeError(name, { message: "is not defined for bool", operands: { x: a }, fix: "use logicalNot, or convert with astype" });
+      throw new DTypeError(name, {
+        message: "is not defined for bool",
+        operands: { x: a },
+        fix: "use logicalNot, or convert with astype",
+      });
     }
     return op(a);
   };

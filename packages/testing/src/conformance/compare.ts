@@ -40,7 +40,8 @@ export function difference(actual: HostArray, expected: HostArray, { ulps, relat
     const at = a.findIndex((x, i) => x !== b[i]);
     return at < 0 ? null : `element ${at} is ${String(a[at])}, expected ${String(b[at])}`;
   }
-  const parts = (xs: readonly Element[]): number[] => (kind === "complex" ? (xs as Complex[]).flatMap((z) => [z.re, z.im]) : (xs as number[]));
+  const parts = (xs: readonly Element[]): number[] =>
+    kind === "complex" ? (xs as Complex[]).flatMap((z) => [z.re, z.im]) : (xs as number[]);
   const [p, q] = [parts(a), parts(b)];
   const scale = q.reduce((m, x) => (Number.isFinite(x) ? Math.max(m, Math.abs(x)) : m), 0);
   for (let i = 0; i < q.length; i++) {

@@ -79,7 +79,15 @@ const binary: Record<string, BinarySpec> = {
   rem: { fn: lax.rem, dtypes: [...wide, ...integers] },
   max: { fn: lax.max, dtypes: every },
   min: { fn: lax.min, dtypes: every },
-  pow: { fn: lax.pow, dtypes: floats, ulps: 8, ranges: [[0, 5], [-4, 4]] },
+  pow: {
+    fn: lax.pow,
+    dtypes: floats,
+    ulps: 8,
+    ranges: [
+      [0, 5],
+      [-4, 4],
+    ],
+  },
   atan2: { fn: lax.atan2, dtypes: floats, ulps: 4 },
   nextafter: { fn: lax.nextafter, dtypes: wide },
   bitwiseAnd: { fn: lax.bitwiseAnd, dtypes: bits },
@@ -97,7 +105,8 @@ const binary: Record<string, BinarySpec> = {
 };
 
 /** What the ulp bound of float32 becomes for a dtype: 16-bit results are rounded from 32 bits once. */
-const scaled = (ulps: number, dtype: StandardDType): number => (ulps === 0 ? 0 : dtype === "float16" || dtype === "bfloat16" ? 1 : ulps);
+const scaled = (ulps: number, dtype: StandardDType): number =>
+  ulps === 0 ? 0 : dtype === "float16" || dtype === "bfloat16" ? 1 : ulps;
 
 function* unaryCases(): Generator<ConformanceCase> {
   for (const [name, { fn, dtypes, ulps, range }] of Object.entries(unary)) {
@@ -137,7 +146,10 @@ function* binaryCases(): Generator<ConformanceCase> {
       yield {
         name: `${name}: special values`,
         dtypes: [dtype],
-        operands: [{ shape: [120], special: true }, { shape: [120], special, range: ranges?.[1] }],
+        operands: [
+          { shape: [120], special: true },
+          { shape: [120], special, range: ranges?.[1] },
+        ],
         run: fn,
         ulps: scaled(ulps, dtype),
       };
@@ -151,12 +163,28 @@ function* conversionCases(): Generator<ConformanceCase> {
   for (const from of conversions) {
     for (const to of conversions) {
       if (from === to) continue;
-      yield { name: `convert: ${from} to ${to}`, dtypes: [from], operands: [{ shape: [70], special: true, range: from.startsWith("u") || from === "bool" ? [0, 200] : [-300, 300] }], run: (x) => lax.convertElementType(x, to) };
+      yield {
+        name: `convert: ${from} to ${to}`,
+        dtypes: [from],
+        operands: [{ shape: [70], special: true, range: from.startsWith("u") || from === "bool" ? [0, 200] : [-300, 300] }],
+        run: (x) => lax.convertElementType(x, to),
+      };
     }
   }
-  const same: [StandardDType, StandardDType][] = [["float32", "int32"], ["uint32", "float32"], ["float64", "int64"], ["float16", "uint16"], ["int8", "uint8"]];
+  const same: [StandardDType, StandardDType][] = [
+    ["float32", "int32"],
+    ["uint32", "float32"],
+    ["float64", "int64"],
+    ["float16", "uint16"],
+    ["int8", "uint8"],
+  ];
   for (const [from, to] of same) {
-    yield { name: `bitcast: ${from} to ${to}`, dtypes: [from], operands: [{ shape: [9] }], run: (x) => lax.bitcastConvertType(x, to) };
+    yield {
+      name: `bitcast: ${from} to ${to}`,
+      dtypes: [from],
+      operands: [{ shape: [9] }],
+      run: (x) => lax.bitcastConvertType(x, to),
+    };
   }
 }
 
@@ -181,8 +209,22 @@ function* selectCases(): Generator<ConformanceCase> {
     operands: [{ shape: [12], dtype: "int32", range: [0, 2] }, { shape: [12] }, { shape: [12] }, { shape: [12] }],
     run: (p, a, b, c) => lax.selectN(p, a, b, c),
   };
-  yield { name: "clamp: scalar bounds", dtypes: [...floats, ...ints], operands: [{ shape: [] , values: [-1] }, { shape: [20] }, { shape: [], values: [1] }], run: (l, x, h) => lax.clamp(l, x, h) };
-  yield { name: "clamp: array bounds", dtypes: wide, operands: [{ shape: [20], range: [-2, 0] }, { shape: [20], special: true }, { shape: [20], range: [0, 2] }], run: (l, x, h) => lax.clamp(l, x, h) };
+  yield {
+    name: "clamp: scalar bounds",
+    dtypes: [...floats, ...ints],
+    operands: [{ shape: [], values: [-1] }, { shape: [20] }, { shape: [], values: [1] }],
+    run: (l, x, h) => lax.clamp(l, x, h),
+  };
+  yield {
+    name: "clamp: array bounds",
+    dtypes: wide,
+    operands: [
+      { shape: [20], range: [-2, 0] },
+      { shape: [20], special: true },
+      { shape: [20], range: [0, 2] },
+    ],
+    run: (l, x, h) => lax.clamp(l, x, h),
+  };
 }
 
 /** Functions of parameters: series and continued fractions, so a looser bound. */
@@ -191,20 +233,53 @@ function* parameterCases(): Generator<ConformanceCase> {
   const unit: Operand = { shape: [40], range: [0, 1] };
   yield { name: "igamma: values", dtypes: wide, operands: [positive, positive], run: (a, x) => lax.igamma(a, x), relative: 1e-6 };
   yield { name: "igammac: values", dtypes: wide, operands: [positive, positive], run: (a, x) => lax.igammac(a, x), relative: 1e-6 };
-  yield { name: "betainc: values", dtypes: wide, operands: [positive, positive, unit], run: (a, b, x) => lax.betainc(a, b, x), relative: 1e-6 };
-  yield { name: "zeta: values", dtypes: wide, operands: [{ shape: [40], range: [1.5, 9] }, positive], run: (s, q) => lax.zeta(s, q), ulps: 64 };
-  yield { name: "polygamma: orders", dtypes: wide, operands: [{ shape: [8], values: [0, 1, 2, 3, 4, 0.5, -1, 2] }, { shape: [8], range: [2, 9] }], run: (n, x) => lax.polygamma(n, x), ulps: 64 };
+  yield {
+    name: "betainc: values",
+    dtypes: wide,
+    operands: [positive, positive, unit],
+    run: (a, b, x) => lax.betainc(a, b, x),
+    relative: 1e-6,
+  };
+  yield {
+    name: "zeta: values",
+    dtypes: wide,
+    operands: [{ shape: [40], range: [1.5, 9] }, positive],
+    run: (s, q) => lax.zeta(s, q),
+    ulps: 64,
+  };
+  yield {
+    name: "polygamma: orders",
+    dtypes: wide,
+    operands: [
+      { shape: [8], values: [0, 1, 2, 3, 4, 0.5, -1, 2] },
+      { shape: [8], range: [2, 9] },
+    ],
+    run: (n, x) => lax.polygamma(n, x),
+    ulps: 64,
+  };
 }
 
 function* complexCases(): Generator<ConformanceCase> {
   const z: Operand = { shape: [4, 5] };
   const functions: Record<string, Unary> = {
-    neg: lax.neg, abs: lax.abs, exp: lax.exp, log: lax.log, sqrt: lax.sqrt, sin: lax.sin, cos: lax.cos, tanh: lax.tanh, real: lax.real, imag: lax.imag, conj: lax.conj,
+    neg: lax.neg,
+    abs: lax.abs,
+    exp: lax.exp,
+    log: lax.log,
+    sqrt: lax.sqrt,
+    sin: lax.sin,
+    cos: lax.cos,
+    tanh: lax.tanh,
+    real: lax.real,
+    imag: lax.imag,
+    conj: lax.conj,
     square: lax.square,
   };
-  for (const [name, run] of Object.entries(functions)) yield { name: `complex: ${name}`, dtypes: complexes, operands: [z], run, ulps: 16 };
+  for (const [name, run] of Object.entries(functions))
+    yield { name: `complex: ${name}`, dtypes: complexes, operands: [z], run, ulps: 16 };
   const operators: Record<string, Binary> = { add: lax.add, sub: lax.sub, mul: lax.mul, div: lax.div, eq: lax.eq, ne: lax.ne };
-  for (const [name, run] of Object.entries(operators)) yield { name: `complex: ${name}`, dtypes: complexes, operands: [z, z], run, ulps: 8 };
+  for (const [name, run] of Object.entries(operators))
+    yield { name: `complex: ${name}`, dtypes: complexes, operands: [z, z], run, ulps: 8 };
   yield { name: "complex: pow", dtypes: complexes, operands: [z, z], run: lax.pow, ulps: 64 };
   yield { name: "complex: from parts", dtypes: wide, operands: [z, z], run: lax.complex };
 }

@@ -19,7 +19,12 @@ function specials(dtype: StandardDType): Element[] {
   const kind = dtypeKind(dtype);
   if (kind === "float") return specialFloats.map(rounder(dtype));
   if (kind === "bool") return [0, 1];
-  if (kind === "complex") return [{ re: 0, im: -0 }, { re: -1, im: 0 }, { re: 0, im: 2 }];
+  if (kind === "complex")
+    return [
+      { re: 0, im: -0 },
+      { re: -1, im: 0 },
+      { re: 0, im: 2 },
+    ];
   if (itemsize(dtype) === 8) return dtype === "int64" ? [0n, 1n, -1n, 2n ** 63n - 1n, -(2n ** 63n)] : [0n, 1n, 2n ** 64n - 1n];
   const [lo, hi] = integerRange(dtype);
   return [0, 1, lo, hi, ...(lo < 0 ? [-1] : [])];
@@ -42,7 +47,9 @@ export function makeInput(operand: Operand, caseDType: StandardDType, seed: numb
     return big ? BigInt(n) : round(n);
   };
   const n = sizeOf(operand.shape);
-  const values: Element[] = operand.values?.map((v) => (big ? BigInt(v) : kind === "complex" ? { re: v, im: 0 } : round(v))) ?? Array.from({ length: n }, draw);
+  const values: Element[] =
+    operand.values?.map((v) => (big ? BigInt(v) : kind === "complex" ? { re: v, im: 0 } : round(v))) ??
+    Array.from({ length: n }, draw);
   if (operand.special) {
     const list = specials(dtype);
     for (let i = 0; i < n; i++) if (i % 3 !== 2) values[i] = list[Math.floor(next() * list.length)];

@@ -17,17 +17,79 @@ export function structuralCases(): ConformanceCase[] {
     { name: "broadcastInDim: scalar", operands: [{ shape: [] }], run: (x) => lax.broadcastInDim(x, [2, 3], []) },
     { name: "squeeze: two axes", operands: [{ shape: [1, 3, 1] }], run: (x) => lax.squeeze(x, [0, 2]) },
     { name: "rev: two axes", operands: [m], run: (x) => lax.rev(x, [0, 2]) },
-    { name: "pad: positive", operands: [{ shape: [3, 4] }, { shape: [] }], run: (x, v) => lax.pad(x, v, [[1, 2, 0], [0, 3, 0]]) },
-    { name: "pad: negative", operands: [{ shape: [6, 7] }, { shape: [] }], run: (x, v) => lax.pad(x, v, [[-1, -2, 0], [2, -3, 0]]) },
-    { name: "pad: interior", operands: [{ shape: [3, 4] }, { shape: [] }], run: (x, v) => lax.pad(x, v, [[1, 0, 2], [-1, 1, 1]]) },
-    { name: "pad: of an empty array", operands: [{ shape: [0, 2] }, { shape: [] }], run: (x, v) => lax.pad(x, v, [[2, 1, 0], [0, 0, 0]]) },
+    {
+      name: "pad: positive",
+      operands: [{ shape: [3, 4] }, { shape: [] }],
+      run: (x, v) =>
+        lax.pad(x, v, [
+          [1, 2, 0],
+          [0, 3, 0],
+        ]),
+    },
+    {
+      name: "pad: negative",
+      operands: [{ shape: [6, 7] }, { shape: [] }],
+      run: (x, v) =>
+        lax.pad(x, v, [
+          [-1, -2, 0],
+          [2, -3, 0],
+        ]),
+    },
+    {
+      name: "pad: interior",
+      operands: [{ shape: [3, 4] }, { shape: [] }],
+      run: (x, v) =>
+        lax.pad(x, v, [
+          [1, 0, 2],
+          [-1, 1, 1],
+        ]),
+    },
+    {
+      name: "pad: of an empty array",
+      operands: [{ shape: [0, 2] }, { shape: [] }],
+      run: (x, v) =>
+        lax.pad(x, v, [
+          [2, 1, 0],
+          [0, 0, 0],
+        ]),
+    },
     { name: "slice: with strides", operands: [{ shape: [9, 8] }], run: (x) => lax.slice(x, [1, 0], [8, 8], [3, 2]) },
     { name: "slice: empty", operands: [{ shape: [5] }], run: (x) => lax.slice(x, [2], [2]) },
-    { name: "dynamicSlice: inside", operands: [m, { shape: [], dtype: "int32", values: [1] }, { shape: [], dtype: "int32", values: [0] }, { shape: [], dtype: "int32", values: [2] }], run: (x, i, j, k) => lax.dynamicSlice(x, [i, j, k], [2, 4, 2]) },
-    { name: "dynamicSlice: clamped", operands: [{ shape: [6] }, { shape: [], dtype: "int32", values: [5] }], run: (x, i) => lax.dynamicSlice(x, [i], [3]) },
-    { name: "dynamicUpdateSlice: clamped", operands: [{ shape: [6, 5] }, { shape: [2, 3] }, { shape: [], dtype: "int32", values: [9] }, { shape: [], dtype: "int32", values: [1] }], run: (x, u, i, j) => lax.dynamicUpdateSlice(x, u, [i, j]) },
-    { name: "concatenate: three", operands: [{ shape: [2, 3] }, { shape: [2, 1] }, { shape: [2, 4] }], run: (a, b, c) => lax.concatenate([a, b, c], 1) },
-    { name: "concatenate: with an empty one", operands: [{ shape: [0, 3] }, { shape: [2, 3] }], run: (a, b) => lax.concatenate([a, b], 0) },
+    {
+      name: "dynamicSlice: inside",
+      operands: [
+        m,
+        { shape: [], dtype: "int32", values: [1] },
+        { shape: [], dtype: "int32", values: [0] },
+        { shape: [], dtype: "int32", values: [2] },
+      ],
+      run: (x, i, j, k) => lax.dynamicSlice(x, [i, j, k], [2, 4, 2]),
+    },
+    {
+      name: "dynamicSlice: clamped",
+      operands: [{ shape: [6] }, { shape: [], dtype: "int32", values: [5] }],
+      run: (x, i) => lax.dynamicSlice(x, [i], [3]),
+    },
+    {
+      name: "dynamicUpdateSlice: clamped",
+      operands: [
+        { shape: [6, 5] },
+        { shape: [2, 3] },
+        { shape: [], dtype: "int32", values: [9] },
+        { shape: [], dtype: "int32", values: [1] },
+      ],
+      run: (x, u, i, j) => lax.dynamicUpdateSlice(x, u, [i, j]),
+    },
+    {
+      name: "concatenate: three",
+      operands: [{ shape: [2, 3] }, { shape: [2, 1] }, { shape: [2, 4] }],
+      run: (a, b, c) => lax.concatenate([a, b, c], 1),
+    },
+    {
+      name: "concatenate: with an empty one",
+      operands: [{ shape: [0, 3] }, { shape: [2, 3] }],
+      run: (a, b) => lax.concatenate([a, b], 0),
+    },
     { name: "copy: of an argument", operands: [m], run: (x) => [x, x] },
   ];
   const iotas: ConformanceCase[] = every

@@ -1,4 +1,12 @@
-import { type Backend, type Buffer, type HostArray, makeAval, type NDArray, type StandardDType, traceToJaxpr } from "@traceform/core";
+import {
+  type Backend,
+  type Buffer,
+  type HostArray,
+  makeAval,
+  type NDArray,
+  type StandardDType,
+  traceToJaxpr,
+} from "@traceform/core";
 import { afterAll, describe, expect, test } from "vitest";
 import { referenceBackend } from "../reference/backend.ts";
 import type { ConformanceCase } from "./case.ts";
@@ -113,7 +121,10 @@ async function check(backend: Backend, reference: Backend, c: ConformanceCase, d
   try {
     actual = await runOn(backend, c, inputs);
   } catch (error) {
-    return `throws ${String(error instanceof Error ? error.message : error).split("\n").slice(0, 3).join(" | ")}`;
+    return `throws ${String(error instanceof Error ? error.message : error)
+      .split("\n")
+      .slice(0, 3)
+      .join(" | ")}`;
   }
   const half = dtype === "float16" || dtype === "bfloat16";
   for (let i = 0; i < expected.length; i++) {

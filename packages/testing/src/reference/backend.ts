@@ -120,4 +120,3 @@ export function referenceBackend(): Backend {
   device.push(new RefDevice(backend, 0));
   return backend;
 }
-

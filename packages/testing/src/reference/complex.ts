@@ -21,7 +21,8 @@ export function div(a: Complex, b: Complex): Complex {
   return cx((a.re * r + a.im) / d, (a.im * r - a.re) / d);
 }
 
-export const exp = (a: Complex): Complex => cx(Math.exp(a.re) * Math.cos(a.im), a.im === 0 ? a.im : Math.exp(a.re) * Math.sin(a.im));
+export const exp = (a: Complex): Complex =>
+  cx(Math.exp(a.re) * Math.cos(a.im), a.im === 0 ? a.im : Math.exp(a.re) * Math.sin(a.im));
 export const log = (a: Complex): Complex => cx(Math.log(abs(a)), Math.atan2(a.im, a.re));
 
 export function sqrt(a: Complex): Complex {
@@ -52,8 +53,7 @@ const one = cx(1, 0);
 const timesI = (a: Complex): Complex => cx(-a.im, a.re);
 const overI = (a: Complex): Complex => cx(a.im, -a.re);
 
-export const asinh = (a: Complex): Complex =>
-  a.re < 0 ? scale(asinh(scale(a, -1)), -1) : log(add(a, sqrt(add(mul(a, a), one))));
+export const asinh = (a: Complex): Complex => (a.re < 0 ? scale(asinh(scale(a, -1)), -1) : log(add(a, sqrt(add(mul(a, a), one)))));
 export const asin = (a: Complex): Complex => overI(asinh(timesI(a)));
 export const acos = (a: Complex): Complex => sub(cx(Math.PI / 2, 0), asin(a));
 export const acosh = (a: Complex): Complex => log(add(a, mul(sqrt(add(a, one)), sqrt(sub(a, one)))));
@@ -65,4 +65,7 @@ export function expm1(a: Complex): Complex {
   return cx(Math.expm1(a.re) * Math.cos(a.im) - 2 * s * s, Math.exp(a.re) * Math.sin(a.im));
 }
 export const log1p = (a: Complex): Complex =>
-  cx(Math.abs(a.re) < 0.5 ? 0.5 * Math.log1p(a.re * (2 + a.re) + a.im * a.im) : Math.log(Math.hypot(1 + a.re, a.im)), Math.atan2(a.im, 1 + a.re));
+  cx(
+    Math.abs(a.re) < 0.5 ? 0.5 * Math.log1p(a.re * (2 + a.re) + a.im * a.im) : Math.log(Math.hypot(1 + a.re, a.im)),
+    Math.atan2(a.im, 1 + a.re),
+  );

@@ -10,7 +10,11 @@ interface DotDimensions {
 }
 
 /** Sums of products, accumulated in double precision (integers wrap) and rounded once. */
-function accumulator(lhs: DType, rhs: DType, out: DType): { zero: Element; add: (acc: Element, a: Element, b: Element) => Element; done: (acc: Element) => Element } {
+function accumulator(
+  lhs: DType,
+  rhs: DType,
+  out: DType,
+): { zero: Element; add: (acc: Element, a: Element, b: Element) => Element; done: (acc: Element) => Element } {
   const wide: DType = isComplex(out) ? "complex128" : isFloat(out) ? "float64" : out;
   const multiply = wide === "bool" ? combiner("and", wide) : combiner("mul", wide);
   const sum = wide === "bool" ? combiner("or", wide) : combiner("add", wide);
@@ -24,7 +28,8 @@ function accumulator(lhs: DType, rhs: DType, out: DType): { zero: Element; add: 
 }
 
 export function dotGeneral(lhs: RefArray, rhs: RefArray, dims: DotDimensions, shape: readonly number[], outDType: DType): RefArray {
-  const free = (x: RefArray, ...taken: (readonly number[])[]): number[] => x.shape.map((_, d) => d).filter((d) => !taken.flat().includes(d));
+  const free = (x: RefArray, ...taken: (readonly number[])[]): number[] =>
+    x.shape.map((_, d) => d).filter((d) => !taken.flat().includes(d));
   const lhsFree = free(lhs, dims.lhsContract, dims.lhsBatch);
   const rhsFree = free(rhs, dims.rhsContract, dims.rhsBatch);
   const nBatch = dims.lhsBatch.length;
@@ -38,11 +43,14 @@ export function dotGeneral(lhs: RefArray, rhs: RefArray, dims: DotDimensions, sh
     lhsFree.forEach((d, k) => (i[d] = index[nBatch + k]));
     rhsFree.forEach((d, k) => (j[d] = index[nBatch + lhsFree.length + k]));
     let acc = zero;
-    forEachIndex(dims.lhsContract.map((d) => lhs.shape[d]), (inner) => {
-      dims.lhsContract.forEach((d, k) => (i[d] = inner[k]));
-      dims.rhsContract.forEach((d, k) => (j[d] = inner[k]));
-      acc = add(acc, a(i), b(j));
-    });
+    forEachIndex(
+      dims.lhsContract.map((d) => lhs.shape[d]),
+      (inner) => {
+        dims.lhsContract.forEach((d, k) => (i[d] = inner[k]));
+        dims.rhsContract.forEach((d, k) => (j[d] = inner[k]));
+        acc = add(acc, a(i), b(j));
+      },
+    );
     return done(acc);
   });
 }
@@ -52,7 +60,11 @@ export interface ConvParams {
   readonly padding: readonly (readonly [number, number])[];
   readonly lhsDilation: readonly number[];
   readonly rhsDilation: readonly number[];
-  readonly dimensionNumbers: { readonly lhsSpec: readonly number[]; readonly rhsSpec: readonly number[]; readonly outSpec: readonly number[] };
+  readonly dimensionNumbers: {
+    readonly lhsSpec: readonly number[];
+    readonly rhsSpec: readonly number[];
+    readonly outSpec: readonly number[];
+  };
   readonly featureGroupCount: number;
   readonly batchGroupCount: number;
 }

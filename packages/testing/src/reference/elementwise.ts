@@ -18,7 +18,11 @@ const inexact = (real: (x: number) => number, complex?: (x: Complex) => Complex 
   complex === undefined ? { real } : { real, complex };
 
 /** IEEE remainder towards zero and friends are exact in double for 32-bit integers; bit patterns need wrapping. */
-const same = (real: (...xs: number[]) => number, big: (...xs: bigint[]) => bigint, complex?: (...xs: Complex[]) => Complex): Kinds => ({
+const same = (
+  real: (...xs: number[]) => number,
+  big: (...xs: bigint[]) => bigint,
+  complex?: (...xs: Complex[]) => Complex,
+): Kinds => ({
   real,
   int: () => real,
   big: () => big,
@@ -47,8 +51,14 @@ const bigMin = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 const lexicographic = (a: Complex, b: Complex): boolean => a.re < b.re || (a.re === b.re && a.im < b.im);
 
 /** Integer division truncates; by zero it is all ones, and the remainder the dividend. */
-const intDiv = (_bits: number, _signed: boolean) => (a: number, b: number): number => (b === 0 ? -1 : Math.trunc(a / b));
-const intRem = () => (a: number, b: number): number => (b === 0 ? a : a % b);
+const intDiv =
+  (_bits: number, _signed: boolean) =>
+  (a: number, b: number): number =>
+    b === 0 ? -1 : Math.trunc(a / b);
+const intRem =
+  () =>
+  (a: number, b: number): number =>
+    b === 0 ? a : a % b;
 
 /** A shift by the width or more gives 0, or the sign for arithmetic shifts. */
 const shifts: Record<string, Kinds> = {
@@ -69,7 +79,10 @@ const shifts: Record<string, Kinds> = {
   },
 };
 
-const bitwise = (int: (a: number, b: number) => number, big: (a: bigint, b: bigint) => bigint): Kinds => ({ int: () => int, big: () => big });
+const bitwise = (int: (a: number, b: number) => number, big: (a: bigint, b: bigint) => bigint): Kinds => ({
+  int: () => int,
+  big: () => big,
+});
 
 export function threefry2x32(k1: number, k2: number, x1: number, x2: number): [number, number] {
   const rotations = [
@@ -133,18 +146,32 @@ const integerPow = (y: number): Kinds => ({
 });
 
 const table: Record<string, Kinds | ((params: Record<string, unknown>, dtype: DType) => Kinds)> = {
-  neg: same((x) => -x, (x) => -x, (x) => c.scale(x, -1)),
-  sign: same((x) => Math.sign(x), (x) => (x > 0n ? 1n : x < 0n ? -1n : 0n), (x) => (c.abs(x) === 0 ? x : c.scale(x, 1 / c.abs(x)))),
+  neg: same(
+    (x) => -x,
+    (x) => -x,
+    (x) => c.scale(x, -1),
+  ),
+  sign: same(
+    (x) => Math.sign(x),
+    (x) => (x > 0n ? 1n : x < 0n ? -1n : 0n),
+    (x) => (c.abs(x) === 0 ? x : c.scale(x, 1 / c.abs(x))),
+  ),
   floor: inexact(Math.floor),
   ceil: inexact(Math.ceil),
   round: (p) => inexact(p["roundingMethod"] === "TO_NEAREST_EVEN" || p["roundingMethod"] === 1 ? roundHalfEven : roundAway),
   exp: inexact(Math.exp, c.exp),
-  exp2: inexact((x) => 2 ** x, (x) => c.exp(c.scale(x, Math.LN2))),
+  exp2: inexact(
+    (x) => 2 ** x,
+    (x) => c.exp(c.scale(x, Math.LN2)),
+  ),
   expm1: inexact(Math.expm1, c.expm1),
   log: inexact(Math.log, c.log),
   log1p: inexact(Math.log1p, c.log1p),
   sqrt: inexact(Math.sqrt, c.sqrt),
-  rsqrt: inexact((x) => 1 / Math.sqrt(x), (x) => c.div(c.cx(1, 0), c.sqrt(x))),
+  rsqrt: inexact(
+    (x) => 1 / Math.sqrt(x),
+    (x) => c.div(c.cx(1, 0), c.sqrt(x)),
+  ),
   cbrt: inexact(Math.cbrt),
   square: { real: (x) => x * x, int: () => (x) => Math.imul(x, x), big: () => (x) => x * x, complex: (x) => c.mul(x, x) },
   sin: inexact(Math.sin, c.sin),
@@ -191,13 +218,37 @@ const table: Record<string, Kinds | ((params: Record<string, unknown>, dtype: DT
   },
   integer_pow: (p) => integerPow(p["y"] as number),
   conj: { real: (x) => x, complex: (x) => c.cx(x.re, -x.im) },
-  copy: same((x) => x, (x) => x, (x) => x),
-  stop_gradient: same((x) => x, (x) => x, (x) => x),
-  name: same((x) => x, (x) => x, (x) => x),
+  copy: same(
+    (x) => x,
+    (x) => x,
+    (x) => x,
+  ),
+  stop_gradient: same(
+    (x) => x,
+    (x) => x,
+    (x) => x,
+  ),
+  name: same(
+    (x) => x,
+    (x) => x,
+    (x) => x,
+  ),
   reduce_precision: (p) => ({ real: (x) => reducePrecision(x, p["exponentBits"] as number, p["mantissaBits"] as number) }),
-  add: same((a, b) => a + b, (a, b) => a + b, c.add),
-  add_any: same((a, b) => a + b, (a, b) => a + b, c.add),
-  sub: same((a, b) => a - b, (a, b) => a - b, c.sub),
+  add: same(
+    (a, b) => a + b,
+    (a, b) => a + b,
+    c.add,
+  ),
+  add_any: same(
+    (a, b) => a + b,
+    (a, b) => a + b,
+    c.add,
+  ),
+  sub: same(
+    (a, b) => a - b,
+    (a, b) => a - b,
+    c.sub,
+  ),
   mul: { real: (a, b) => a * b, int: () => Math.imul, big: () => (a, b) => a * b, complex: c.mul },
   div: {
     real: (a, b) => a / b,
@@ -211,9 +262,18 @@ const table: Record<string, Kinds | ((params: Record<string, unknown>, dtype: DT
   min: { real: min, int: () => min, big: () => bigMin, complex: (a, b) => (lexicographic(b, a) ? b : a) },
   atan2: { real: Math.atan2 },
   nextafter: (_p, dtype) => ({ real: dtype === "float64" ? nextafter : nextafter32 }),
-  and: bitwise((a, b) => a & b, (a, b) => a & b),
-  or: bitwise((a, b) => a | b, (a, b) => a | b),
-  xor: bitwise((a, b) => a ^ b, (a, b) => a ^ b),
+  and: bitwise(
+    (a, b) => a & b,
+    (a, b) => a & b,
+  ),
+  or: bitwise(
+    (a, b) => a | b,
+    (a, b) => a | b,
+  ),
+  xor: bitwise(
+    (a, b) => a ^ b,
+    (a, b) => a ^ b,
+  ),
   ...shifts,
 };
 
@@ -285,7 +345,8 @@ export function elementwise(
     case "complex":
       return mapElements((re: number, im: number) => ({ re, im }), args, outShape, outDType);
     case "conj": {
-      const conj = (x: Element): Element => (typeof x === "object" ? c.cx((x as Complex).re, -(x as Complex).im) : c.cx(Number(x), 0));
+      const conj = (x: Element): Element =>
+        typeof x === "object" ? c.cx((x as Complex).re, -(x as Complex).im) : c.cx(Number(x), 0);
       return mapElements(conj as Fn, args, outShape, outDType);
     }
     case "convert_element_type":

@@ -66,11 +66,17 @@ export interface ScatterParams {
   readonly mode: string;
 }
 
-const combiners: Record<string, string> = { "scatter-add": "add", "scatter-mul": "mul", "scatter-min": "min", "scatter-max": "max" };
+const combiners: Record<string, string> = {
+  "scatter-add": "add",
+  "scatter-mul": "mul",
+  "scatter-min": "min",
+  "scatter-max": "max",
+};
 
 /** The definition of XLA's Scatter; updates are applied in row-major order. */
 export function scatter(name: string, x: RefArray, indices: RefArray, updates: RefArray, p: ScatterParams): RefArray {
-  const { updateWindowDims, insertedWindowDims, scatterDimsToOperandDims, operandBatchingDims, scatterIndicesBatchingDims } = p.dimensionNumbers;
+  const { updateWindowDims, insertedWindowDims, scatterDimsToOperandDims, operandBatchingDims, scatterIndicesBatchingDims } =
+    p.dimensionNumbers;
   const values = [...x.values];
   const strides = stridesOf(x.shape);
   const indexAt = reader(indices);

@@ -22,7 +22,11 @@ export function interpret(jaxpr: Jaxpr, args: readonly RefArray[]): RefArray[] {
 
 function literal({ value, aval }: Literal): RefArray {
   const from = typeof value === "bigint" ? "int64" : typeof value === "boolean" ? "bool" : "float64";
-  return { shape: [], dtype: aval.dtype, values: [convertElement(typeof value === "boolean" ? Number(value) : value, from, aval.dtype)] };
+  return {
+    shape: [],
+    dtype: aval.dtype,
+    values: [convertElement(typeof value === "boolean" ? Number(value) : value, from, aval.dtype)],
+  };
 }
 
 type Rule = (args: RefArray[], params: never, outs: readonly Aval[]) => RefArray | RefArray[];
@@ -62,10 +66,13 @@ const generalReduce: Rule = (args, p: { dimensions: readonly number[]; jaxpr: Ja
     let acc = args.slice(n);
     const source = xs[0].shape.map(() => 0);
     kept.forEach((d, i) => (source[d] = index[i]));
-    forEachIndex(p.dimensions.map((d) => xs[0].shape[d]), (inner) => {
-      p.dimensions.forEach((d, i) => (source[d] = inner[i]));
-      acc = interpret(p.jaxpr, [...acc, ...xs.map((x) => scalar(reader(x)(source), x))]);
-    });
+    forEachIndex(
+      p.dimensions.map((d) => xs[0].shape[d]),
+      (inner) => {
+        p.dimensions.forEach((d, i) => (source[d] = inner[i]));
+        acc = interpret(p.jaxpr, [...acc, ...xs.map((x) => scalar(reader(x)(source), x))]);
+      },
+    );
     acc.forEach((a, k) => (results[k][flat] = a.values[0]));
   });
   return outs.map((o, k) => ({ shape: o.shape, dtype: o.dtype, values: results[k] }));
@@ -130,7 +137,12 @@ const scan: Rule = (args, p: ScanParams, outs) => {
 };
 
 const threefry: Rule = (args, _p, outs) => {
-  const pairs = mapElements((...xs: never[]) => threefry2x32(...(xs as unknown as [number, number, number, number])), args, outs[0].shape, "uint32");
+  const pairs = mapElements(
+    (...xs: never[]) => threefry2x32(...(xs as unknown as [number, number, number, number])),
+    args,
+    outs[0].shape,
+    "uint32",
+  );
   return [0, 1].map((k) => ({ ...pairs, values: pairs.values.map((v) => (v as readonly number[])[k]) }));
 };
 
@@ -146,15 +158,18 @@ const rules: Record<string, Rule> = {
   threefry2x32: threefry,
   random_wrap: ([x], _p, [out]) => toLogical(x, out.shape, out.dtype),
   random_unwrap: ([x]) => toPhysical(x),
-  broadcast_in_dim: ([x], p: { shape: number[]; broadcastDimensions: number[] }) => s.broadcastInDim(x, p.shape, p.broadcastDimensions),
+  broadcast_in_dim: ([x], p: { shape: number[]; broadcastDimensions: number[] }) =>
+    s.broadcastInDim(x, p.shape, p.broadcastDimensions),
   reshape: ([x], _p, [out]) => s.reshape(x, out.shape),
   squeeze: ([x], _p, [out]) => s.reshape(x, out.shape),
   expand_dims: ([x], _p, [out]) => s.reshape(x, out.shape),
   transpose: ([x], p: { permutation: number[] }) => s.transpose(x, p.permutation),
   rev: ([x], p: { dimensions: number[] }) => s.rev(x, p.dimensions),
-  pad: ([x, value], p: { paddingConfig: [number, number, number][] }, [out]) => s.pad(x, value.values[0], p.paddingConfig, out.shape),
+  pad: ([x, value], p: { paddingConfig: [number, number, number][] }, [out]) =>
+    s.pad(x, value.values[0], p.paddingConfig, out.shape),
   slice: ([x], p: { startIndices: number[]; strides: number[] | null }, [out]) => s.slice(x, p.startIndices, out.shape, p.strides),
-  dynamic_slice: ([x, ...starts], p: { sliceSizes: number[] }) => s.slice(x, s.clampStarts(starts, x.shape, p.sliceSizes), p.sliceSizes, null),
+  dynamic_slice: ([x, ...starts], p: { sliceSizes: number[] }) =>
+    s.slice(x, s.clampStarts(starts, x.shape, p.sliceSizes), p.sliceSizes, null),
   dynamic_update_slice: ([x, u, ...starts]) => s.dynamicUpdateSlice(x, u, s.clampStarts(starts, x.shape, u.shape)),
   concatenate: (xs, p: { dimension: number }, [out]) => s.concatenate(xs, p.dimension, out.shape),
   iota: (_args, p: { dimension: number }, [out]) => s.iota(out.shape, out.dtype, p.dimension),
@@ -165,7 +180,8 @@ const rules: Record<string, Rule> = {
   top_k: ([x], p: { k: number; axis?: number }, [out]) => topK(x, p.k, p.axis ?? x.shape.length - 1, out.shape),
   reduce: generalReduce,
   reduce_window: generalReduceWindow,
-  select_and_scatter_add: ([source, operand], p: WindowParams & { selectPrim: string }) => selectAndScatterAdd(source, operand, p.selectPrim, p),
+  select_and_scatter_add: ([source, operand], p: WindowParams & { selectPrim: string }) =>
+    selectAndScatterAdd(source, operand, p.selectPrim, p),
   select_and_gather_add: ([tangents, operand], p: WindowParams & { selectPrim: string }, [out]) =>
     selectAndGatherAdd(tangents, operand, p.selectPrim, p, out.shape),
 };
@@ -198,4 +214,3 @@ export function asOperand(held: RefArray, aval: Aval): RefArray {
 export function asHeld(x: RefArray): RefArray {
   return toPhysical(x);
 }
-

@@ -21,8 +21,14 @@ const names: Record<string, string> = {
 
 const bounds: Record<string, [Element, Element]> = {
   bool: [0, 1],
-  int8: [-128, 127], int16: [-32768, 32767], int32: [-(2 ** 31), 2 ** 31 - 1], int64: [-(2n ** 63n), 2n ** 63n - 1n],
-  uint8: [0, 255], uint16: [0, 65535], uint32: [0, 2 ** 32 - 1], uint64: [0n, 2n ** 64n - 1n],
+  int8: [-128, 127],
+  int16: [-32768, 32767],
+  int32: [-(2 ** 31), 2 ** 31 - 1],
+  int64: [-(2n ** 63n), 2n ** 63n - 1n],
+  uint8: [0, 255],
+  uint16: [0, 65535],
+  uint32: [0, 2 ** 32 - 1],
+  uint64: [0n, 2n ** 64n - 1n],
 };
 
 /** The identity of a reduction for a dtype. */
@@ -41,7 +47,13 @@ export function operatorOf(primitive: string): string {
 }
 
 /** Reductions accumulate in double precision and round once at the end. */
-export function reduce(x: RefArray, primitive: string, axes: readonly number[], shape: readonly number[], outDType: DType): RefArray {
+export function reduce(
+  x: RefArray,
+  primitive: string,
+  axes: readonly number[],
+  shape: readonly number[],
+  outDType: DType,
+): RefArray {
   const op = names[primitive];
   const combine = combiner(op, x.dtype);
   const round = rounder(outDType);
@@ -90,7 +102,7 @@ export function cumulative(x: RefArray, primitive: string, axis: number, reverse
     source[axis] = end;
     let acc = at(source);
     const direction = reverse ? -1 : 1;
-    for (let i = end; i !== index[axis]; ) {
+    for (let i = end; i !== index[axis];) {
       i += direction;
       source[axis] = i;
       acc = step(combine(acc, at(source)));

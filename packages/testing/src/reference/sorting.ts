@@ -43,7 +43,10 @@ export function topK(x: RefArray, k: number, axis: number, shape: readonly numbe
   const strides = stridesOf(shape);
   let line = 0;
   const starts: number[] = [];
-  forEachIndex(shape.map((n, d) => (d === axis ? 1 : n)), (index) => starts.push(flatIndex(index, strides)));
+  forEachIndex(
+    shape.map((n, d) => (d === axis ? 1 : n)),
+    (index) => starts.push(flatIndex(index, strides)),
+  );
   forLines(x.shape, axis, (positions) => {
     const order = positions.map((_, i) => i).sort((i, j) => compare(x.values[positions[j]], x.values[positions[i]]) || i - j);
     for (let i = 0; i < k; i++) {

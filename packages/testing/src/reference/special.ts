@@ -16,7 +16,7 @@ export function erf(x: number): number {
     term *= (2 * x * x) / (2 * n + 1);
     sum += term;
   }
-  return sum === 0 ? x * (2 / sqrtPi) : ((2 / sqrtPi) * Math.exp(-x * x)) * sum;
+  return sum === 0 ? x * (2 / sqrtPi) : (2 / sqrtPi) * Math.exp(-x * x) * sum;
 }
 
 /** Complementary error function: its continued fraction, from the bottom up, for x > 1/2. @see A&S 7.1.14 */

@@ -9,10 +9,14 @@ export function broadcastInDim(x: RefArray, shape: readonly number[], dims: read
 export function transpose(x: RefArray, permutation: readonly number[]): RefArray {
   const at = reader(x);
   const source = new Array<number>(permutation.length);
-  return build(permutation.map((d) => x.shape[d]), x.dtype, (index) => {
-    permutation.forEach((d, i) => (source[d] = index[i]));
-    return at(source);
-  });
+  return build(
+    permutation.map((d) => x.shape[d]),
+    x.dtype,
+    (index) => {
+      permutation.forEach((d, i) => (source[d] = index[i]));
+      return at(source);
+    },
+  );
 }
 
 export function rev(x: RefArray, dimensions: readonly number[]): RefArray {
@@ -21,7 +25,12 @@ export function rev(x: RefArray, dimensions: readonly number[]): RefArray {
 }
 
 /** Padding may be negative, which crops; interior padding goes between elements. */
-export function pad(x: RefArray, value: Element, config: readonly (readonly [number, number, number])[], shape: readonly number[]): RefArray {
+export function pad(
+  x: RefArray,
+  value: Element,
+  config: readonly (readonly [number, number, number])[],
+  shape: readonly number[],
+): RefArray {
   const at = reader(x);
   const source = new Array<number>(shape.length);
   return build(shape, x.dtype, (index) => {
@@ -36,7 +45,12 @@ export function pad(x: RefArray, value: Element, config: readonly (readonly [num
   });
 }
 
-export function slice(x: RefArray, starts: readonly number[], shape: readonly number[], strides: readonly number[] | null): RefArray {
+export function slice(
+  x: RefArray,
+  starts: readonly number[],
+  shape: readonly number[],
+  strides: readonly number[] | null,
+): RefArray {
   const at = reader(x);
   return build(shape, x.dtype, (index) => at(index.map((i, d) => starts[d] + i * (strides?.[d] ?? 1))));
 }
@@ -51,7 +65,17 @@ export function dynamicUpdateSlice(x: RefArray, update: RefArray, starts: readon
   const strides = stridesOf(x.shape);
   const out: RefArray = { ...x, values };
   const at = reader(update);
-  build(update.shape, x.dtype, (index) => (values[flatIndex(index.map((i, d) => i + starts[d]), strides)] = at(index)));
+  build(
+    update.shape,
+    x.dtype,
+    (index) =>
+      (values[
+        flatIndex(
+          index.map((i, d) => i + starts[d]),
+          strides,
+        )
+      ] = at(index)),
+  );
   return out;
 }
 

@@ -78,7 +78,10 @@ export function reader(x: RefArray): (index: readonly number[]) => Element {
 }
 
 type Round = (x: Element) => Element;
-const real = (f: (x: number) => number): Round => (x) => f(x as number);
+const real =
+  (f: (x: number) => number): Round =>
+  (x) =>
+    f(x as number);
 
 const rounders: Record<StandardDType, Round> = {
   bool: (x) => (typeof x === "object" ? x : x ? 1 : 0),
@@ -180,8 +183,21 @@ export function decode(dtype: StandardDType, bytes: Uint8Array, count: number): 
 }
 
 const widths: Record<StandardDType, number> = {
-  bool: 1, int8: 1, int16: 2, int32: 4, int64: 8, uint8: 1, uint16: 2, uint32: 4, uint64: 8,
-  float16: 2, bfloat16: 2, float32: 4, float64: 8, complex64: 8, complex128: 16,
+  bool: 1,
+  int8: 1,
+  int16: 2,
+  int32: 4,
+  int64: 8,
+  uint8: 1,
+  uint16: 2,
+  uint32: 4,
+  uint64: 8,
+  float16: 2,
+  bfloat16: 2,
+  float32: 4,
+  float64: 8,
+  complex64: 8,
+  complex128: 16,
 };
 
 export function encode(dtype: StandardDType, values: readonly Element[]): Uint8Array {
@@ -204,7 +220,11 @@ export function toHost(x: RefArray): HostArray {
 export function toPhysical(x: RefArray): RefArray {
   const { dtype } = x;
   if (typeof dtype === "string") return x;
-  return { shape: [...x.shape, ...dtype.physicalShape], dtype: dtype.physicalDtype, values: (x.values as (readonly number[])[]).flat() };
+  return {
+    shape: [...x.shape, ...dtype.physicalShape],
+    dtype: dtype.physicalDtype,
+    values: (x.values as (readonly number[])[]).flat(),
+  };
 }
 
 /** The inverse of `toPhysical`. */

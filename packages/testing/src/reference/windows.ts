@@ -11,7 +11,12 @@ export interface WindowParams {
 }
 
 /** Calls `visit` with the source index of each element under the window at `index`; padding is passed over. */
-export function forWindow(x: RefArray, index: readonly number[], p: WindowParams, visit: (source: readonly number[]) => void): void {
+export function forWindow(
+  x: RefArray,
+  index: readonly number[],
+  p: WindowParams,
+  visit: (source: readonly number[]) => void,
+): void {
   const source = x.shape.map(() => 0);
   forEachIndex(p.windowDimensions, (w) => {
     for (let d = 0; d < source.length; d++) {
@@ -63,7 +68,13 @@ export function selectAndScatterAdd(source: RefArray, operand: RefArray, selectP
   return { ...operand, values: values.map(rounder(operand.dtype)) };
 }
 
-export function selectAndGatherAdd(tangents: RefArray, operand: RefArray, selectPrim: string, p: WindowParams, shape: readonly number[]): RefArray {
+export function selectAndGatherAdd(
+  tangents: RefArray,
+  operand: RefArray,
+  selectPrim: string,
+  p: WindowParams,
+  shape: readonly number[],
+): RefArray {
   const at = reader(tangents);
   return build(shape, tangents.dtype, (index) => {
     const place = selected(operand, index, p, selectPrim);

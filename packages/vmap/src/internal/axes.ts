@@ -13,7 +13,11 @@ export function moveAxis(x: NDArray, from: number, to: number): NDArray {
 /** `x` with a new axis of `size` at place `at`, along which it repeats. */
 export function repeat(x: NDArray, size: number, at: number): NDArray {
   const shape = [...x.shape.slice(0, at), size, ...x.shape.slice(at)];
-  return broadcastInDim(x, shape, x.shape.map((_, i) => (i < at ? i : i + 1)));
+  return broadcastInDim(
+    x,
+    shape,
+    x.shape.map((_, i) => (i < at ? i : i + 1)),
+  );
 }
 
 /** `x` with the batch as its leading axis; repeated when it is not batched. */

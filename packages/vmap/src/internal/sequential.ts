@@ -8,7 +8,11 @@ export const sequential: BatchRule<never> = (args, dims, params, { primitive }) 
   const batched = args.flatMap((x, i) => (dims[i] === null ? [] : [moveAxis(x, dims[i], 0)]));
   const outs = map((members: NDArray[]) => {
     let k = 0;
-    return bind(primitive, args.map((x, i) => (dims[i] === null ? x : members[k++])), params);
+    return bind(
+      primitive,
+      args.map((x, i) => (dims[i] === null ? x : members[k++])),
+      params,
+    );
   }, batched as NDArray[]);
   return [outs, outs.map(() => 0)];
 };

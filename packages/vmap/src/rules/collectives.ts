@@ -14,7 +14,10 @@ function collective(
   return entry(primitive, (args, dims, params, { axisName, axisSize }) => {
     if (axisName === null || !params.axes.includes(axisName)) return [bind(primitive, args, params), dims];
     if (params.axisIndexGroups !== null) {
-      throw new TransformError(primitive.name, { message: "axisIndexGroups do not work over an axis of vmap", fix: "reshape the axis into two" });
+      throw new TransformError(primitive.name, {
+        message: "axisIndexGroups do not work over an axis of vmap",
+        fix: "reshape the axis into two",
+      });
     }
     const reduced = args.map((x, i) => (dims[i] === null ? shared(x, axisSize) : reduce(x, [dims[i]])));
     const axes = params.axes.filter((a) => a !== axisName);

@@ -1,5 +1,17 @@
 import { bind, constvarsToInvars, evalJaxpr, jitP, Jaxpr, type NDArray, TransformError, traceToJaxpr, Var } from "@traceform/core";
-import { broadcastInDim, checkpointP, clamp, type CondParams, condP, reduceOr, type ScanParams, scanP, selectNP, type WhileParams, whileP } from "@traceform/lax";
+import {
+  broadcastInDim,
+  checkpointP,
+  clamp,
+  type CondParams,
+  condP,
+  reduceOr,
+  type ScanParams,
+  scanP,
+  selectNP,
+  type WhileParams,
+  whileP,
+} from "@traceform/lax";
 import { moveAxis, toFront } from "../internal/axes.ts";
 import { or, splitList } from "../internal/lists.ts";
 import { type BatchContext, type BatchDim, type BatchedJaxpr, type BatchEntry, entry } from "../rule.ts";
@@ -152,4 +164,3 @@ export const controlRules = (): BatchEntry[] => [
   entry(whileP, whileLoop),
   entry(condP, cond),
 ];
-

@@ -1,5 +1,13 @@
 import { bind, type NDArray, scalar } from "@traceform/core";
-import { type CustomJvpThunk, customJvpCallP, type CustomVjpBwd, type CustomVjpFwd, customVjpCallP, mul, reduceSum } from "@traceform/lax";
+import {
+  type CustomJvpThunk,
+  customJvpCallP,
+  type CustomVjpBwd,
+  type CustomVjpFwd,
+  customVjpCallP,
+  mul,
+  reduceSum,
+} from "@traceform/lax";
 import { moveAxis, toFront } from "../internal/axes.ts";
 import { type BatchContext, type BatchDim, type BatchEntry, entry } from "../rule.ts";
 

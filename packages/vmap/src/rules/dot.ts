@@ -17,7 +17,10 @@ export const dotRules = (): BatchEntry[] => [
     const rc = dy === null ? rhsContract : bumpAll(rhsContract, dy);
     const rb = dy === null ? rhsBatch : bumpAll(rhsBatch, dy);
     const dot = (lhsB: readonly number[], rhsB: readonly number[]): NDArray =>
-      bind1(dotGeneralP, [x, y], { ...params, dimensionNumbers: { lhsContract: lc, rhsContract: rc, lhsBatch: lhsB, rhsBatch: rhsB } });
+      bind1(dotGeneralP, [x, y], {
+        ...params,
+        dimensionNumbers: { lhsContract: lc, rhsContract: rc, lhsBatch: lhsB, rhsBatch: rhsB },
+      });
     // Both batched: one more batch axis. One batched: the batch is a free axis of its operand.
     if (dx !== null && dy !== null) return [[dot([dx, ...lb], [dy, ...rb])], [0]];
     if (dx !== null) return [[dot(lb, rb)], [lb.length + freeIndex(dx, [...lc, ...lb])]];
@@ -55,7 +58,11 @@ function convolution(
   if (dl !== null && dr !== null) {
     const grouped = batchGroupCount > 1;
     const l = mergeAxis(lhs, dl, grouped ? lhsSpec[0] : lhsSpec[1]);
-    const out = conv(l, mergeAxis(rhs, dr, rhsSpec[0]), grouped ? { batchGroupCount: batchGroupCount * size } : { featureGroupCount: featureGroupCount * size });
+    const out = conv(
+      l,
+      mergeAxis(rhs, dr, rhsSpec[0]),
+      grouped ? { batchGroupCount: batchGroupCount * size } : { featureGroupCount: featureGroupCount * size },
+    );
     return [[splitAxis(out, outSpec[1], size)], [outSpec[1]]];
   }
   if (dl !== null) {

@@ -1,7 +1,19 @@
 import { bind1, type NDArray, type Primitive, scalar } from "@traceform/core";
 import {
-  broadcastInDim, concatenate, convertElementType, dynamicSliceP, dynamicUpdateSliceP, type GatherParams, gatherP, reshape, scatterAddP, scatterMaxP,
-  scatterMinP, scatterMulP, scatterP, type ScatterParams,
+  broadcastInDim,
+  concatenate,
+  convertElementType,
+  dynamicSliceP,
+  dynamicUpdateSliceP,
+  type GatherParams,
+  gatherP,
+  reshape,
+  scatterAddP,
+  scatterMaxP,
+  scatterMinP,
+  scatterMulP,
+  scatterP,
+  type ScatterParams,
 } from "@traceform/lax";
 import { insert, moveAxis, toFront } from "../internal/axes.ts";
 import { type BatchContext, type BatchDim, type BatchEntry, entry } from "../rule.ts";
@@ -15,39 +27,58 @@ function gather(x: NDArray, indices: NDArray, dx: BatchDim, di: BatchDim, params
   const d = params.dimensionNumbers;
   if (di === null) {
     const front = moveAxis(x, dx!, 0);
-    return [[bind1(gatherP, [front, indices], {
-      ...params,
-      sliceSizes: [front.shape[0], ...params.sliceSizes],
-      dimensionNumbers: {
-        offsetDims: [0, ...plusOne(d.offsetDims)],
-        collapsedSliceDims: plusOne(d.collapsedSliceDims),
-        startIndexMap: plusOne(d.startIndexMap),
-        operandBatchingDims: plusOne(d.operandBatchingDims),
-        startIndicesBatchingDims: d.startIndicesBatchingDims,
-      },
-    })], [0]];
+    return [
+      [
+        bind1(gatherP, [front, indices], {
+          ...params,
+          sliceSizes: [front.shape[0], ...params.sliceSizes],
+          dimensionNumbers: {
+            offsetDims: [0, ...plusOne(d.offsetDims)],
+            collapsedSliceDims: plusOne(d.collapsedSliceDims),
+            startIndexMap: plusOne(d.startIndexMap),
+            operandBatchingDims: plusOne(d.operandBatchingDims),
+            startIndicesBatchingDims: d.startIndicesBatchingDims,
+          },
+        }),
+      ],
+      [0],
+    ];
   }
   const places = moveAxis(indices, di, 0);
   if (dx === null) {
-    return [[bind1(gatherP, [x, places], {
-      ...params,
-      indicesAreSorted: false,
-      uniqueIndices: false,
-      dimensionNumbers: { ...d, offsetDims: plusOne(d.offsetDims), startIndicesBatchingDims: plusOne(d.startIndicesBatchingDims) },
-    })], [0]];
+    return [
+      [
+        bind1(gatherP, [x, places], {
+          ...params,
+          indicesAreSorted: false,
+          uniqueIndices: false,
+          dimensionNumbers: {
+            ...d,
+            offsetDims: plusOne(d.offsetDims),
+            startIndicesBatchingDims: plusOne(d.startIndicesBatchingDims),
+          },
+        }),
+      ],
+      [0],
+    ];
   }
-  return [[bind1(gatherP, [moveAxis(x, dx, 0), places], {
-    ...params,
-    sliceSizes: [1, ...params.sliceSizes],
-    indicesAreSorted: false,
-    dimensionNumbers: {
-      offsetDims: plusOne(d.offsetDims),
-      collapsedSliceDims: plusOne(d.collapsedSliceDims),
-      startIndexMap: plusOne(d.startIndexMap),
-      operandBatchingDims: [0, ...plusOne(d.operandBatchingDims)],
-      startIndicesBatchingDims: [0, ...plusOne(d.startIndicesBatchingDims)],
-    },
-  })], [0]];
+  return [
+    [
+      bind1(gatherP, [moveAxis(x, dx, 0), places], {
+        ...params,
+        sliceSizes: [1, ...params.sliceSizes],
+        indicesAreSorted: false,
+        dimensionNumbers: {
+          offsetDims: plusOne(d.offsetDims),
+          collapsedSliceDims: plusOne(d.collapsedSliceDims),
+          startIndexMap: plusOne(d.startIndexMap),
+          operandBatchingDims: [0, ...plusOne(d.operandBatchingDims)],
+          startIndicesBatchingDims: [0, ...plusOne(d.startIndicesBatchingDims)],
+        },
+      }),
+    ],
+    [0],
+  ];
 }
 
 function scatter(
@@ -62,28 +93,38 @@ function scatter(
   const updates = toFront(args[2], dims[2], axisSize);
   const di = dims[1];
   if (di === null) {
-    return [[bind1(primitive, [x, args[1], updates], {
-      ...params,
-      dimensionNumbers: {
-        updateWindowDims: [0, ...plusOne(d.updateWindowDims)],
-        insertedWindowDims: plusOne(d.insertedWindowDims),
-        scatterDimsToOperandDims: plusOne(d.scatterDimsToOperandDims),
-        operandBatchingDims: plusOne(d.operandBatchingDims),
-        scatterIndicesBatchingDims: d.scatterIndicesBatchingDims,
-      },
-    })], [0]];
+    return [
+      [
+        bind1(primitive, [x, args[1], updates], {
+          ...params,
+          dimensionNumbers: {
+            updateWindowDims: [0, ...plusOne(d.updateWindowDims)],
+            insertedWindowDims: plusOne(d.insertedWindowDims),
+            scatterDimsToOperandDims: plusOne(d.scatterDimsToOperandDims),
+            operandBatchingDims: plusOne(d.operandBatchingDims),
+            scatterIndicesBatchingDims: d.scatterIndicesBatchingDims,
+          },
+        }),
+      ],
+      [0],
+    ];
   }
-  return [[bind1(primitive, [x, moveAxis(args[1], di, 0), updates], {
-    ...params,
-    indicesAreSorted: false,
-    dimensionNumbers: {
-      updateWindowDims: plusOne(d.updateWindowDims),
-      insertedWindowDims: plusOne(d.insertedWindowDims),
-      scatterDimsToOperandDims: plusOne(d.scatterDimsToOperandDims),
-      operandBatchingDims: [0, ...plusOne(d.operandBatchingDims)],
-      scatterIndicesBatchingDims: [0, ...plusOne(d.scatterIndicesBatchingDims)],
-    },
-  })], [0]];
+  return [
+    [
+      bind1(primitive, [x, moveAxis(args[1], di, 0), updates], {
+        ...params,
+        indicesAreSorted: false,
+        dimensionNumbers: {
+          updateWindowDims: plusOne(d.updateWindowDims),
+          insertedWindowDims: plusOne(d.insertedWindowDims),
+          scatterDimsToOperandDims: plusOne(d.scatterDimsToOperandDims),
+          operandBatchingDims: [0, ...plusOne(d.operandBatchingDims)],
+          scatterIndicesBatchingDims: [0, ...plusOne(d.scatterIndicesBatchingDims)],
+        },
+      }),
+    ],
+    [0],
+  ];
 }
 
 /** Start indices, one scalar for each axis and member, as index vectors: int32[n, axes]. */
@@ -110,7 +151,13 @@ export const indexingRules = (): BatchEntry[] => [
     // Different starts: a gather, whose mode `clip` moves starts as a dynamic slice does.
     const axes = axesOf(x, dx);
     return gather(x, stackStarts(starts, ds, axisSize), dx, 0, {
-      dimensionNumbers: { offsetDims: axes, collapsedSliceDims: [], startIndexMap: axes, operandBatchingDims: [], startIndicesBatchingDims: [] },
+      dimensionNumbers: {
+        offsetDims: axes,
+        collapsedSliceDims: [],
+        startIndexMap: axes,
+        operandBatchingDims: [],
+        startIndicesBatchingDims: [],
+      },
       sliceSizes,
       mode: "clip",
       fillValue: null,
@@ -125,17 +172,23 @@ export const indexingRules = (): BatchEntry[] => [
       return [[bind1(dynamicUpdateSliceP, operands, {})], [0]];
     }
     const axes = axesOf(x, dx);
-    return scatter(scatterP, [x, stackStarts(starts, ds, axisSize), update], [dx, 0, du], {
-      dimensionNumbers: {
-        updateWindowDims: axes,
-        insertedWindowDims: [],
-        scatterDimsToOperandDims: axes,
-        operandBatchingDims: [],
-        scatterIndicesBatchingDims: [],
+    return scatter(
+      scatterP,
+      [x, stackStarts(starts, ds, axisSize), update],
+      [dx, 0, du],
+      {
+        dimensionNumbers: {
+          updateWindowDims: axes,
+          insertedWindowDims: [],
+          scatterDimsToOperandDims: axes,
+          operandBatchingDims: [],
+          scatterIndicesBatchingDims: [],
+        },
+        indicesAreSorted: true,
+        uniqueIndices: true,
+        mode: "clip",
       },
-      indicesAreSorted: true,
-      uniqueIndices: true,
-      mode: "clip",
-    }, context);
+      context,
+    );
   }),
 ];

@@ -1,7 +1,23 @@
 import { bind, bind1, type Primitive } from "@traceform/core";
 import {
-  argmaxP, argminP, cumlogsumexpP, cummaxP, cumminP, cumprodP, cumsumP, type CumulativeParams, reduceAndP, reduceMaxP, reduceMinP, reduceOrP,
-  reduceP, reduceProdP, reduceSumP, reduceXorP, sortP, topKP,
+  argmaxP,
+  argminP,
+  cumlogsumexpP,
+  cummaxP,
+  cumminP,
+  cumprodP,
+  cumsumP,
+  type CumulativeParams,
+  reduceAndP,
+  reduceMaxP,
+  reduceMinP,
+  reduceOrP,
+  reduceP,
+  reduceProdP,
+  reduceSumP,
+  reduceXorP,
+  sortP,
+  topKP,
 } from "@traceform/lax";
 import { bump, bumpAll, moveAxis, repeat } from "../internal/axes.ts";
 import { sequential } from "../internal/sequential.ts";

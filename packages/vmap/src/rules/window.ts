@@ -1,6 +1,12 @@
 import { bind, bind1, type Primitive } from "@traceform/core";
 import {
-  reduceWindowMaxP, reduceWindowMinP, reduceWindowP, type ReduceWindowParams, reduceWindowSumP, selectAndGatherAddP, selectAndScatterAddP,
+  reduceWindowMaxP,
+  reduceWindowMinP,
+  reduceWindowP,
+  type ReduceWindowParams,
+  reduceWindowSumP,
+  selectAndGatherAddP,
+  selectAndScatterAddP,
 } from "@traceform/lax";
 import { insert, toFront } from "../internal/axes.ts";
 import { sequential } from "../internal/sequential.ts";
@@ -35,16 +41,28 @@ export const windowRules = (): BatchEntry[] => [
     return [outs, outs.map(() => 0)];
   }),
   entry(selectAndScatterAddP, (args, dims, params, { axisSize }) => [
-    [bind1(selectAndScatterAddP, args.map((x, i) => toFront(x, dims[i], axisSize)), {
-      ...params,
-      windowDimensions: [1, ...params.windowDimensions],
-      windowStrides: [1, ...params.windowStrides],
-      padding: [[0, 0], ...params.padding],
-    })],
+    [
+      bind1(
+        selectAndScatterAddP,
+        args.map((x, i) => toFront(x, dims[i], axisSize)),
+        {
+          ...params,
+          windowDimensions: [1, ...params.windowDimensions],
+          windowStrides: [1, ...params.windowStrides],
+          padding: [[0, 0], ...params.padding],
+        },
+      ),
+    ],
     [0],
   ]),
   entry(selectAndGatherAddP, (args, dims, params, { axisSize }) => [
-    [bind1(selectAndGatherAddP, args.map((x, i) => toFront(x, dims[i], axisSize)), alongBatch(params, 0))],
+    [
+      bind1(
+        selectAndGatherAddP,
+        args.map((x, i) => toFront(x, dims[i], axisSize)),
+        alongBatch(params, 0),
+      ),
+    ],
     [0],
   ]),
 ];
