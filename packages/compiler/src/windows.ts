@@ -85,15 +85,23 @@ export function lowerReduceWindow(kind: string): (scope: Scope, node: Node) => v
   };
 }
 
-/** `reduce_window` with any function of (accumulators, elements); padding contributes the initial values. */
+/** `reduce_window` with any function of (accumulators, elements); padding is passed over. */
 export function lowerGeneralReduceWindow(scope: Scope, node: Node): void {
   const n = node.outs.length;
   const operands = node.ins.slice(0, n);
   const k = scope.builder();
+  const { e } = k;
   const l = windowLoops(k, windowsOf(node), operands[0], node.outs[0]);
   const init = node.ins.slice(n).map((v) => k.read(v, [], null));
   const values = operands.map((x, i) => guarded(k, l.inside, k.read(x, l.at, l.inside), init[i]));
-  const fold = k.fold(init, values, (a, b) => k.apply(node.blocks[0], [...a, ...b]), { reorder: false });
+  // Whether the element is one goes along as a last component: the function itself must not see padding.
+  const present = guarded(k, l.inside, e.i32(1), e.i32(0));
+  const step = (acc: readonly Ex[], x: readonly Ex[]): Ex[] => {
+    const next = k.apply(node.blocks[0], [...acc.slice(0, n), ...x.slice(0, n)]);
+    const counts = e.ne(x[n], e.i32(0));
+    return [...next.map((y, i) => e.select(counts, y, acc[i])), acc[n]];
+  };
+  const fold = k.fold([...init, e.i32(0)], [...values, present], step, { reorder: false });
   const stores = node.outs.map((v, i) => k.store(v, scope.target(v), l.window, fold.results[i]));
   scope.launch(k.nest("reduce_window", l.outer, [folding(l.inner, [fold]), storing([], stores)]), k.slots);
 }

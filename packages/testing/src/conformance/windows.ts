@@ -48,6 +48,16 @@ export function windowCases(): ConformanceCase[] {
       relative: 1e-6,
     },
     {
+      name: "reduceWindow: with a function, over padding and holes",
+      dtypes: ["float32", "int32"],
+      operands: [{ shape: [9], range: [1, 4] }],
+      run: (x) => [
+        lax.reduceWindow(x, 1, (a, b) => lax.sub(lax.mul(b, 2), a), [3], [1], "SAME"),
+        lax.reduceWindow(x, 1, lax.add, [2], [1], [[1, 2]], { baseDilation: [2] }),
+      ],
+      ulps: 8,
+    },
+    {
       name: "reduceWindow: with a function",
       dtypes: ["float32"],
       operands: [{ shape: [9] }],
