@@ -65,7 +65,7 @@ export interface GeneralReduceWindowParams extends ReduceWindowParams {
   /** (accumulators, elements) -> accumulators, all scalars. */
   readonly jaxpr: Jaxpr;
 }
-/** Operands: the arrays, then as many scalar initial values, which padding also has. */
+/** Operands: the arrays, then as many scalar initial values. Padding and the holes of a dilated base are passed over. */
 export const reduceWindowP: Primitive<GeneralReduceWindowParams> = /* @__PURE__ */ definePrimitive<GeneralReduceWindowParams>(
   "reduce_window",
   {

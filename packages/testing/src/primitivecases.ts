@@ -527,13 +527,17 @@ function windowCases(): PrimitiveCase[] {
   const dilatedWindow = { ...base, windowDimensions: [2, 2], windowDilation: [1, 2] };
   const scalar = makeAval([], "float64");
   const largest = traceToJaxpr((a, b) => [lax.max(a, b)], [scalar, scalar], "reducer").jaxpr;
+  const smooth = traceToJaxpr((a, b) => [lax.add(lax.sin(a), lax.mul(b, a))], [scalar, scalar], "reducer").jaxpr;
   return [
     ...[lax.reduceWindowSumP, lax.reduceWindowMaxP, lax.reduceWindowMinP].flatMap((p) => [
       makeCase(p, base, [float([4, 5])]),
       makeCase(p, dilatedBase, [float([3, 5])], { label: "base dilation" }),
       makeCase(p, dilatedWindow, [float([4, 5])], { label: "window dilation", forwardOnly: p !== lax.reduceWindowSumP }),
     ]),
-    makeCase(lax.reduceWindowP, { ...base, jaxpr: largest }, [float([4, 5]), given([], [-10], "float64")], { diff: [] }),
+    makeCase(lax.reduceWindowP, { ...base, jaxpr: largest }, [float([4, 5]), given([], [-10], "float64")]),
+    makeCase(lax.reduceWindowP, { ...base, jaxpr: smooth }, [float([4, 5]), float([])], { label: "smooth function" }),
+    makeCase(lax.reduceWindowP, { ...dilatedBase, jaxpr: smooth }, [float([3, 5]), float([])], { label: "base dilation" }),
+    makeCase(lax.reduceWindowP, { ...dilatedWindow, jaxpr: smooth }, [float([4, 5]), float([])], { label: "window dilation" }),
     makeCase(
       lax.selectAndScatterAddP,
       {

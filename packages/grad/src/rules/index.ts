@@ -18,6 +18,7 @@ import { shapeJvps, shapeTransposes } from "./shape.ts";
 import { unaryJvps, unaryTransposes } from "./unary.ts";
 import { whileJvps, whilePartialEvals, whileTransposes } from "./while.ts";
 import { windowJvps, windowTransposes } from "./window.ts";
+import { windowFoldJvps } from "./windowfold.ts";
 
 export const jvpRules: RuleTable<SymbolicJvpRule<never>> = /* @__PURE__ */ new RuleTable(() => [
   unaryJvps(),
@@ -30,6 +31,7 @@ export const jvpRules: RuleTable<SymbolicJvpRule<never>> = /* @__PURE__ */ new R
   convJvps(),
   indexingJvps(),
   windowJvps(),
+  windowFoldJvps(),
   collectiveJvps(),
   jitJvps(),
   scanJvps(),
