@@ -35,8 +35,6 @@ const deviations: Record<string, { readonly count: number; readonly reason: stri
     count: 1,
     reason: "JAX's rule ignores that mode clip moves an index; finite differences agree with ours",
   },
-  "gradient: lax.igamma": { count: 1, reason: "the derivative with respect to a is missing, and an error says so" },
-  "gradient: lax.igammac": { count: 1, reason: "the derivative with respect to a is missing, and an error says so" },
 };
 
 function cotangent(x: NDArray): NDArray {

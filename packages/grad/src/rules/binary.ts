@@ -60,6 +60,7 @@ import {
   type TransposeEntry,
   transposeEntry,
 } from "../rule.ts";
+import { igammaSlopeA } from "./incompletegamma.ts";
 import { replaceZero } from "./unary.ts";
 
 /** 1 where `x` alone reaches `out`, 1/2 where `y` does too, else 0: ties share the gradient evenly. */
@@ -148,8 +149,16 @@ export const binaryJvps = (): JvpEntry[] => [
     (dy, _z, y, x) => mul(dy, div(x, add(square(x), square(y)))),
     (dx, _z, y, x) => mul(dx, div(neg(y), add(square(x), square(y)))),
   ),
-  elementwise(igammaP, undifferentiable("igamma", "a"), (dx, _z, a, x) => mul(dx, igammaSlope(a, x))),
-  elementwise(igammacP, undifferentiable("igammac", "a"), (dx, _z, a, x) => mul(dx, neg(igammaSlope(a, x)))),
+  elementwise(
+    igammaP,
+    (da, _z, a, x) => mul(da, igammaSlopeA(a, x)),
+    (dx, _z, a, x) => mul(dx, igammaSlope(a, x)),
+  ),
+  elementwise(
+    igammacP,
+    (da, _z, a, x) => mul(da, neg(igammaSlopeA(a, x))),
+    (dx, _z, a, x) => mul(dx, neg(igammaSlope(a, x))),
+  ),
   elementwise(betaincP, undifferentiable("betainc", "a"), undifferentiable("betainc", "b"), (dx, _z, a, b, x) =>
     mul(dx, betaincSlope(a, b, x)),
   ),
