@@ -13,20 +13,40 @@ import {
 import { lowerProgram, type Target } from "@traceform/compiler";
 import { byteLengthOf, CpuBuffer } from "./buffer.ts";
 import { CpuDevice } from "./device.ts";
-import { emitProgram, usesContractions } from "./emit/program.ts";
+import { type CodeHost, ProgramCode } from "./code.ts";
 import { CpuExecutable } from "./executable.ts";
 import { relaxedSimdWorks } from "./features.ts";
-import { type GemmLibrary, gemmLibrary } from "./gemm.ts";
+import { canCompileWide, type GemmLibrary, gemmLibrary } from "./gemm.ts";
 import { Heap, spilledBytes } from "./heap.ts";
 import { toDevice, toHost } from "./host.ts";
+import { canShareMemory, hardwareThreads } from "./threads/host.ts";
+import { WorkerPool } from "./threads/pool.ts";
+
+/** Beyond this threads wait for each other more than they help. */
+const mostThreads = 32;
 
 export interface CpuOptions {
   /** Logical devices; all share one memory. One by default. */
   readonly devices?: number;
   /** The most memory the backend's heap may take; 4 GiB by default. Arrays beyond it are kept outside until used. */
   readonly maxMemoryBytes?: number;
-  /** Whether V8's 256-bit vectorisation may be switched on for matrix products, in Node. On by default. */
+  /** Whether programs may be compiled with V8's 256-bit vectors, in Node. On by default. */
   readonly revectorize?: boolean;
+  /**
+   * How many simple operations a program does before it is compiled again for speed, with those vectors; 2^28 by default, some
+   * tens of milliseconds. Nothing to wait for with 0.
+   */
+  readonly warmUp?: number;
+  /**
+   * How many threads share the work of one program, the calling one included; as many as the machine has by default. One
+   * where memory cannot be shared, as on web pages that are not cross-origin isolated. Results do not depend on it.
+   */
+  readonly threads?: number;
+  /**
+   * How many simple operations one chunk of work has; 65,536 by default, some ten microseconds. Less spreads small programs
+   * over threads, at more hand-offs. Kernels of fewer than two chunks run on the calling thread.
+   */
+  readonly grain?: number;
   /** Whether fused multiply-add may be used where the engine has it. On by default. */
   readonly relaxedSimd?: boolean;
 }
@@ -48,20 +68,36 @@ class CpuBackend implements Backend {
   readonly devices: readonly CpuDevice[];
   readonly capabilities: Capabilities;
   readonly #heap: Heap;
-  readonly #relaxed: boolean;
+  /** Null when everything runs on the calling thread. */
+  readonly #pool: WorkerPool | null;
+  readonly #code: CodeHost;
   readonly #revectorize: boolean;
 
   constructor(options: CpuOptions) {
-    const heap = new Heap(options.maxMemoryBytes ?? 2 ** 32);
+    const threads = Math.min(mostThreads, options.threads ?? hardwareThreads());
+    const shared = threads > 1 && canShareMemory();
+    const heap = new Heap(options.maxMemoryBytes ?? 2 ** 32, shared);
     this.#heap = heap;
-    this.#relaxed = (options.relaxedSimd ?? true) && relaxedSimdWorks();
-    this.#revectorize = options.revectorize ?? true;
+    this.#pool = shared ? new WorkerPool(heap.memory, threads - 1) : null;
+    this.#revectorize = (options.revectorize ?? true) && canCompileWide();
+    this.#code = {
+      memory: heap.memory,
+      pool: this.#pool,
+      library: () => this.#gemm(),
+      shared,
+      maximumPages: heap.maximumPages,
+      relaxed: (options.relaxedSimd ?? true) && relaxedSimdWorks(),
+      grain: options.grain ?? 1 << 16,
+      warmUp: this.#revectorize ? (options.warmUp ?? 2 ** 28) : Infinity,
+    };
     const tile = (): Target["tile"] => this.#gemm().tile;
     this.#target = {
       get tile(): Target["tile"] {
         return tile();
       },
       wideSums: true,
+      threads: shared ? threads : 1,
+      grain: this.#code.grain,
     };
     this.devices = Array.from({ length: options.devices ?? 1 }, (_, i) => new CpuDevice(i, this, heap));
     this.capabilities = { dtypes: standardDTypes, syncReads: true, collectives: false, maxBufferBytes: heap.limit };
@@ -69,20 +105,10 @@ class CpuBackend implements Backend {
 
   compile(program: ClosedJaxpr, options: CompileOptions): Executable {
     const lowered = lowerProgram(program, options.name ?? "program", this.#target, options.donate);
-    const bytes = emitProgram(lowered, { shared: false, maximumPages: this.#heap.maximumPages, relaxed: this.#relaxed });
-    const module = new WebAssembly.Module(bytes);
-    const imports: Record<string, WebAssembly.ImportValue> = { m: this.#heap.memory };
-    if (usesContractions(lowered)) imports["block"] = this.#block();
-    const instance = new WebAssembly.Instance(module, { e: imports });
+    const code = new ProgramCode(lowered, this.#code);
     const device = (options.devices?.[0] as CpuDevice | undefined) ?? this.devices[0];
     const constants = program.consts.map((c) => this.#constant(c, device));
-    return new CpuExecutable(
-      lowered,
-      this.#heap,
-      device,
-      instance.exports["run"] as (table: number, arena: number) => void,
-      constants,
-    );
+    return new CpuExecutable(lowered, this.#heap, device, code, constants);
   }
 
   /** The tile is asked for only by programs with products: choosing it takes some milliseconds. */
@@ -90,18 +116,10 @@ class CpuBackend implements Backend {
   #library: GemmLibrary | null = null;
   #gemm(): GemmLibrary {
     return (this.#library ??= gemmLibrary({
-      relaxed: this.#relaxed,
+      ...this.#code,
       revectorize: this.#revectorize,
-      maximumPages: this.#heap.maximumPages,
     }));
   }
-  #blockFunction: WebAssembly.ExportValue | null = null;
-  #block(): WebAssembly.ExportValue {
-    return (this.#blockFunction ??= new WebAssembly.Instance(this.#gemm().module, { e: { m: this.#heap.memory } }).exports[
-      "block"
-    ]);
-  }
-
   #constant(value: ClosedJaxpr["consts"][number], device: Device): CpuBuffer {
     const holder = value as unknown as { bufferOn?: (device: Device) => Buffer };
     const buffer = holder.bufferOn?.(device);
@@ -147,5 +165,6 @@ class CpuBackend implements Backend {
 
   [Symbol.dispose](): void {
     // The memory goes when nothing refers to it any more.
+    this.#pool?.terminate();
   }
 }

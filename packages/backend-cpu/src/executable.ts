@@ -1,11 +1,11 @@
 import { BackendError, type Buffer, DisposedError, type Executable, type ExecutableInfo } from "@traceform/core";
 import type { Program } from "@traceform/compiler";
 import { CpuBuffer } from "./buffer.ts";
+import type { ProgramCode } from "./code.ts";
 import type { CpuDevice } from "./device.ts";
 import { describeProgram } from "./inspect.ts";
 import type { Heap, Storage } from "./heap.ts";
-
-type Run = (table: number, arena: number) => void;
+import { tableLayout } from "./table.ts";
 
 /** A program as an instance of its module. */
 export class CpuExecutable implements Executable {
@@ -13,17 +13,19 @@ export class CpuExecutable implements Executable {
   readonly #heap: Heap;
   readonly #constants: readonly CpuBuffer[];
   readonly #device: CpuDevice;
-  #run: Run | null;
+  #code: ProgramCode | null;
   readonly #table: number;
+  /** Where the program's constant buffers are. */
+  readonly #tables: readonly number[];
   /** For each result, the first one from the same source. */
   readonly #firsts: readonly number[];
 
   /** `constants` are the leading arguments, owned by the executable. */
-  constructor(program: Program, heap: Heap, device: CpuDevice, run: Run, constants: readonly CpuBuffer[]) {
+  constructor(program: Program, heap: Heap, device: CpuDevice, code: ProgramCode, constants: readonly CpuBuffer[]) {
     this.#program = program;
     this.#heap = heap;
     this.#device = device;
-    this.#run = run;
+    this.#code = code;
     this.#constants = constants;
     const { sources } = program;
     const seen = new Map<number, number>();
@@ -32,11 +34,32 @@ export class CpuExecutable implements Executable {
       if (!seen.has(s.position)) seen.set(s.position, i);
       return seen.get(s.position)!;
     });
-    this.#table = heap.allocate(4 * (program.arguments.length + program.results.length), "argument table");
+    this.#table = heap.allocate(4 * tableLayout(program).length, "argument table");
+    this.#tables = this.#placeTables();
+  }
+
+  /** Puts the program's tables into the heap, and their pointers into the table of pointers, where they stay. */
+  #placeTables(): number[] {
+    const heap = this.#heap;
+    const { constants } = this.#program;
+    const pointers: number[] = [];
+    try {
+      for (const { byteLength } of constants) pointers.push(heap.allocate(byteLength, "table of constants"));
+    } catch (error) {
+      pointers.forEach((p, i) => heap.release(p, constants[i].byteLength));
+      heap.release(this.#table, 4 * tableLayout(this.#program).length);
+      throw error;
+    }
+    const first = (this.#table >>> 2) + tableLayout(this.#program).constant;
+    constants.forEach(({ buffer, byteOffset, byteLength }, i) => {
+      heap.u8.set(new Uint8Array(buffer, byteOffset, byteLength), pointers[i]);
+      heap.u32[first + i] = pointers[i];
+    });
+    return pointers;
   }
 
   run(args: readonly Buffer[]): Buffer[] {
-    if (this.#run === null) throw new DisposedError(this.#program.name, { message: "this executable was disposed of" });
+    if (this.#code === null) throw new DisposedError(this.#program.name, { message: "this executable was disposed of" });
     const constants = this.#constants;
     const inputs = constants.length === 0 ? (args as readonly CpuBuffer[]) : [...constants, ...(args as readonly CpuBuffer[])];
     if (inputs.length !== this.#program.arguments.length) {
@@ -155,7 +178,7 @@ export class CpuExecutable implements Executable {
       // Donors that were taken over have given their address away.
       for (const { argument, result } of donations)
         if (inputs[argument].storage.pointer < 0) table[start + argument] = table[results + result];
-      this.#run!(this.#table, arena);
+      this.#code!.run(this.#table, arena);
     } catch (error) {
       throw error instanceof WebAssembly.RuntimeError
         ? new BackendError(this.#program.name, { message: `the compiled program failed: ${error.message}`, cause: error })
@@ -174,9 +197,11 @@ export class CpuExecutable implements Executable {
   }
 
   [Symbol.dispose](): void {
-    if (this.#run === null) return;
-    this.#run = null;
-    this.#heap.release(this.#table, 4 * (this.#program.arguments.length + this.#program.results.length));
+    if (this.#code === null) return;
+    this.#code[Symbol.dispose]();
+    this.#code = null;
+    this.#heap.release(this.#table, 4 * tableLayout(this.#program).length);
+    this.#program.constants.forEach(({ byteLength }, i) => this.#heap.release(this.#tables[i], byteLength));
     for (const c of this.#constants) c.release();
   }
 }

@@ -7,10 +7,17 @@ export interface GemmLibrary {
   readonly module: WebAssembly.Module;
   /** Whether V8 widened the loops to 256 bits. */
   readonly revectorized: boolean;
+  /** The library's function on a memory. */
+  block(memory: WebAssembly.Memory): WebAssembly.ExportValue;
 }
 
 interface V8Flags {
   setFlagsFromString(flags: string): void;
+}
+
+/** Whether `compileWide` can do anything here. */
+export function canCompileWide(): boolean {
+  return v8Flags() !== null;
 }
 
 /** V8's run-time flags, in Node. */
@@ -24,11 +31,12 @@ function v8Flags(): V8Flags | null {
 export function compileWide(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | null {
   const flags = v8Flags();
   if (flags === null) return null;
-  const on = ["--experimental-wasm-revectorize", "--no-liftoff", "--no-wasm-lazy-compilation"];
-  const off = ["--no-experimental-wasm-revectorize", "--liftoff", "--wasm-lazy-compilation"];
+  // Inlining asks for counts of calls that only the baseline compiler's code would have collected.
+  const on = ["--experimental-wasm-revectorize", "--no-liftoff", "--no-wasm-lazy-compilation", "--no-wasm-inlining"];
+  const off = ["--no-experimental-wasm-revectorize", "--liftoff", "--wasm-lazy-compilation", "--wasm-inlining"];
   try {
     on.forEach((f) => flags.setFlagsFromString(f));
-    return new WebAssembly.Module(bytes);
+    return new WebAssembly.Module(marked(bytes));
   } catch {
     return null;
   } finally {
@@ -36,10 +44,21 @@ export function compileWide(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module 
   }
 }
 
+/** The module with an empty section of its own name: for bytes that it has seen, the engine would return the code that it has. */
+function marked(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const name = [...new TextEncoder().encode("wide")];
+  const section = [0, name.length + 1, name.length, ...name];
+  const out = new Uint8Array(bytes.length + section.length);
+  out.set(bytes);
+  out.set(section, bytes.length);
+  return out;
+}
+
 interface Options {
   readonly relaxed: boolean;
   readonly revectorize: boolean;
   readonly maximumPages: number;
+  readonly shared: boolean;
 }
 
 const cache = new Map<string, GemmLibrary>();
@@ -49,20 +68,19 @@ const cache = new Map<string, GemmLibrary>();
  * 6x8, which fits the registers of 128 bits. Which it is shows in the time of one small product.
  */
 export function gemmLibrary(options: Options): GemmLibrary {
-  const key = `${options.relaxed}${options.revectorize}${options.maximumPages}`;
+  const key = `${options.relaxed}${options.revectorize}${options.shared}${options.maximumPages}`;
   let library = cache.get(key);
   if (library === undefined) {
-    const build = (tile: Tile, unroll: number): Uint8Array<ArrayBuffer> =>
-      emitGemmLibrary(tile, { relaxed: options.relaxed, shared: false, maximumPages: options.maximumPages, unroll });
+    const build = (tile: Tile, unroll: number): Uint8Array<ArrayBuffer> => emitGemmLibrary(tile, { ...options, unroll });
     const narrow: Tile = { m: 6, n: 8 };
-    library = { tile: narrow, module: new WebAssembly.Module(build(narrow, 1)), revectorized: false };
+    library = makeLibrary(narrow, new WebAssembly.Module(build(narrow, 1)), false);
     if (options.revectorize) {
       const wide: Tile = { m: 6, n: 16 };
       const module = compileWide(build(wide, 2));
       const plain = compileWide(build(narrow, 1));
-      if (plain !== null) library = { ...library, module: plain };
+      if (plain !== null) library = makeLibrary(narrow, plain, false);
       if (module !== null && rate(module, wide, options) > 1.15 * rate(library.module, narrow, options)) {
-        library = { tile: wide, module, revectorized: true };
+        library = makeLibrary(wide, module, true);
       }
     }
     cache.set(key, library);
@@ -70,9 +88,19 @@ export function gemmLibrary(options: Options): GemmLibrary {
   return library;
 }
 
+function makeLibrary(tile: Tile, module: WebAssembly.Module, revectorized: boolean): GemmLibrary {
+  const blocks = new WeakMap<WebAssembly.Memory, WebAssembly.ExportValue>();
+  const block = (memory: WebAssembly.Memory): WebAssembly.ExportValue => {
+    let known = blocks.get(memory);
+    if (known === undefined) blocks.set(memory, (known = new WebAssembly.Instance(module, { e: { m: memory } }).exports["block"]));
+    return known;
+  };
+  return { tile, module, revectorized, block };
+}
+
 /** Multiplications a millisecond on a small product, the best of a few runs. */
 function rate(module: WebAssembly.Module, tile: Tile, options: Options): number {
-  const memory = new WebAssembly.Memory({ initial: 8, maximum: options.maximumPages });
+  const memory = new WebAssembly.Memory({ initial: 8, maximum: options.maximumPages, shared: options.shared });
   const instance = new WebAssembly.Instance(module, { e: { m: memory } });
   const block = instance.exports["block"] as (...args: number[]) => void;
   const depth = 256;

@@ -1,10 +1,14 @@
 import { BackendError, OutOfMemoryError } from "@traceform/core";
 import { Allocator, blockSize } from "./allocator.ts";
+import { control } from "./threads/control.ts";
 
 const page = 65536;
 const growth = 64 << 20;
-/** Room before the first block and after the last: vector loads may touch neighbours of what they use. */
-const guardBytes = 1024;
+/**
+ * Room before the first block and after the last: vector loads may touch neighbours of what they use. The words by which
+ * threads talk to each other are in the first one (`threads/control.ts`).
+ */
+const guardBytes: number = control.end;
 
 /**
  * The bytes of one buffer: in the heap, or, after it was spilled, in an ordinary array buffer that only this object
@@ -38,17 +42,18 @@ export class Heap {
   readonly #resident = new Map<number, Storage>();
   #bytesResident = 0;
   #bytesSpilled = 0;
-  #u8!: Uint8Array<ArrayBuffer>;
-  #u32!: Uint32Array<ArrayBuffer>;
+  #u8!: Uint8Array;
+  #u32!: Uint32Array;
   readonly limit: number;
 
-  constructor(maxBytes: number) {
+  /** `shared`: between threads. */
+  constructor(maxBytes: number, shared: boolean) {
     let maximum = Math.max(2, Math.min(65536, Math.floor(maxBytes / page)));
     let memory: WebAssembly.Memory | null = null;
     // Some engines reserve the maximum: settle for less where that fails.
     while (memory === null) {
       try {
-        memory = new WebAssembly.Memory({ initial: Math.min(16, maximum), maximum });
+        memory = new WebAssembly.Memory({ initial: Math.min(16, maximum), maximum, shared });
       } catch (error) {
         if (maximum <= 1024) throw error;
         maximum = Math.floor(maximum / 2);
@@ -65,12 +70,12 @@ export class Heap {
     this.#u8 = new Uint8Array(this.memory.buffer);
     this.#u32 = new Uint32Array(this.memory.buffer);
   }
-  /** The whole memory. Views go stale when it grows: fetch them anew for every use. */
-  get u8(): Uint8Array<ArrayBuffer> {
+  /** The whole memory. Views go stale when it grows (shared ones just stay short): fetch them anew for every use. */
+  get u8(): Uint8Array {
     if (this.#u8.length === 0) this.#view();
     return this.#u8;
   }
-  get u32(): Uint32Array<ArrayBuffer> {
+  get u32(): Uint32Array {
     if (this.#u32.length === 0) this.#view();
     return this.#u32;
   }
@@ -181,7 +186,7 @@ export class Heap {
   }
 
   #spill(storage: Storage): void {
-    storage.spilled = this.u8.slice(storage.pointer, storage.pointer + storage.bytes).buffer;
+    storage.spilled = this.u8.slice(storage.pointer, storage.pointer + storage.bytes).buffer as ArrayBuffer;
     this.#allocator.release(storage.pointer, storage.bytes);
     storage.pointer = -1;
     this.#resident.delete(storage.id);

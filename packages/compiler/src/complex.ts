@@ -1,4 +1,4 @@
-import { BackendError, type Eqn, realDType, type StandardDType } from "@traceform/core";
+import { BackendError, type Eqn, isComplex, realDType, type StandardDType } from "@traceform/core";
 import { BlockBuilder, type TensorType, type Value } from "./graph.ts";
 import { complexMath, ComplexMath, type Complex } from "./math/complex.ts";
 
@@ -102,6 +102,10 @@ export function importComplex(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]):
       return [product(g, params, operand(0), type)];
     case "sort":
       return sortParts(g, eqn, ins);
+    case "fft": {
+      const planes = isComplex(out.dtype) ? [type, type] : [type];
+      return [g.add("fft", ins.flat(), planes, params)];
+    }
   }
   const rule = complexMath[name];
   if (rule === undefined) {

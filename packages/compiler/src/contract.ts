@@ -1,9 +1,12 @@
+import { invariant } from "@traceform/core";
 import { addIndex, axisIndex, flattenIndex, offsetIndex, scaleIndex } from "./affine.ts";
 import type { Axis, Ex, Index } from "./expr.ts";
+import type { Value } from "./graph.ts";
+import type { GroupDraft } from "./group.ts";
 import { type KernelBuilder, storing } from "./kernels.ts";
 import type { Scope } from "./scope.ts";
-import type { Contraction, View } from "./program.ts";
-import { reachable } from "./nest.ts";
+import type { Contraction, Packing, Part, Tile, View } from "./program.ts";
+import { extentOf, reachable } from "./nest.ts";
 import { strideAlong } from "./schedule.ts";
 import { inBounds } from "./views.ts";
 
@@ -27,6 +30,13 @@ export interface Product {
   /** Steps of the result in elements; along n it is dense. */
   readonly batchStride: number;
   readonly rowStride: number;
+  /**
+   * How the axes of the value that is computed group into batches, rows and columns of C, in this order; null if they do not,
+   * or if C is laid out in another way than the value.
+   */
+  readonly groups: readonly [number, number, number] | null;
+  /** The element of the value at a position; null when it is C's, at the same place in memory. */
+  readonly element: ((k: KernelBuilder, c: View, position: readonly Index[]) => Ex) | null;
 }
 
 /** Products smaller than this gain nothing from packing; few rows do not pay for packing the other operand. */
@@ -34,72 +44,194 @@ export function worthPacking(p: Pick<Product, "m" | "n" | "k">): boolean {
   return p.m >= 12 && p.n >= 8 && p.k >= 8 && p.m * p.n * p.k >= 1 << 17;
 }
 
-/** Emits the packing of both operands into panels, and the product of the panels. The result is f32 in `to`. */
-export function emitProduct(scope: Scope, p: Product, to: View): void {
-  const { tile } = scope.lowering.target;
-  const a = pack(scope, `${p.name}.packA`, p.sharedA ? 1 : p.batch, p.m, p.depthShape, tile.m, (k, b, i, kk) => p.a(k, b, i, kk));
-  const b = pack(scope, `${p.name}.packB`, p.sharedB ? 1 : p.batch, p.n, p.depthShape, tile.n, (k, b, j, kk) => p.b(k, b, kk, j));
-  const scratch = scope.lowering.temporary(tile.m * tile.n * 4);
-  const kernel: Contraction = {
-    kind: "contraction",
-    name: p.name,
-    batch: p.batch,
-    m: p.m,
-    n: p.n,
-    k: p.k,
-    tile,
-    sharedA: p.sharedA,
-    sharedB: p.sharedB,
-    batchStride: p.batchStride,
-    rowStride: p.rowStride,
-    flops: 2 * p.batch * p.m * p.n * p.k,
+/** The first pointers of a contraction. */
+const fixed = { a: 0, b: 1, c: 2, tiles: 3 } as const;
+
+/** Emits a product that computes a value. What is done next with its elements joins the kernel, block by block. */
+export function emitProduct(scope: Scope, value: Value, p: Product): void {
+  const { tile, threads } = scope.lowering.target;
+  const c = p.element === null ? scope.target(value) : scope.lowering.temporary(p.batch * p.m * p.n * 4);
+  const panels = { a: Math.ceil(p.m / tile.m), b: Math.ceil(p.n / tile.n) };
+  const schedule = scheduleProduct(p, tile);
+  const panelBytes = { a: p.k * tile.m * 4, b: p.k * tile.n * 4 };
+  const bytesOf = (side: "a" | "b", shared: boolean): number =>
+    schedule.packedByBlock === side
+      ? threads * schedule.blockPanels * panelBytes[side]
+      : (shared ? 1 : p.batch) * panels[side] * panelBytes[side];
+  const views: View[] = [
+    scope.lowering.temporary(bytesOf("a", p.sharedA)),
+    scope.lowering.temporary(bytesOf("b", p.sharedB)),
+    c,
+    scope.lowering.temporary(threads * tile.m * tile.n * 4),
+  ];
+  /** Positions of a part's pointers among those of the kernel. */
+  const place = (list: readonly View[]): number[] => list.map((v) => views.push(v) - 1);
+  const packA = pack(
+    scope,
+    `${p.name}.packA`,
+    fixed.a,
+    views[fixed.a],
+    place,
+    p.sharedA ? 1 : p.batch,
+    p.m,
+    p.depthShape,
+    tile.m,
+    p.a,
+  );
+  const packB = pack(
+    scope,
+    `${p.name}.packB`,
+    fixed.b,
+    views[fixed.b],
+    place,
+    p.sharedB ? 1 : p.batch,
+    p.n,
+    p.depthShape,
+    tile.n,
+    (k, b, j, kk) => p.b(k, b, kk, j),
+  );
+  const launch = (epilogue: Part | null, name: string): void => {
+    const kernel: Contraction = {
+      kind: "contraction",
+      name,
+      batch: p.batch,
+      m: p.m,
+      n: p.n,
+      k: p.k,
+      tile,
+      packA,
+      packB,
+      sharedA: p.sharedA,
+      sharedB: p.sharedB,
+      batchStride: p.batchStride,
+      rowStride: p.rowStride,
+      ...schedule,
+      epilogue,
+      flops: 2 * p.batch * p.m * p.n * p.k + (epilogue?.nest.flops ?? 0),
+    };
+    scope.launch(kernel, views);
   };
-  scope.launch(kernel, [a, b, to, scratch]);
+  const { element } = p;
+  const finish = (draft: GroupDraft, inside: (v: Value) => boolean): void => {
+    const nest = epilogueOf(draft, p, schedule.split);
+    if (nest === null) {
+      launch(null, p.name);
+      scope.launchDraft(draft);
+      return;
+    }
+    const slots = [...draft.builder.slots];
+    const over = element === null && draft.rows === null && inside(value) ? heir(draft, value) : null;
+    if (over !== null) {
+      // Nobody else sees C: its sums grow where the result will be.
+      slots[slots.indexOf(c)] = over;
+      views[fixed.c] = over;
+    }
+    launch({ nest, args: place(slots) }, `${p.name}.${draft.name}`);
+  };
+  scope.begin(
+    value,
+    element === null ? c : scope.target(value),
+    (k, position) => (element === null ? k.load(value, c, position) : element(k, c, position)),
+    element !== null,
+    finish,
+  );
 }
 
+/** What has joined a product as the end of its blocks; null when there is nothing, or it needs more than a block has. */
+function epilogueOf(draft: GroupDraft, p: Product, split: "rows" | "columns"): Part["nest"] | null {
+  if (p.groups === null || draft.stages.length === 0) return null;
+  const [batches, rows, columns] = p.groups;
+  const { builder, name, axes, stages } = draft;
+  // Rows that are worked on as wholes must be whole in a block.
+  if (draft.rows !== null && (draft.rows !== batches + rows || split !== "rows")) return null;
+  return builder.part(name, axes, stages, draft.rows === null ? [batches, rows, columns] : [batches, rows]);
+}
+
+/** The place of a result of the draft that lies in memory as C does. */
+function heir(draft: GroupDraft, value: Value): View | null {
+  const dense = flattenIndex(
+    draft.axes.map((a) => axisIndex(draft.builder.e, a)),
+    value.shape,
+  );
+  for (const s of draft.stages.flatMap((stage) => stage.stores)) {
+    const same = s.index.c === dense.c && extentOf(draft.axes) === value.size;
+    if (s.storage === "f32" && s.guard === null && same && draft.builder.slots[s.slot].buffer.bytes >= value.size * 4)
+      return draft.builder.slots[s.slot];
+  }
+  return null;
+}
+
+/** What a block of C, and its part of the packed operand, may take: more rows use each panel of the other operand more often. */
+const blockBytes = 1 << 21;
+/** Operations of a block that are worth a hand-off between threads. */
+const blockWork = 1 << 20;
+/** So many blocks are shared evenly by the threads that there are. */
+const evenBlocks = 8;
+
+function scheduleProduct(p: Product, tile: Tile): Pick<Contraction, "split" | "blockPanels" | "packedByBlock"> {
+  const split = p.n > 2 * p.m ? "columns" : "rows";
+  const [width, extent, across] = split === "rows" ? [tile.m, p.m, p.n] : [tile.n, p.n, p.m];
+  const panels = Math.ceil(extent / width);
+  const panelWork = 2 * width * across * p.k;
+  const fit = Math.min(blockBytes / (width * p.k * 4), blockBytes / (width * across * 4));
+  const even = (p.batch * panels) / evenBlocks;
+  const most = Math.max(1, Math.floor(Math.min(fit, Math.max(even, blockWork / panelWork))));
+  const blockPanels = Math.ceil(panels / Math.ceil(panels / most));
+  const side = split === "rows" ? "a" : "b";
+  const repeated = p.batch > 1 && (side === "a" ? p.sharedA : p.sharedB);
+  return { split, blockPanels, packedByBlock: repeated ? null : side };
+}
+
+/** How many lanes a panel's rows are split into, so that windows which break off at a multiple of it stay dense in them. */
+const lanes = 4;
+
 /**
- * Packs rows into panels: [batch, ceil(rows / width), k, width], the last panel filled with zeros. A panel is read from
- * front to back by the product's inner loop.
+ * Packs rows into panels: [batch, ceil(rows / width), k, width], the last panel filled with zeros.
  */
 function pack(
   scope: Scope,
   name: string,
+  slot: number,
+  to: View,
+  place: (views: readonly View[]) => number[],
   batch: number,
   rows: number,
   depthShape: readonly number[],
   width: number,
   read: (k: KernelBuilder, b: Index, row: Index, kk: Index) => Ex,
-): View {
+): Packing {
   const depth = depthShape.reduce((a, b) => a * b, 1);
   const panels = Math.ceil(rows / width);
   const full = Math.floor(rows / width);
-  const view = scope.lowering.temporary(batch * panels * depth * width * 4);
-  const emit = (first: number, count: number): void => {
-    if (count === 0) return;
+  const part = (first: number, count: number): Part | null => {
+    if (count === 0) return null;
     const k = scope.builder();
     const { e } = k;
-    const [batchAxis, panelAxis, rowAxis] = [batch, count, width].map((n) => e.axis(n));
+    const rowShape = width % lanes === 0 ? [width / lanes, lanes] : [width];
+    const [batchAxis, panelAxis] = [batch, count].map((n) => e.axis(n));
+    const { axes: rowAxes, position: rowPosition } = k.axes(rowShape);
     const { axes: depthAxes, position: depthPosition } = k.axes(depthShape);
     const b = axisIndex(e, batchAxis);
     const panel = offsetIndex(axisIndex(e, panelAxis), first);
     const kk = flattenIndex(depthPosition, depthShape);
-    const row = axisIndex(e, rowAxis);
+    const row = flattenIndex(rowPosition, rowShape);
     const at = addIndex(scaleIndex(panel, width), row);
     const guard = inBounds(e, at, rows);
     let value = read(k, b, guard === null ? at : clampToFirst(k, at, guard), kk);
     if (guard !== null) value = e.select(guard, value, e.f32(0));
     let index = addIndex(scaleIndex(b, panels), panel);
     index = addIndex(addIndex(scaleIndex(index, depth * width), scaleIndex(kk, width)), row);
-    const store = { slot: k.slot(view), storage: "f32", index, value, guard: null } as const;
+    const store = { slot: k.slot(to), storage: "f32", index, value, guard: null } as const;
     // The axis along which the operand is dense comes last.
     const last = depthAxes[depthAxes.length - 1];
-    const alongDepth = last !== undefined && denseLoads(value, last) > denseLoads(value, rowAxis);
-    const inner = alongDepth ? [rowAxis, ...depthAxes] : [...depthAxes, rowAxis];
-    scope.launch(k.nest(name, [batchAxis, panelAxis, ...inner], [storing([], [store])]), k.slots);
+    const alongDepth = last !== undefined && denseLoads(value, last) > denseLoads(value, rowAxes[rowAxes.length - 1]);
+    const inner = alongDepth ? [...rowAxes, ...depthAxes] : [...depthAxes, ...rowAxes];
+    const nest = k.part(name, [batchAxis, panelAxis, ...inner], [storing([], [store])], [1, 1]);
+    invariant(nest !== null, "single axes merge");
+    const args = place(k.slots.filter((v) => v !== to));
+    return { nest, args: k.slots.map((v) => (v === to ? slot : args.shift()!)) };
   };
-  emit(0, full);
-  emit(full, panels - full);
-  return view;
+  return { panels, whole: part(0, full), last: part(full, panels - full) };
 }
 
 /** The loads below a value that move by one element along an axis. */

@@ -18,7 +18,9 @@ export function convertElement(e: Exprs, x: Ex, from: DType, to: DType): Ex {
   if (target.kind === "float") {
     const widened =
       source.kind === "float"
-        ? e.convert(target.type === "f64" ? "promote" : "demote", target.type, x)
+        ? x.type === "f64" && target.bits < 32
+          ? demoteToOdd(e, x)
+          : e.convert(target.type === "f64" ? "promote" : "demote", target.type, x)
         : e.convert(source.kind === "uint" ? "from_u" : "from_s", target.type, x);
     return roundToDType(e, to, widened);
   }
@@ -35,6 +37,18 @@ export function convertElement(e: Exprs, x: Ex, from: DType, to: DType): Ex {
     return source.type === "i64" ? x : e.convert(source.kind === "uint" ? "extend_u" : "extend_s", "i64", x);
   const narrow = source.type === "i64" ? e.convert("wrap", "i32", x) : x;
   return target.bits < 32 ? roundToDType(e, to, narrow) : narrow;
+}
+
+/**
+ * An f64 as f32, rounded towards zero with the last bit set where digits were lost: then rounding once more, to a shorter
+ * format, gives what rounding once would. @see Boldo & Melquiond (2008), "Emulation of FMA and correctly rounded sums"
+ */
+function demoteToOdd(e: Exprs, x: Ex): Ex {
+  const near = e.op("demote", "f32", [x]);
+  const back = e.op("promote", "f64", [near]);
+  const bits = e.bitcast("i32", near);
+  const down = e.select(e.gt(e.unary("abs", back), e.unary("abs", x)), e.sub(bits, e.i32(1)), bits);
+  return e.bitcast("f32", e.select(e.eq(back, x), bits, e.or(down, e.i32(1))));
 }
 
 /** The bits of a value as another dtype of the same width. */

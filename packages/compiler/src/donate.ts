@@ -73,7 +73,22 @@ function mayShare(steps: readonly Step[], uses: ReadonlyMap<BufferInfo, Use>, ar
   if (read.last > write.first) return false;
   const step = steps[write.first];
   if (step.kind === "copy") return isWhole(step.from) && isWhole(step.to) && step.bytes === result.bytes;
-  return step.kind === "launch" && step.kernel.kind === "nest" && elementByElement(step.kernel, step.args, argument, result);
+  if (step.kind !== "launch") return false;
+  const { kernel, args } = step;
+  if (kernel.kind === "nest") return elementByElement(kernel, args, argument, result);
+  if (kernel.kind !== "bundle") return false;
+  // The parts run in any order: only one of them may touch either.
+  const touching = kernel.parts.filter((p) => p.args.some((i) => args[i].buffer === argument || args[i].buffer === result));
+  const [part] = touching;
+  return (
+    touching.length === 1 &&
+    elementByElement(
+      part.nest,
+      part.args.map((i) => args[i]),
+      argument,
+      result,
+    )
+  );
 }
 
 function isWhole(view: View): boolean {

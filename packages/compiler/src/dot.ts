@@ -73,26 +73,22 @@ export function lowerDotGeneral(scope: Scope, node: Node): void {
     scalarInfo(rhs.dtype).type === "f32" &&
     worthPacking({ m, n, k: kk })
   ) {
-    const to = out.dtype === "float32" ? scope.target(out) : scope.lowering.temporary(out.size * 4);
-    emitProduct(
-      scope,
-      {
-        name: "dot_general",
-        batch: product(batchShape),
-        m,
-        n,
-        k: kk,
-        depthShape: contractShape,
-        sharedA: false,
-        sharedB: false,
-        batchStride: m * n,
-        rowStride: n,
-        a: readLhs,
-        b: (k, b, c, column) => readRhs(k, b, column, c),
-      },
-      to,
-    );
-    if (out.dtype !== "float32") narrow(scope, out, to);
+    emitProduct(scope, out, {
+      name: "dot_general",
+      batch: product(batchShape),
+      m,
+      n,
+      k: kk,
+      depthShape: contractShape,
+      sharedA: false,
+      sharedB: false,
+      batchStride: m * n,
+      rowStride: n,
+      a: readLhs,
+      b: (k, b, c, column) => readRhs(k, b, column, c),
+      groups: [batchShape.length, lhsFree.length, rhsFree.length],
+      element: out.dtype === "float32" ? null : (k, c, at) => rounded(k, out, c, at),
+    });
     return;
   }
   const blocked = lowerBlockedDot(scope, node, {
@@ -123,12 +119,9 @@ export function lowerDotGeneral(scope: Scope, node: Node): void {
   scope.launch(k.nest("dot_general", outer, [folding(inner, [fold]), storing([], [store])]), k.slots);
 }
 
-/** Rounds an f32 result to the 16-bit dtype it should have. */
-function narrow(scope: Scope, out: Value, from: View): void {
-  const k = scope.builder();
-  const { axes, position } = k.axes(out.shape);
-  const x = k.e.load(k.slot(from), "f32", flattenIndex(position, out.shape));
-  scope.launch(k.nest("round", axes, [storing([], [k.store(out, scope.target(out), position, x)])]), k.slots);
+/** An element of a dense array of f32, as the narrower dtype that a value should have. */
+function rounded(k: KernelBuilder, out: Value, c: View, position: readonly Index[]): Ex {
+  return roundToDType(k.e, out.dtype, k.e.load(k.slot(c), "f32", flattenIndex(position, out.shape)));
 }
 
 export interface ConvNumbers {
@@ -239,62 +232,56 @@ function convByProduct(scope: Scope, node: Node): boolean {
     ? [d.outSpec[0], ...d.outSpec.slice(2), d.outSpec[1]]
     : [d.outSpec[0], d.outSpec[1], ...d.outSpec.slice(2)];
   const inOrder = natural.every((x, i) => x === i);
-  const to = inOrder && out.dtype === "float32" ? scope.target(out) : scope.lowering.temporary(out.size * 4);
+  const spatial = outSpatial.length;
+  const result = {
+    name: "conv_general_dilated",
+    depthShape,
+    k: depth,
+    element:
+      inOrder && out.dtype === "float32"
+        ? null
+        : (k: KernelBuilder, c: View, position: readonly Index[]): Ex => {
+            const index = flattenIndex(
+              natural.map((i) => position[i]),
+              natural.map((i) => out.shape[i]),
+            );
+            return roundToDType(k.e, out.dtype, k.e.load(k.slot(c), "f32", index));
+          },
+  } as const;
+  // With groups, a dimension of the result belongs to both batches and rows or columns.
+  const joinable = inOrder && groups === 1;
   if (lastFeature) {
-    emitProduct(
-      scope,
-      {
-        name: "conv_general_dilated",
-        batch: groups,
-        m: batch * positions,
-        n: features,
-        k: depth,
-        depthShape,
-        sharedA: false,
-        sharedB: false,
-        batchStride: features,
-        rowStride: features * groups,
-        a: (k, g, row, c) => {
-          const [n, ...spatial] = unflattenIndex(k.e, row, [batch, ...outSpatial]);
-          return image(k, n, g, spatial, c);
-        },
-        b: (k, g, c, f) => kernel(k, g, f, c),
+    emitProduct(scope, out, {
+      ...result,
+      batch: groups,
+      m: batch * positions,
+      n: features,
+      sharedA: false,
+      sharedB: false,
+      batchStride: features,
+      rowStride: features * groups,
+      a: (k, g, row, c) => {
+        const [n, ...rest] = unflattenIndex(k.e, row, [batch, ...outSpatial]);
+        return image(k, n, g, rest, c);
       },
-      to,
-    );
+      b: (k, g, c, f) => kernel(k, g, f, c),
+      groups: joinable ? [0, 1 + spatial, 1] : null,
+    });
   } else {
-    emitProduct(
-      scope,
-      {
-        name: "conv_general_dilated",
-        batch: batch * groups,
-        m: features,
-        n: positions,
-        k: depth,
-        depthShape,
-        sharedA: groups === 1,
-        sharedB: false,
-        batchStride: features * positions,
-        rowStride: positions,
-        a: (k, b, f, c) => kernel(k, groups === 1 ? constIndex(0) : modIndex(k.e, b, groups), f, c),
-        b: (k, b, c, column) =>
-          image(k, divIndex(k.e, b, groups), modIndex(k.e, b, groups), unflattenIndex(k.e, column, outSpatial), c),
-      },
-      to,
-    );
-  }
-  if (!inOrder || out.dtype !== "float32") {
-    const k = scope.builder();
-    const { axes, position } = k.axes(out.shape);
-    const x = k.e.load(
-      k.slot(to),
-      "f32",
-      flattenIndex(
-        natural.map((i) => position[i]),
-        natural.map((i) => out.shape[i]),
-      ),
-    );
-    scope.launch(k.nest("conv.layout", axes, [storing([], [k.store(out, scope.target(out), position, x)])]), k.slots);
+    emitProduct(scope, out, {
+      ...result,
+      batch: batch * groups,
+      m: features,
+      n: positions,
+      sharedA: groups === 1,
+      sharedB: false,
+      batchStride: features * positions,
+      rowStride: positions,
+      a: (k, b, f, c) => kernel(k, groups === 1 ? constIndex(0) : modIndex(k.e, b, groups), f, c),
+      b: (k, b, c, column) =>
+        image(k, divIndex(k.e, b, groups), modIndex(k.e, b, groups), unflattenIndex(k.e, column, outSpatial), c),
+      groups: joinable ? [1, 1, spatial] : null,
+    });
   }
   return true;
 }

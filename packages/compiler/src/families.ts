@@ -1,5 +1,7 @@
 import { lowerCond, lowerScan, lowerWhile } from "./control.ts";
 import { lowerConv, lowerDotGeneral } from "./dot.ts";
+import { lowerFft } from "./fft.ts";
+import { linalgRules } from "./linalg/index.ts";
 import { lowerArgReduce, lowerCumulative, lowerGeneralReduce, lowerReduce } from "./reduce.ts";
 import { lowerDynamicUpdateSlice, lowerScatter } from "./scatter.ts";
 import type { KernelRule } from "./scope.ts";
@@ -37,9 +39,11 @@ export const kernelRules: Readonly<Record<string, KernelRule>> = {
   "scatter-min": lowerScatter("min"),
   "scatter-max": lowerScatter("max"),
   dynamic_update_slice: lowerDynamicUpdateSlice,
+  fft: lowerFft,
   sort: lowerSort,
   top_k: lowerTopK,
   scan: lowerScan,
   while: lowerWhile,
   cond: lowerCond,
+  ...linalgRules,
 };

@@ -1,9 +1,11 @@
-import { elementCost } from "./elementwise.ts";
+import { elementCost, elementRules } from "./elementwise.ts";
 import type { Block, Node, Value } from "./graph.ts";
 import { inlineRule } from "./views.ts";
 
 /** What may be computed again for each of several readers. */
 const cheap = 3;
+/** The same for a single number, which a kernel computes once and not for each element. */
+const cheapScalar = 200;
 /** Beyond this a kernel would only grow. */
 const largest = 400;
 
@@ -15,6 +17,8 @@ function amplifies(node: Node, operand: Value): boolean {
       return node.outs[0].size > operand.size;
     case "dot_general":
     case "conv_general_dilated":
+    // A butterfly holds the operand's code once for each of its elements.
+    case "fft":
       return true;
     default:
       return node.op.startsWith("reduce_window") || node.op.startsWith("select_and");
@@ -43,6 +47,7 @@ export function chooseMaterialised(block: Block): Set<Value> {
   }
   // Backward: the kernel, and the path into it, by which each value is read.
   const path = new Map<Value, string>();
+  const again = (v: Value): boolean => (cost.get(v) ?? 0) <= (v.size === 1 ? cheapScalar : cheap);
   for (let i = block.nodes.length - 1; i >= 0; i--) {
     const node = block.nodes[i];
     if (inlineRule(node.op) === undefined) continue;
@@ -50,12 +55,12 @@ export function chooseMaterialised(block: Block): Set<Value> {
       let only: string | null = null;
       let several = false;
       for (const reader of readers.get(v) ?? []) {
-        if (memoryReaders.has(reader.op) || (amplifies(reader, v) && (cost.get(v) ?? 0) > cheap)) materialised.add(v);
+        if (memoryReaders.has(reader.op) || (amplifies(reader, v) && !again(v))) materialised.add(v);
         const p = pathOf(reader, materialised, path);
         if (only !== null && only !== p) several = true;
         only = p;
       }
-      if (several && (cost.get(v) ?? 0) > cheap) materialised.add(v);
+      if (several && !again(v)) materialised.add(v);
       path.set(v, materialised.has(v) ? `v${v.id}` : (only ?? `v${v.id}`));
     }
   }
@@ -66,6 +71,26 @@ export function chooseMaterialised(block: Block): Set<Value> {
     }
   }
   return materialised;
+}
+
+/**
+ * The single numbers that kernels compute for themselves even when they are in memory: cheap functions of parameters, such as a
+ * step counter and what follows from it. A kernel that took them from memory would have to wait for the one that stores them.
+ */
+export function chooseRecomputed(block: Block): Set<Value> {
+  const cost = new Map<Value, number>();
+  for (const v of block.params) if (v.size === 1) cost.set(v, 0);
+  const recomputed = new Set<Value>();
+  for (const node of block.nodes) {
+    const [out] = node.outs;
+    if (elementRules[node.op] === undefined || out.size !== 1) continue;
+    let c = elementCost(node.op);
+    for (const v of node.ins) c += v.literal !== null ? 0 : (cost.get(v) ?? Infinity);
+    if (c > cheapScalar) continue;
+    cost.set(out, c);
+    recomputed.add(out);
+  }
+  return recomputed;
 }
 
 /** The nodes that read each value. */

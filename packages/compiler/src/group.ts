@@ -3,7 +3,7 @@ import type { Axis, Ex, Index } from "./expr.ts";
 import { indexKey } from "./expr.ts";
 import type { Node, Value } from "./graph.ts";
 import { KernelBuilder, type Locate } from "./kernels.ts";
-import type { Kernel, Reduction, Stage, Store, Target, View } from "./program.ts";
+import type { Reduction, Stage, Store, Target, View } from "./program.ts";
 import { foldMonoid, monoids } from "./reduce.ts";
 import { roundToDType } from "./scalars.ts";
 import { inlineRule } from "./views.ts";
@@ -65,6 +65,31 @@ export class KernelGroup {
     this.#position = position;
   }
 
+  /**
+   * Takes in a value that somebody else stores before this kernel runs: `x` is its element at a position. What reads it may
+   * join.
+   */
+  adopt(value: Value, view: View, x: (k: KernelBuilder, position: readonly Index[]) => Ex): void {
+    const stage: StageDraft = { axes: [], position: [], reductions: [], stores: [] };
+    this.#stages.push(stage);
+    const kept = x(this.#k, this.#position);
+    this.#products.set(value, { value, stage: 0, x: kept, inner: [], view, loaded: true });
+  }
+  /** Adds a store of an adopted value, which is then like one that the kernel has computed. */
+  storeAdopted(value: Value): void {
+    const p = this.#products.get(value)!;
+    this.#stages[0].stores.push({ value, view: p.view, x: p.x });
+    p.loaded = false;
+    this.#names.push("store");
+  }
+
+  has(value: Value): boolean {
+    return this.#products.has(value);
+  }
+  /** Whether values of a shape can share its loops, as far as that shows without trying. */
+  suits(shape: readonly number[]): boolean {
+    return this.#rows === null ? sameShape(shape, this.#shape) : startsWith(shape, this.#shape, this.#rows);
+  }
   get values(): Iterable<Value> {
     return this.#products.keys();
   }
@@ -201,8 +226,8 @@ export class KernelGroup {
     return this.#k.load(value, p.view, position);
   }
 
-  /** The finished kernel. `inside` tells whether a value is read by nothing but this group. */
-  finish(inside: (value: Value) => boolean): { readonly kernel: Kernel; readonly args: readonly View[] } {
+  /** The kernel as it stands. `inside` tells whether a value is read by nothing but this group. */
+  draft(inside: (value: Value) => boolean): GroupDraft {
     const k = this.#k;
     const rows = this.#rows ?? this.#axes.length;
     const rowPosition = this.#position.slice(0, rows);
@@ -222,8 +247,19 @@ export class KernelGroup {
       if (p.inner === null && !inside(p.value)) results.push(k.store(p.value, p.view, rowPosition, p.x));
     }
     if (results.length > 0) stages.push({ axes: [], reductions: [], stores: results, scan: false });
-    return { kernel: k.nest(this.#names.slice(-4).reverse().join("."), this.#axes.slice(0, rows), stages), args: k.slots };
+    const name = this.#names.slice(-4).reverse().join(".");
+    return { builder: k, name, axes: this.#axes.slice(0, rows), rows: this.#rows, stages };
   }
+}
+
+/** The loops and stages of a group. */
+export interface GroupDraft {
+  readonly builder: KernelBuilder;
+  readonly name: string;
+  readonly axes: readonly Axis[];
+  /** How many axes are rows; null when every element is by itself. */
+  readonly rows: number | null;
+  readonly stages: readonly Stage[];
 }
 
 function sameShape(a: readonly number[], b: readonly number[]): boolean {

@@ -1,28 +1,39 @@
 import { type Axis, type Ex, indexKey } from "./expr.ts";
 import { reachable, stageRoots } from "./nest.ts";
-import type { Kernel, Nest } from "./program.ts";
+import type { Contraction, Kernel, Nest, Part } from "./program.ts";
 
 /**
  * A text that is equal for kernels with the same code, which differ in their pointers at most: layers of one model.
  * Expressions are numbered in the order in which they are built, so kernels built in the same way have the same numbers.
- * Null for routines, which are not compared.
+ * Null for routines without a key, which are not compared.
  */
 export function kernelKey(kernel: Kernel): string | null {
   switch (kernel.kind) {
     case "nest":
       return nestKey(kernel);
     case "contraction":
-      return JSON.stringify(kernel);
+      return contractionKey(kernel);
+    case "bundle":
+      return partsKey(kernel.parts);
     case "routine":
-      return null;
+      return kernel.routine.key === undefined ? null : `${kernel.routine.key} ${kernel.slots}`;
   }
+}
+
+function contractionKey(c: Contraction): string {
+  const numbers = { ...c, name: null, packA: null, packB: null, epilogue: null };
+  return `${JSON.stringify(numbers)} ${partsKey([c.packA.whole, c.packA.last, c.packB.whole, c.packB.last, c.epilogue])}`;
+}
+
+function partsKey(parts: readonly (Part | null)[]): string {
+  return parts.map((p) => (p === null ? "-" : `${p.args.join(",")} ${nestKey(p.nest)}`)).join("\n");
 }
 
 function nestKey(nest: Nest): string {
   const roots: Ex[] = [];
   const ids = (list: readonly Ex[]): string => list.map((x) => x.id).join(",");
   const axes = (list: readonly Axis[]): string => list.map((a) => `${a.id}:${a.extent}`).join(",");
-  let key = `nest ${nest.serial} ${nest.chunkAxis} ${nest.chunk} ${nest.slots} [${axes(nest.outer)}]`;
+  let key = `nest ${nest.serial} ${nest.ranges.join(",")} ${nest.chunkAxis} ${nest.chunk} ${nest.slots} [${axes(nest.outer)}]`;
   for (const stage of nest.stages) {
     roots.push(...stageRoots(stage));
     key += `\n${stage.scan ? "scan" : "stage"} [${axes(stage.axes)}]`;

@@ -14,6 +14,7 @@ import {
 import { importComplex } from "./complex.ts";
 import { extendedParams } from "./extended.ts";
 import { type Block, BlockBuilder, type TensorType, type Value } from "./graph.ts";
+import { linalgRules } from "./linalg/index.ts";
 import { incompleteFunction, incompleteFunctions } from "./incomplete.ts";
 
 /** The arrays that stand for one variable: real and imaginary plane of a complex one, otherwise one array. */
@@ -93,6 +94,7 @@ function importEqn(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readonly P
   if (called !== undefined) return inline(g, params[called] as Jaxpr, ins);
   if (identities.has(name)) return ins;
   if (name in controlBlocks) return importControl(g, eqn, ins);
+  if (name in linalgRules) return importPlanes(g, eqn, ins);
   const complex = ins.some((p) => p.length > 1) || eqn.outvars.some((v) => v !== null && isComplex(v.aval.dtype));
   if (complex) return importComplex(g, eqn, ins);
   return importPlain(
@@ -121,6 +123,14 @@ function importPlain(g: BlockBuilder, eqn: Eqn, ins: readonly Value[]): readonly
     return g.add(name, ins, outs, rest, [importJaxpr(jaxpr as Jaxpr)]).map((v) => [v]);
   }
   return g.add(name, ins, outs, eqn.params).map((v) => [v]);
+}
+
+/** An operation that takes and returns the planes of complex values as they are, one value after the other. */
+function importPlanes(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readonly Parts[] {
+  const outs = eqn.outvars.map((v) => partTypes(v.aval));
+  const values = g.add(eqn.primitive.name, ins.flat(), outs.flat(), eqn.params);
+  let next = 0;
+  return outs.map((types) => types.map(() => values[next++]));
 }
 
 /** Control flow: the jaxprs among the parameters, and the counts of operands that complex values multiply. */

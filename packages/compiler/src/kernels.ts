@@ -3,8 +3,8 @@ import { axisIndex, flattenIndex } from "./affine.ts";
 import { type Axis, type Ex, Exprs, type Index, indexKey } from "./expr.ts";
 import type { Block, Value } from "./graph.ts";
 import { elementRules } from "./elementwise.ts";
-import { finishNest } from "./nest.ts";
-import type { Kernel, Reduction, Stage, Store, Target, View } from "./program.ts";
+import { finishNest, finishPart } from "./nest.ts";
+import type { Kernel, Nest, Reduction, Stage, Store, Target, View } from "./program.ts";
 import { constantOf, loadElement, scalarInfo, storedElement } from "./scalars.ts";
 import { inlineRule, type Reader } from "./views.ts";
 
@@ -119,7 +119,11 @@ export class KernelBuilder implements Reader {
 
   /** `serial`: iterations run in order; only those of the first `parallel` axes are independent of each other. */
   nest(name: string, outer: readonly Axis[], stages: readonly Stage[], serial = false, parallel = 0): Kernel {
-    return finishNest({ name, e: this.e, outer, stages, slots: this.slots.length, serial, parallel });
+    return finishNest({ name, e: this.e, outer, stages, slots: this.slots.length, serial, parallel }, this.target.grain);
+  }
+  /** A nest that another kernel calls on ranges of groups of its leading axes; null when the groups do not merge. */
+  part(name: string, outer: readonly Axis[], stages: readonly Stage[], groups: readonly number[]): Nest | null {
+    return finishPart({ name, e: this.e, outer, stages, slots: this.slots.length, serial: false, parallel: 0 }, groups);
   }
 }
 

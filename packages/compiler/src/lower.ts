@@ -1,4 +1,5 @@
 import { type ClosedJaxpr, isComplex, itemsize, physical } from "@traceform/core";
+import { bundleSteps } from "./bundle.ts";
 import { planDonations } from "./donate.ts";
 import { kernelRules } from "./families.ts";
 import type { Value } from "./graph.ts";
@@ -64,10 +65,11 @@ export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, 
     sources.push(source);
   });
   scope.run(block, targets);
-  const plan = planMemory(scope.steps);
+  const steps = bundleSteps(scope.steps);
+  const plan = planMemory(steps);
   const passed = new Set(sources.flatMap((s) => (s.kind === "argument" ? [s.position] : [])));
   const donated = donate.map((i) => jaxpr.constvars.length + i);
-  const donations = planDonations(scope.steps, lowering.buffers, donated, passed);
+  const donations = planDonations(steps, lowering.buffers, donated, passed);
   return {
     name,
     arguments: argumentSpecs,
@@ -75,7 +77,8 @@ export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, 
     sources,
     donations,
     buffers: lowering.buffers,
-    steps: scope.steps,
+    constants: lowering.constants,
+    steps,
     offsets: plan.offsets,
     arenaBytes: plan.bytes,
   };

@@ -13,37 +13,32 @@ export interface NestDraft {
   readonly parallel: number;
 }
 
-/** Simple operations that one call of a kernel may take: a fraction of a millisecond. */
-const chunkWork = 1 << 18;
-
-/** Merges loops that walk memory as one, and decides how the kernel is cut into chunks. */
-export function finishNest(draft: NestDraft): Nest {
+/** Merges loops that walk memory as one, and decides how the kernel is cut into chunks of some `grain` operations. */
+export function finishNest(draft: NestDraft, grain: number): Nest {
   const nodes = reachable(rootsOf(draft.stages));
   if (!draft.serial) draft = tileTransposes(draft, nodes);
+  // Before loops merge: that changes their extents in place.
+  const flops = workOf(draft);
   const independent = draft.serial ? draft.outer.slice(0, draft.parallel) : draft.outer;
   const cuttable = collapse(independent, nodes, draft.stages);
   const outer = draft.serial ? [...cuttable, ...collapse(draft.outer.slice(draft.parallel), nodes, draft.stages)] : cuttable;
   const stages = draft.stages.map((s) => ({ ...s, axes: collapse(s.axes, nodes, draft.stages) }));
-  let perPoint = 0;
-  for (const s of draft.stages) perPoint += extentOf(s.axes) * Math.max(1, stageWork(s));
-  const points = extentOf(outer);
   let chunkAxis = -1;
   let chunk = 0;
-  if (cuttable.length > 0 && points > 0) {
+  if (cuttable.length > 0 && extentOf(outer) > 0) {
     // The outermost axis that can be cut finely enough; the axes inside it are one unit of work.
-    let inside = points * perPoint;
+    let inside = flops;
     for (let i = 0; i < cuttable.length; i++) {
       inside /= outer[i].extent;
       chunkAxis = i;
-      if (inside <= chunkWork && outer[i].extent > 1) break;
+      if (inside <= grain && outer[i].extent > 1) break;
     }
-    chunk = Math.max(1, Math.floor(chunkWork / Math.max(1, inside)));
+    chunk = Math.max(1, Math.floor(grain / Math.max(1, inside)));
     // Whole vectors, and whole cache lines of the result.
     if (chunk > 64) chunk = Math.floor(chunk / 64) * 64;
     for (let i = 0; i < chunkAxis; i++) chunk = Math.max(1, Math.floor(chunk / outer[i].extent));
     if (chunk >= outer[chunkAxis].extent) chunk = outer[chunkAxis].extent;
   }
-  const transcendentals = 0;
   return {
     kind: "nest",
     name: draft.name,
@@ -52,11 +47,64 @@ export function finishNest(draft: NestDraft): Nest {
     stages,
     slots: draft.slots,
     serial: draft.serial,
+    ranges: [chunkAxis],
     chunkAxis,
     chunk,
-    flops: points * perPoint,
-    transcendentals,
+    flops,
+    transcendentals: 0,
   };
+}
+
+/**
+ * A nest as a part of another kernel, which calls it on ranges of its leading axes: those come in groups, each of which must
+ * merge into one. Null when they do not; then nothing has changed.
+ */
+export function finishPart(draft: NestDraft, groups: readonly number[]): Nest | null {
+  const nodes = reachable(rootsOf(draft.stages));
+  const flops = workOf(draft);
+  const leading: (readonly Axis[])[] = [];
+  let next = 0;
+  for (const n of groups) leading.push(draft.outer.slice(next, (next += n)));
+  const { bare, holders } = usesOfAxes(nodes, draft.stages);
+  for (const group of leading) {
+    const axes = group.filter((a) => a.extent !== 1);
+    const last = axes[axes.length - 1];
+    if (axes.length > 1 && axes.some((a) => bare.has(a))) return null;
+    let extent = 1;
+    for (const a of axes.toReversed()) {
+      if (!holders.every((h) => coefficient(h.index, a) === coefficient(h.index, last) * extent)) return null;
+      extent *= a.extent;
+    }
+  }
+  const outer: Axis[] = [];
+  const ranges = leading.map((group) => {
+    const merged = collapse(group, nodes, draft.stages);
+    outer.push(...merged);
+    return merged.length === 0 ? -1 : outer.length - 1;
+  });
+  outer.push(...collapse(draft.outer.slice(next), nodes, draft.stages));
+  const stages = draft.stages.map((s) => ({ ...s, axes: collapse(s.axes, nodes, draft.stages) }));
+  return {
+    kind: "nest",
+    name: draft.name,
+    e: draft.e,
+    outer,
+    stages,
+    slots: draft.slots,
+    serial: false,
+    ranges,
+    chunkAxis: -1,
+    chunk: 0,
+    flops,
+    transcendentals: 0,
+  };
+}
+
+/** Simple operations of all iterations. */
+function workOf(draft: NestDraft): number {
+  let perPoint = 0;
+  for (const s of draft.stages) perPoint += extentOf(s.axes) * Math.max(1, stageWork(s));
+  return extentOf(draft.outer) * perPoint;
 }
 
 export function extentOf(axes: readonly Axis[]): number {
@@ -75,7 +123,17 @@ export function stageRoots(stage: Stage): Ex[] {
 }
 
 function stageWork(stage: Stage): number {
-  return reachable(stageRoots(stage)).size / 2;
+  const moves = new Map<Ex, boolean>();
+  const changes = (x: Ex): boolean => {
+    let known = moves.get(x);
+    if (known === undefined) {
+      known = x.axis !== null || x.op === "param" || x.args.some(changes) || (x.index?.terms.some((t) => changes(t.atom)) ?? false);
+      moves.set(x, known);
+    }
+    return known;
+  };
+  // What is the same in all iterations is computed once.
+  return [...reachable(stageRoots(stage))].filter(changes).length / 2;
 }
 
 function rootsOf(stages: readonly Stage[]): Ex[] {
@@ -143,12 +201,8 @@ function coefficient(index: Index, axis: Axis): number {
   return 0;
 }
 
-/**
- * Merges neighbouring axes (i, j) wherever every index moves along i as it does along j's whole extent: then
- * `i * extent + j` is one loop. Indices are rewritten in place; nothing is built on these expressions afterwards.
- */
-function collapse(axes: readonly Axis[], nodes: ReadonlySet<Ex>, stages: readonly Stage[]): Axis[] {
-  let list = axes.filter((a) => a.extent !== 1);
+/** The axes whose numbers are values of their own, and everything else that moves with axes: indices. */
+function usesOfAxes(nodes: ReadonlySet<Ex>, stages: readonly Stage[]): { bare: Set<Axis>; holders: { index: Index }[] } {
   const bare = new Set<Axis>();
   const holders: { index: Index }[] = [];
   for (const x of nodes) {
@@ -159,6 +213,16 @@ function collapse(axes: readonly Axis[], nodes: ReadonlySet<Ex>, stages: readonl
     for (const root of [...stageRoots(s), ...s.reductions.flatMap((r) => [...r.init])]) if (root.axis) bare.add(root.axis);
     holders.push(...(s.stores as unknown as { index: Index }[]));
   }
+  return { bare, holders };
+}
+
+/**
+ * Merges neighbouring axes (i, j) wherever every index moves along i as it does along j's whole extent: then
+ * `i * extent + j` is one loop. Indices are rewritten in place; nothing is built on these expressions afterwards.
+ */
+function collapse(axes: readonly Axis[], nodes: ReadonlySet<Ex>, stages: readonly Stage[]): Axis[] {
+  let list = axes.filter((a) => a.extent !== 1);
+  const { bare, holders } = usesOfAxes(nodes, stages);
   for (let i = list.length - 2; i >= 0; i--) {
     const outer = list[i];
     const inner = list[i + 1];

@@ -6,9 +6,12 @@ import type { Routine } from "./routine.ts";
 export interface BufferInfo {
   readonly id: number;
   readonly bytes: number;
-  /** An argument, a result that the runner allocates, or memory of the program's own arena. */
-  readonly kind: "argument" | "result" | "temporary";
-  /** Position among the arguments or results. */
+  /**
+   * An argument, a result that the runner allocates, memory of the program's own arena, or a table that the program
+   * brings with it and only reads.
+   */
+  readonly kind: "argument" | "result" | "temporary" | "constant";
+  /** Position among the arguments, the results or the constants. */
   readonly position: number;
 }
 
@@ -71,6 +74,11 @@ export interface Nest {
   readonly stages: readonly Stage[];
   readonly slots: number;
   readonly serial: boolean;
+  /**
+   * The axes, by their index into `outer`, of which a call takes a range [begin, end): the chunk axis, or several for a part
+   * of another kernel; -1 for one that has gone because its extent is one.
+   */
+  readonly ranges: readonly number[];
   /** The index into `outer` over which the kernel is cut into chunks; -1 when it runs whole. */
   readonly chunkAxis: number;
   /** How many iterations of the chunk axis are bounded work (well below a millisecond). */
@@ -88,9 +96,29 @@ export interface RoutineKernel {
   readonly flops: number;
 }
 
+/** A nest that runs inside another kernel, on some of that kernel's pointers. Its `ranges` say which part of it. */
+export interface Part {
+  readonly nest: Nest;
+  readonly args: readonly number[];
+}
+
 /**
- * A batched product of packed panels of f32: pointers to the panels of A ([batch, panels, k, tile.m]) and B ([batch,
- * panels, k, tile.n]), to C, and to scratch memory of one tile. The emitter supplies the micro-kernel.
+ * How an operand is packed: whole panels, then the last one, which is filled up with zeros. Ranges: batches, panels. A panel
+ * is [k, tile] and is read from front to back by the inner loop.
+ */
+export interface Packing {
+  readonly panels: number;
+  readonly whole: Part | null;
+  readonly last: Part | null;
+}
+
+/**
+ * A batched product of f32: `C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n]`, cut into blocks of whole rows or whole
+ * columns of C. One operand is packed beforehand; blocks pack their part of the other one for themselves, if no other block
+ * needs it. The emitter supplies the micro-kernel.
+ *
+ * The first pointers are: panels of A, panels of B, C, tiles over the edge. What a block packs, and the tiles, are memory of
+ * a thread: one piece for each.
  */
 export interface Contraction {
   readonly kind: "contraction";
@@ -100,11 +128,29 @@ export interface Contraction {
   readonly n: number;
   readonly k: number;
   readonly tile: Tile;
+  readonly packA: Packing;
+  readonly packB: Packing;
+  /** Whether the operand is the same for all batches. */
   readonly sharedA: boolean;
   readonly sharedB: boolean;
   /** Steps of C in elements. */
   readonly batchStride: number;
   readonly rowStride: number;
+  readonly split: "rows" | "columns";
+  /** Panels of one block, along the split. */
+  readonly blockPanels: number;
+  /** The operand that blocks pack. */
+  readonly packedByBlock: "a" | "b" | null;
+  /** What becomes of a finished block. Ranges: batches, rows, columns. */
+  readonly epilogue: Part | null;
+  readonly flops: number;
+}
+
+/** Nests that do not depend on each other, run as one launch: their tasks are shared together. Ranges: one chunk axis each. */
+export interface Bundle {
+  readonly kind: "bundle";
+  readonly name: string;
+  readonly parts: readonly Part[];
   readonly flops: number;
 }
 
@@ -119,9 +165,13 @@ export interface Target {
   readonly tile: Tile;
   /** Whether long sums of f32 may be folded in f64. */
   readonly wideSums: boolean;
+  /** How many threads there may be: each needs memory of its own for some kernels. Results do not depend on it. */
+  readonly threads: number;
+  /** Simple operations that one call of a kernel takes: bounded, and little enough that threads share evenly. */
+  readonly grain: number;
 }
 
-export type Kernel = Nest | RoutineKernel | Contraction;
+export type Kernel = Nest | RoutineKernel | Contraction | Bundle;
 
 export type Step =
   | { readonly kind: "launch"; readonly kernel: Kernel; readonly args: readonly View[] }
@@ -167,6 +217,8 @@ export interface Program {
   /** Arguments whose memory results may take over, where nothing else refers to it at run time. */
   readonly donations: readonly Donation[];
   readonly buffers: readonly BufferInfo[];
+  /** The bytes of the constant buffers, by position. Whoever runs the program holds them as long as the program. */
+  readonly constants: readonly ArrayBufferView[];
   readonly steps: readonly Step[];
   /** Offsets of temporaries in the arena, by buffer id. */
   readonly offsets: ReadonlyMap<number, number>;

@@ -1,8 +1,8 @@
 import { BackendError } from "@traceform/core";
-import { storageBytes } from "./expr.ts";
-import { chooseMaterialised, readersOf } from "./fuse.ts";
+import { type Ex, type Index, storageBytes } from "./expr.ts";
+import { chooseMaterialised, chooseRecomputed, readersOf } from "./fuse.ts";
 import type { Block, Node, Value } from "./graph.ts";
-import { KernelGroup, readOnlyBy } from "./group.ts";
+import { type GroupDraft, KernelGroup, readOnlyBy } from "./group.ts";
 import { KernelBuilder, storing } from "./kernels.ts";
 import { mayOverwrite } from "./overwrite.ts";
 import type { BufferInfo, Kernel, Step, Target, View } from "./program.ts";
@@ -38,6 +38,18 @@ export class Lowering {
   temporary(bytes: number): View {
     return whole(this.buffer("temporary", bytes));
   }
+  readonly constants: ArrayBufferView[] = [];
+  readonly #constantViews = new Map<string, View>();
+  /** A table computed while compiling. Equal keys name equal tables, which the program holds once. */
+  constant(key: string, make: () => ArrayBufferView): View {
+    let view = this.#constantViews.get(key);
+    if (view === undefined) {
+      const data = make();
+      view = whole(this.buffer("constant", data.byteLength, this.constants.push(data) - 1));
+      this.#constantViews.set(key, view);
+    }
+    return view;
+  }
   loop(): number {
     return this.#loops++;
   }
@@ -47,11 +59,20 @@ export function whole(buffer: BufferInfo, offset = 0): View {
   return { buffer, offset, steps: [] };
 }
 
+/** A kernel in the making. `launch` is told what it has become, where it is more than a group. */
+interface OpenKernel {
+  readonly group: KernelGroup;
+  readonly launch: ((draft: GroupDraft, inside: (value: Value) => boolean) => void) | null;
+}
+/** More of them at a time would only keep values alive. */
+const mostOpen = 16;
+
 /** One block being lowered: where its values are, and the steps so far. */
 export class Scope {
   readonly lowering: Lowering;
   readonly #steps: Step[] = [];
-  #group: KernelGroup | null = null;
+  /** Kernels in the making, in the order in which they were begun; none needs another one. */
+  #open: OpenKernel[] = [];
   #readers: ReadonlyMap<Value, readonly Node[]> = new Map();
   #materialised: ReadonlySet<Value> = new Set();
   readonly #places = new Map<Value, View>();
@@ -71,17 +92,42 @@ export class Scope {
     this.flush();
     this.#steps.push(step);
   }
-  /** Finishes the kernel in the making. */
+  /** Finishes the kernels in the making. */
   flush(): void {
-    const group = this.#group;
-    if (group === null) return;
-    this.#group = null;
-    const members = new Set(group.values);
-    const outs = this.#targets;
-    const { kernel, args } = group.finish(
-      (v) => !outs.has(v) && !this.#kept.has(v) && readOnlyBy(v, members, this.#readers, this.#materialised),
-    );
-    this.launch(kernel, args);
+    while (this.#open.length > 0) this.#finish(this.#open[0]);
+  }
+  #finish(kernel: OpenKernel): void {
+    this.#open = this.#open.filter((k) => k !== kernel);
+    const members = new Set(kernel.group.values);
+    const inside = (v: Value): boolean =>
+      !this.#targets.has(v) && !this.#kept.has(v) && readOnlyBy(v, members, this.#readers, this.#materialised);
+    const draft = kernel.group.draft(inside);
+    // What it launches does not wait for the other kernels in the making.
+    const others = this.#open;
+    this.#open = [];
+    if (kernel.launch !== null) kernel.launch(draft, inside);
+    else this.launchDraft(draft);
+    this.#open = others;
+  }
+  launchDraft({ builder, name, axes, stages }: GroupDraft): void {
+    if (stages.length > 0) this.launch(builder.nest(name, axes, stages), builder.slots);
+  }
+  /**
+   * Starts a kernel that stores `value` by other means; what reads its elements may join. `launch` is called with that when
+   * the kernel is complete.
+   */
+  begin(
+    value: Value,
+    view: View,
+    x: (k: KernelBuilder, position: readonly Index[]) => Ex,
+    store: boolean,
+    launch: (draft: GroupDraft, inside: (value: Value) => boolean) => void,
+  ): void {
+    this.flush();
+    const group = new KernelGroup(this.#locate, value.shape, this.lowering.target);
+    group.adopt(value, view, x);
+    if (store) group.storeAdopted(value);
+    this.#open.push({ group, launch });
   }
   readonly #kept = new Set<Value>();
 
@@ -93,8 +139,11 @@ export class Scope {
     return this.#places.get(value);
   }
   builder(): KernelBuilder {
-    return new KernelBuilder((v) => this.#places.get(v), this.lowering.target);
+    return new KernelBuilder(this.#locate, this.lowering.target);
   }
+  /** Where kernels read a value; undefined for what they compute themselves. */
+  readonly #locate = (value: Value): View | undefined => (this.#recomputed.has(value) ? undefined : this.#places.get(value));
+  #recomputed: ReadonlySet<Value> = new Set();
 
   /** Where a value that a kernel is about to compute goes: a place it was promised to, or new memory. */
   target(value: Value): View {
@@ -119,18 +168,41 @@ export class Scope {
       this.#shared.add(value.node!.ins[0]);
       return same;
     }
-    this.#enqueue(value.shape, (g) => g.add(value, () => this.target(value)));
+    this.#enqueue(value, value.shape, (g) => g.add(value, () => this.target(value)));
     return this.#places.get(value)!;
   }
 
-  /** Puts a value into the kernel in the making, or starts another. */
-  #enqueue(shape: readonly number[], add: (group: KernelGroup) => boolean): boolean {
-    if (this.#group !== null && add(this.#group)) return true;
-    const group = new KernelGroup((v) => this.#places.get(v), shape, this.lowering.target);
+  /** Puts a value into a kernel in the making, or begins another. */
+  #enqueue(value: Value, shape: readonly number[], add: (group: KernelGroup) => boolean): boolean {
+    // The kernels whose results it reads have to be done before it, but for one that it may join.
+    const read = this.#readBy(value);
+    const [first] = read.filter((k) => k.group.suits(shape));
+    for (const kernel of read) if (kernel !== first) this.#finish(kernel);
+    if (first !== undefined) {
+      if (add(first.group)) return true;
+      this.#finish(first);
+    }
+    for (const { group } of this.#open) if (group.suits(shape) && add(group)) return true;
+    const group = new KernelGroup(this.#locate, shape, this.lowering.target);
     if (!add(group)) return false;
-    this.flush();
-    this.#group = group;
+    if (this.#open.length === mostOpen) this.#finish(this.#open[0]);
+    this.#open.push({ group, launch: null });
     return true;
+  }
+  /** The kernels in the making that compute what a value is made of. */
+  #readBy(value: Value): OpenKernel[] {
+    if (this.#open.length === 0) return [];
+    const found = new Set<OpenKernel>();
+    const seen = new Set<Value>([value]);
+    const stack = [...(value.node?.ins ?? [])];
+    for (let v = stack.pop(); v !== undefined; v = stack.pop()) {
+      if (seen.has(v)) continue;
+      seen.add(v);
+      const kernel = this.#recomputed.has(v) ? undefined : this.#open.find((k) => k.group.has(v));
+      if (kernel !== undefined) found.add(kernel);
+      else if (this.#locate(v) === undefined && v.node !== null && inlineRule(v.node.op) !== undefined) stack.push(...v.node.ins);
+    }
+    return [...found];
   }
   /**
    * Whether an update may happen in the memory of its operand: when that is a temporary of this block, or a carry of
@@ -152,7 +224,7 @@ export class Scope {
 
   /** Tries to fold along the trailing axes together with what else its rows need. */
   reduce(value: Value, kind: string): boolean {
-    return this.#enqueue(value.node!.ins[0].shape, (g) => g.addReduction(value, kind, () => this.target(value)));
+    return this.#enqueue(value, value.node!.ins[0].shape, (g) => g.addReduction(value, kind, () => this.target(value)));
   }
 
   /** Reshapes of what is in memory are the same memory. */
@@ -198,6 +270,7 @@ export class Scope {
     });
     const materialised = chooseMaterialised(block);
     this.#materialised = materialised;
+    this.#recomputed = chooseRecomputed(block);
     this.#block = block;
     this.#readers = readersOf(block);
     for (const v of block.outs) this.#kept.add(v);

@@ -1,42 +1,99 @@
-import type { Contraction } from "@traceform/compiler";
+import type { Contraction, Packing, Part } from "@traceform/compiler";
 import { Code } from "../wasm/code.ts";
 import type { FunctionSlot } from "../wasm/encoder.ts";
 
-/** Depth of a block: a panel of B of this depth stays in the first cache. */
+/** Depth of a block of the inner loops: a panel of B of this depth stays in the first cache. */
 const depthBlock = 256;
+/** Rows and columns of such a block: its part of A stays in the second cache, and that of C with it. */
+const rowBlock = 192;
+const columnBlock = 512;
+/** Bytes that one task of packing writes, about. */
+const packBytes = 1 << 16;
 
-/** Blocks of C for one task: bounded work, and an A block that stays in the second cache. */
-interface Grid {
-  readonly rows: number;
-  readonly columns: number;
-  readonly rowBlocks: number;
-  readonly columnBlocks: number;
+/** What the functions of a contraction call. */
+export interface ContractionSlots {
+  /** The inner loops (`gemm-library.ts`). */
+  readonly block: FunctionSlot;
+  /** The function of a part. */
+  readonly part: (part: Part) => FunctionSlot;
 }
 
-function gridOf(c: Contraction): Grid {
-  const rows = Math.min(Math.ceil(c.m / c.tile.m), Math.ceil(192 / c.tile.m)) * c.tile.m;
-  // About 2^25 operations a task.
-  const wanted = Math.max(c.tile.n, (1 << 25) / (rows * c.k));
-  const columns = Math.min(Math.ceil(c.n / c.tile.n), Math.max(1, Math.floor(wanted / c.tile.n))) * c.tile.n;
-  return { rows, columns, rowBlocks: Math.ceil(c.m / rows), columnBlocks: Math.ceil(c.n / columns) };
+type Side = "a" | "b";
+
+/** A phase of a contraction: independent tasks, one at a time. */
+export interface Phase {
+  readonly name: string;
+  readonly tasks: number;
+  readonly emit: (slot: FunctionSlot) => void;
 }
 
-/** The number of tasks of a contraction: blocks of all batches. */
-export function contractionTasks(c: Contraction): number {
-  const g = gridOf(c);
-  return c.batch * g.rowBlocks * g.columnBlocks;
+/**
+ * The phases of a contraction, in order: packing what all blocks share, then the blocks. Each is a function `(begin, end,
+ * thread, ...pointers)` over its tasks.
+ */
+export function contractionPhases(kernel: Contraction, slots: ContractionSlots): Phase[] {
+  const phases: Phase[] = [];
+  for (const side of ["a", "b"] as const) {
+    if (kernel.packedByBlock === side) continue;
+    const { panels, group, batch } = packTasks(kernel, side);
+    phases.push({
+      name: `pack ${side}`,
+      tasks: batch * Math.ceil(panels / group),
+      emit: (slot) => emitPacking(kernel, side, slot, slots),
+    });
+  }
+  phases.push({ name: "blocks", tasks: kernel.batch * blocksOf(kernel), emit: (slot) => emitBlocks(kernel, slot, slots) });
+  return phases;
 }
 
-/** A function `(begin, end, a, b, c, scratch)` over the tasks, which calls the library's `block` for each depth block. */
-export function emitContraction(kernel: Contraction, slot: FunctionSlot, block: FunctionSlot): void {
-  const code = new Code(slot);
-  const [begin, end, a, b, c, scratch] = [0, 1, 2, 3, 4, 5];
-  const g = gridOf(kernel);
-  const { tile, k, m, n } = kernel;
-  const aPanel = k * tile.m * 4;
-  const bPanel = k * tile.n * 4;
-  const [t, rest, batch, row, column, depth, rows, columns, size] = Array.from({ length: 9 }, () => code.local("i32"));
-  const divide = (from: number, by: number, quotient: number, remainder: number): void => {
+const sides = {
+  a: {
+    pointer: 0,
+    packing: (c: Contraction) => c.packA,
+    width: (c: Contraction) => c.tile.m,
+    shared: (c: Contraction) => c.sharedA,
+  },
+  b: {
+    pointer: 1,
+    packing: (c: Contraction) => c.packB,
+    width: (c: Contraction) => c.tile.n,
+    shared: (c: Contraction) => c.sharedB,
+  },
+} as const;
+
+function panelBytes(kernel: Contraction, side: Side): number {
+  return kernel.k * sides[side].width(kernel) * 4;
+}
+
+function packTasks(kernel: Contraction, side: Side): { readonly panels: number; readonly group: number; readonly batch: number } {
+  const { panels } = sides[side].packing(kernel);
+  const group = Math.min(panels, Math.max(1, Math.floor(packBytes / panelBytes(kernel, side))));
+  return { panels, group, batch: sides[side].shared(kernel) ? 1 : kernel.batch };
+}
+
+function blocksOf(kernel: Contraction): number {
+  const panels = kernel.split === "rows" ? kernel.packA.panels : kernel.packB.panels;
+  return Math.ceil(panels / kernel.blockPanels);
+}
+
+/** Parameters before the pointers. */
+const parameters = { begin: 0, end: 1, thread: 2, pointers: 3 } as const;
+
+/** Code for the arithmetic of i32 locals. */
+class Writer {
+  readonly code: Code;
+  constructor(slot: FunctionSlot) {
+    this.code = new Code(slot);
+  }
+  local(): number {
+    return this.code.local("i32");
+  }
+  pointer(i: number): void {
+    this.code.get(parameters.pointers + i);
+  }
+  /** `quotient = from / by`, `remainder = from % by`. */
+  divide(from: number, by: number, quotient: number, remainder: number): void {
+    const { code } = this;
     code.get(from);
     code.i32(by);
     code.op("i32.div_u");
@@ -47,90 +104,224 @@ export function emitContraction(kernel: Contraction, slot: FunctionSlot, block: 
     code.op("i32.mul");
     code.op("i32.sub");
     code.set(remainder);
-  };
-  const smaller = (total: number, counter: number, most: number, into: number): void => {
-    const left = (): void => {
-      code.i32(total);
-      code.get(counter);
-      code.op("i32.sub");
+  }
+  /** Adds `local * factor` to the number on the stack. */
+  plus(local: number, factor: number): void {
+    this.code.get(local);
+    this.code.i32(factor);
+    this.code.op("i32.mul");
+    this.code.op("i32.add");
+  }
+  /** `into = min(local + more, limit)`, the limit pushed by a function. */
+  atMost(local: number, more: number, limit: () => void, into: number): void {
+    const { code } = this;
+    const sum = (): void => {
+      code.get(local);
+      code.i32(more);
+      code.op("i32.add");
     };
-    left();
-    code.i32(most);
-    left();
-    code.i32(most);
+    sum();
+    limit();
+    sum();
+    limit();
     code.op("i32.lt_s");
     code.op("select");
     code.set(into);
-  };
-  const plus = (local: number, factor: number): void => {
-    code.get(local);
-    code.i32(factor);
-    code.op("i32.mul");
-    code.op("i32.add");
-  };
-  code.get(begin);
-  code.set(t);
-  code.block((exit) =>
+  }
+  /** `body` for `counter` from `from` in steps while it is below the limit; at least once. */
+  loop(counter: number, from: () => void, step: number, limit: () => void, body: () => void): void {
+    const { code } = this;
+    from();
+    code.set(counter);
     code.loop((again) => {
-      code.get(t);
-      code.get(end);
-      code.op("i32.ge_s");
-      code.if(() => exit());
-      // Row blocks fastest: the columns of B stay in the outer cache.
-      divide(t, g.rowBlocks, rest, row);
-      divide(rest, g.columnBlocks, batch, column);
-      for (const [index, by] of [
-        [row, g.rows],
-        [column, g.columns],
-      ]) {
-        code.get(index);
-        code.i32(by);
-        code.op("i32.mul");
-        code.set(index);
-      }
-      smaller(m, row, g.rows, rows);
-      smaller(n, column, g.columns, columns);
-      code.i32(0);
-      code.set(depth);
-      code.loop((deeper) => {
-        smaller(k, depth, depthBlock, size);
-        code.get(a);
-        plus(row, aPanel / tile.m);
-        plus(depth, tile.m * 4);
-        if (!kernel.sharedA) plus(batch, Math.ceil(m / tile.m) * aPanel);
-        code.get(b);
-        plus(column, bPanel / tile.n);
-        plus(depth, tile.n * 4);
-        if (!kernel.sharedB) plus(batch, Math.ceil(n / tile.n) * bPanel);
-        code.get(c);
-        plus(batch, kernel.batchStride * 4);
-        plus(row, kernel.rowStride * 4);
-        plus(column, 4);
-        code.i32(aPanel);
-        code.i32(bPanel);
-        code.i32(kernel.rowStride * 4);
-        code.get(rows);
-        code.get(columns);
-        code.get(size);
-        code.get(depth);
-        code.op("i32.eqz");
-        code.get(scratch);
-        code.call(block);
-        code.get(depth);
-        code.i32(depthBlock);
-        code.op("i32.add");
-        code.tee(depth);
-        code.i32(k);
-        code.op("i32.lt_s");
-        deeper();
-      });
-      code.get(t);
-      code.i32(1);
+      body();
+      code.get(counter);
+      code.i32(step);
       code.op("i32.add");
-      code.set(t);
-      code.i32(1);
+      code.tee(counter);
+      limit();
+      code.op("i32.lt_s");
       again();
-    }),
+    });
+  }
+  /** Calls a part on ranges, each given by two functions that push its ends. */
+  part(slots: ContractionSlots, part: Part, ranges: readonly (() => void)[], pointer: (i: number) => void): void {
+    ranges.slice(0, 2 * part.nest.ranges.length).forEach((push) => push());
+    part.args.forEach(pointer);
+    this.code.call(slots.part(part));
+  }
+  /** Packs the panels [from, to) of a batch. */
+  pack(slots: ContractionSlots, packing: Packing, batch: number, from: number, to: number, pointer: (i: number) => void): void {
+    const { code } = this;
+    const one = (more: number) => (): void => {
+      code.get(batch);
+      code.i32(more);
+      code.op("i32.add");
+    };
+    const wholePanels = packing.panels - (packing.last === null ? 0 : 1);
+    if (packing.whole !== null) {
+      const end = this.local();
+      this.atMost(to, 0, () => code.i32(wholePanels), end);
+      this.part(slots, packing.whole, [one(0), one(1), () => code.get(from), () => code.get(end)], pointer);
+      code.release("i32", end);
+    }
+    if (packing.last !== null) {
+      code.get(to);
+      code.i32(wholePanels);
+      code.op("i32.gt_s");
+      code.if(() => this.part(slots, packing.last!, [one(0), one(1), () => code.i32(0), () => code.i32(1)], pointer));
+    }
+  }
+}
+
+function emitPacking(kernel: Contraction, side: Side, slot: FunctionSlot, slots: ContractionSlots): void {
+  const w = new Writer(slot);
+  const { code } = w;
+  const { panels, group } = packTasks(kernel, side);
+  const [t, batch, from, to] = [w.local(), w.local(), w.local(), w.local()];
+  w.loop(
+    t,
+    () => code.get(parameters.begin),
+    1,
+    () => code.get(parameters.end),
+    () => {
+      w.divide(t, Math.ceil(panels / group), batch, from);
+      code.get(from);
+      code.i32(group);
+      code.op("i32.mul");
+      code.set(from);
+      w.atMost(from, group, () => code.i32(panels), to);
+      w.pack(slots, sides[side].packing(kernel), batch, from, to, (i) => w.pointer(i));
+    },
+  );
+  code.finish();
+}
+
+function emitBlocks(kernel: Contraction, slot: FunctionSlot, slots: ContractionSlots): void {
+  const w = new Writer(slot);
+  const { code } = w;
+  const { tile, k, split, packedByBlock, blockPanels } = kernel;
+  const panels = split === "rows" ? kernel.packA.panels : kernel.packB.panels;
+  const width = split === "rows" ? tile.m : tile.n;
+  const [t, batch, first, last, begin, end, row, column, rowEnd, columnEnd, depth, size, a, b, tiles] = Array.from(
+    { length: 15 },
+    () => w.local(),
+  );
+  // The ranges of C that are the block's: of the split, and of the other side.
+  const block = (push: () => void): (() => void) => push;
+  const [rowBegin, rowLimit, columnBegin, columnLimit] =
+    split === "rows"
+      ? [block(() => code.get(begin)), block(() => code.get(end)), block(() => code.i32(0)), block(() => code.i32(kernel.n))]
+      : [block(() => code.i32(0)), block(() => code.i32(kernel.m)), block(() => code.get(begin)), block(() => code.get(end))];
+
+  /** The address at which the panel 0 of the present batch would be. */
+  const base = (side: Side, into: number): void => {
+    const { pointer, shared } = sides[side];
+    const bytes = panelBytes(kernel, side);
+    w.pointer(pointer);
+    if (packedByBlock === side) {
+      w.plus(parameters.thread, blockPanels * bytes);
+      w.plus(first, -bytes);
+    } else if (!shared(kernel)) w.plus(batch, sides[side].packing(kernel).panels * bytes);
+    code.set(into);
+  };
+  const packBlock = (side: Side, at: number): void => {
+    const { pointer, packing } = sides[side];
+    // The part's addresses count batches and panels from the very first.
+    const origin = w.local();
+    code.get(at);
+    w.plus(batch, -packing(kernel).panels * panelBytes(kernel, side));
+    code.set(origin);
+    w.pack(slots, packing(kernel), batch, first, last, (i) => (i === pointer ? code.get(origin) : w.pointer(i)));
+    code.release("i32", origin);
+  };
+  const left = (limit: () => void, counter: number, most: number): void => {
+    const rest = (): void => {
+      limit();
+      code.get(counter);
+      code.op("i32.sub");
+    };
+    rest();
+    code.i32(most);
+    rest();
+    code.i32(most);
+    code.op("i32.lt_s");
+    code.op("select");
+  };
+  const panelAddress = (side: Side, at: number, position: number): void => {
+    const bytes = panelBytes(kernel, side);
+    code.get(at);
+    w.plus(position, bytes / sides[side].width(kernel));
+    w.plus(depth, sides[side].width(kernel) * 4);
+  };
+
+  w.loop(
+    t,
+    () => code.get(parameters.begin),
+    1,
+    () => code.get(parameters.end),
+    () => {
+      w.divide(t, blocksOf(kernel), batch, first);
+      code.get(first);
+      code.i32(blockPanels);
+      code.op("i32.mul");
+      code.set(first);
+      w.atMost(first, blockPanels, () => code.i32(panels), last);
+      code.get(first);
+      code.i32(width);
+      code.op("i32.mul");
+      code.set(begin);
+      w.atMost(begin, blockPanels * width, () => code.i32(split === "rows" ? kernel.m : kernel.n), end);
+      base("a", a);
+      base("b", b);
+      w.pointer(3);
+      w.plus(parameters.thread, tile.m * tile.n * 4);
+      code.set(tiles);
+      if (packedByBlock !== null) packBlock(packedByBlock, packedByBlock === "a" ? a : b);
+      w.loop(row, rowBegin, rowBlock, rowLimit, () => {
+        left(rowLimit, row, rowBlock);
+        code.set(rowEnd);
+        w.loop(column, columnBegin, columnBlock, columnLimit, () => {
+          left(columnLimit, column, columnBlock);
+          code.set(columnEnd);
+          w.loop(
+            depth,
+            () => code.i32(0),
+            depthBlock,
+            () => code.i32(k),
+            () => {
+              left(() => code.i32(k), depth, depthBlock);
+              code.set(size);
+              panelAddress("a", a, row);
+              panelAddress("b", b, column);
+              w.pointer(2);
+              w.plus(batch, kernel.batchStride * 4);
+              w.plus(row, kernel.rowStride * 4);
+              w.plus(column, 4);
+              code.i32(panelBytes(kernel, "a"));
+              code.i32(panelBytes(kernel, "b"));
+              code.i32(kernel.rowStride * 4);
+              code.get(rowEnd);
+              code.get(columnEnd);
+              code.get(size);
+              code.get(depth);
+              code.op("i32.eqz");
+              code.get(tiles);
+              code.call(slots.block);
+            },
+          );
+        });
+      });
+      if (kernel.epilogue !== null) {
+        const next = (): void => {
+          code.get(batch);
+          code.i32(1);
+          code.op("i32.add");
+        };
+        const ranges = [() => code.get(batch), next, rowBegin, rowLimit, columnBegin, columnLimit];
+        w.part(slots, kernel.epilogue, ranges, (i) => w.pointer(i));
+      }
+    },
   );
   code.finish();
 }

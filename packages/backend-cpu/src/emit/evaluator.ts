@@ -1,4 +1,4 @@
-import { type Ex, type Index, storageBytes, strideAlong } from "@traceform/compiler";
+import { type Ex, type Index, type Storage, storageBytes, strideAlong } from "@traceform/compiler";
 import { lanes, type StoreTarget } from "./holder.ts";
 import { isWide } from "./scalar-ops.ts";
 import { scalarLoads, scalarStores } from "./scalar-evaluator.ts";
@@ -20,11 +20,29 @@ export class Evaluator extends VectorEvaluator {
 
   protected vectorLoad(x: Ex, r: number): void {
     const guard = x.args[0] ?? null;
-    if (this.laneStride(x.index!, null) !== 1) return this.gatherLanes(x, r);
+    const stride = this.laneStride(x.index!, null);
+    if (stride !== 1) return guard === null && isStep(stride, x.storage!) ? this.steppedLoad(x, r, stride) : this.gatherLanes(x, r);
     if (guard !== null && this.varies(guard)) return this.partlyGuarded(x, r, guard);
-    this.guardedAddress(x);
+    this.code.get(this.vectorAddress(x));
     this.contiguous(x, r);
   }
+
+  /**
+   * The local with the address from which all registers of a dense access are loaded. One local for all of them shows the engine
+   * that they are neighbours: it then joins pairs of them (`compileWide`).
+   */
+  protected vectorAddress(x: Ex): number {
+    let local = this.vectorAddresses.get(x);
+    if (local === undefined) {
+      this.guardedAddress(x);
+      local = this.own("i32");
+      this.code.set(local);
+      this.vectorAddresses.set(x, local);
+      this.trail.push(() => this.vectorAddresses.delete(x));
+    }
+    return local;
+  }
+  protected readonly vectorAddresses: Map<Ex, number> = new Map<Ex, number>();
 
   /** A guard that differs between lanes mostly does not, so whole vectors are tried first. */
   protected partlyGuarded(x: Ex, r: number, guard: Ex): void {
@@ -54,25 +72,104 @@ export class Evaluator extends VectorEvaluator {
   /** Loads register `r` from the address on the stack. */
   protected contiguous(x: Ex, r: number): void {
     const { code } = this;
+    const { offset } = this.access(x);
     switch (x.storage!) {
       case "f32":
       case "i32":
-        return code.memory("v128.load", r * 16);
+        return code.memory("v128.load", offset + r * 16);
       case "f64":
       case "i64":
-        return code.memory("v128.load", r * 16);
+        return code.memory("v128.load", offset + r * 16);
       case "u16":
-        return code.memory("v128.load16x4_u", r * 8);
+        return code.memory("v128.load16x4_u", offset + r * 8);
       case "i16":
-        return code.memory("v128.load16x4_s", r * 8);
+        return code.memory("v128.load16x4_s", offset + r * 8);
       default: {
         const signed = x.storage === "i8";
-        code.memory("v128.load32_zero", r * 4);
+        code.memory("v128.load32_zero", offset + r * 4);
         code.op(signed ? "i16x8.extend_low_i8x16_s" : "i16x8.extend_low_i8x16_u");
         code.op(signed ? "i32x4.extend_low_i16x8_s" : "i32x4.extend_low_i16x8_u");
         if (x.storage === "bool") code.op("i32x4.neg");
       }
     }
+  }
+
+  /**
+   * Pushes an address from which every lane of an access that takes equal steps is reached by going up, and returns the
+   * lane that lies there.
+   */
+  protected steppedAddress(of: Ex | StoreTarget, step: number): number {
+    this.address(of);
+    if (step > 0) return 0;
+    const last = lanes * this.groups - 1;
+    this.code.i32(last * step * storageBytes[of.storage!]);
+    this.code.op("i32.add");
+    return last;
+  }
+
+  /** Loads register `r`, whose lanes take equal steps through memory; backwards by one, they are turned round. */
+  protected steppedLoad(x: Ex, r: number, step: number): void {
+    const { code } = this;
+    const bytes = storageBytes[x.storage!];
+    const { offset } = this.access(x);
+    const width = 16 / bytes;
+    const base = code.local("i32");
+    const origin = this.steppedAddress(x, step);
+    code.set(base);
+    const at = (lane: number): number => offset + (lane - origin) * step * bytes;
+    code.get(base);
+    if (step === -1) {
+      code.memory("v128.load", at(r * width + width - 1));
+      this.reverse(bytes);
+    } else {
+      const load = bytes === 8 ? "64" : "32";
+      code.memory(`v128.load${load}_zero`, at(r * width));
+      for (let i = 1; i < width; i++) {
+        const held = code.local("v128");
+        code.set(held);
+        code.get(base);
+        code.get(held);
+        code.memoryLane(`v128.load${load}_lane`, i, at(r * width + i));
+        code.release("v128", held);
+      }
+    }
+    code.release("i32", base);
+  }
+
+  protected steppedStore(s: StoreTarget, step: number): void {
+    const { code } = this;
+    const bytes = storageBytes[s.storage];
+    const { offset } = this.access(s);
+    const width = 16 / bytes;
+    const base = code.local("i32");
+    const origin = this.steppedAddress(s, step);
+    code.set(base);
+    const at = (lane: number): number => offset + (lane - origin) * step * bytes;
+    for (let r = 0; r < this.registers(s.value.type); r++) {
+      if (step === -1) {
+        code.get(base);
+        this.vector(s.value, r);
+        this.reverse(bytes);
+        code.memory("v128.store", at(r * width + width - 1));
+        continue;
+      }
+      for (let i = 0; i < width; i++) {
+        code.get(base);
+        this.vector(s.value, r);
+        code.memoryLane(bytes === 8 ? "v128.store64_lane" : "v128.store32_lane", i, at(r * width + i));
+      }
+    }
+    code.release("i32", base);
+  }
+
+  /** Turns the lanes of the vector on the stack round. */
+  protected reverse(bytes: number): void {
+    const { code } = this;
+    const held = code.local("v128");
+    code.tee(held);
+    code.get(held);
+    code.shuffle(Array.from({ length: 16 }, (_, i) => 16 - bytes * (Math.floor(i / bytes) + 1) + (i % bytes)));
+    code.release("v128", held);
   }
 
   protected gatherLanes(x: Ex, r: number): void {
@@ -117,17 +214,25 @@ export class Evaluator extends VectorEvaluator {
     const stride = this.laneStride(s.index, s.guard);
     // All registers first: the stores of neighbours then stand side by side, and may overwrite what was read.
     if (this.varies(s.value)) for (let r = 0; r < this.registers(s.value.type); r++) this.heldVector(s.value, r);
-    if (stride !== 1) return this.scatterLanes(s);
+    if (stride !== 1)
+      return s.guard === null && this.varies(s.value) && isStep(stride, s.storage)
+        ? this.steppedStore(s, stride)
+        : this.scatterLanes(s);
+    const { offset } = this.access(s);
     const write = (): void => {
-      for (let r = 0; r < this.registers(s.value.type); r++) {
-        if (storageBytes[s.storage] < 4) {
-          this.storeNarrow(s, r);
-          continue;
-        }
-        this.address(s);
-        this.vector(s.value, r);
-        code.memory("v128.store", r * 16);
+      if (storageBytes[s.storage] < 4) {
+        for (let r = 0; r < this.registers(s.value.type); r++) this.storeNarrow(s, r);
+        return;
       }
+      const at = code.local("i32");
+      this.address(s);
+      code.set(at);
+      for (let r = 0; r < this.registers(s.value.type); r++) {
+        code.get(at);
+        this.vector(s.value, r);
+        code.memory("v128.store", offset + r * 16);
+      }
+      code.release("i32", at);
     };
     if (s.guard === null) return write();
     this.scalar(s.guard);
@@ -153,7 +258,7 @@ export class Evaluator extends VectorEvaluator {
       code.get(v);
       code.op("i8x16.narrow_i16x8_u");
     }
-    code.memoryLane(bytes === 1 ? "v128.store32_lane" : "v128.store64_lane", 0, r * 4 * bytes);
+    code.memoryLane(bytes === 1 ? "v128.store32_lane" : "v128.store64_lane", 0, this.access(s).offset + r * 4 * bytes);
     code.release("v128", v);
   }
 
@@ -180,3 +285,9 @@ export class Evaluator extends VectorEvaluator {
     }
   }
 }
+
+/** Whether lanes of 32 or 64 bits take equal steps that instructions can hold. */
+function isStep(stride: number | null, storage: Storage): stride is number {
+  return stride !== null && stride !== 0 && Math.abs(stride) < largestStep && storageBytes[storage] >= 4;
+}
+const largestStep = 1 << 20;

@@ -114,10 +114,31 @@ export class Fold {
     ev.undo(mark);
   }
 
+  /**
+   * Stores of neighbouring accumulators are where V8 starts to join pairs of vectors; a fold has none, so here are some that
+   * never happen: tasks are not negative.
+   */
+  #seed(): void {
+    const code = this.#code;
+    const pairs = this.#vectors.filter((list) => list.length > 1);
+    if (pairs.length === 0) return;
+    code.get(0);
+    code.i32(0);
+    code.op("i32.lt_s");
+    code.if(() =>
+      pairs.flat().forEach((local, i) => {
+        code.i32(0);
+        code.get(local);
+        code.memory("v128.store", 16 * i);
+      }),
+    );
+  }
+
   /** Folds the lanes of the accumulators into one value. */
   finish(spread: boolean): void {
     if (!spread || this.#onLanes) return;
     const code = this.#code;
+    this.#seed();
     for (let g = 1; g < this.#groups; g++) {
       this.#combineVectors(
         this.#vectors.map((list, i) => (isWide(this.#r.init[i].type) ? [list[2 * g], list[2 * g + 1]] : [list[g]])),

@@ -1,7 +1,9 @@
 import { Code } from "../wasm/code.ts";
 import type { FunctionSlot, ModuleBuilder } from "../wasm/encoder.ts";
 
-export type HelperName = "fmod" | "rem_pio2" | "quo_pio2";
+export type HelperName = "fmod" | Reduction;
+/** The parts of a reduction by pi/2: the remainder, what rounding it lost, and the quotient modulo 4. */
+export type Reduction = "rem_pio2" | "tail_pio2" | "quo_pio2";
 
 /** Functions that kernels call; each is written into the module when it is first needed. */
 export class Helpers {
@@ -29,8 +31,9 @@ export class Helpers {
 
 const writers: Readonly<Record<HelperName, (slot: FunctionSlot, other: (name: HelperName) => FunctionSlot) => void>> = {
   fmod: writeFmod,
-  rem_pio2: (slot) => writeReduction(slot, false),
-  quo_pio2: (slot) => writeReduction(slot, true),
+  rem_pio2: (slot) => writeReduction(slot, "rem_pio2"),
+  tail_pio2: (slot) => writeReduction(slot, "tail_pio2"),
+  quo_pio2: (slot) => writeReduction(slot, "quo_pio2"),
 };
 
 /**
@@ -163,13 +166,13 @@ const twoOverPi: readonly bigint[] = [
 ];
 
 /**
- * x = q * pi/2 + r with |r| <= pi/4, for large finite x: returns r, or q modulo 4.
+ * x = q * pi/2 + r with |r| <= pi/4, for large finite x: returns r, r's tail, or q modulo 4.
  *
  * x is m * 2^e with an integer m; bits of 2/pi whose product with it is a multiple of 4 do not matter, so the 192 bits
  * from there on, times m, give q and r to full precision. @see Payne & Hanek (1983), "Radian reduction for
  * trigonometric functions"
  */
-function writeReduction(slot: FunctionSlot, quotient: boolean): void {
+function writeReduction(slot: FunctionSlot, part: Reduction): void {
   const code = new Code(slot);
   const bits = code.local("i64");
   const m = code.local("i64");
@@ -258,7 +261,7 @@ function writeReduction(slot: FunctionSlot, quotient: boolean): void {
   code.op("i64.extend_i32_u");
   code.op("i64.add");
   code.set(r0);
-  if (quotient) {
+  if (part === "quo_pio2") {
     // The top two bits, rounded by the third.
     code.get(r0);
     code.i64(62n);
@@ -280,18 +283,27 @@ function writeReduction(slot: FunctionSlot, quotient: boolean): void {
       code.op("i64.shr_u");
       code.op("i64.or");
     };
-    // The fraction as a signed number is its distance from the nearest integer.
+    // The fraction as a signed number is its distance from the nearest integer; its 128 bits become h + l.
+    const top = code.local("i64");
     join(r0, r1);
+    code.set(top);
+    const h = code.local("f64");
+    code.get(top);
     code.op("f64.convert_i64_s");
-    code.f64(2 ** -64);
-    code.op("f64.mul");
+    code.set(h);
+    const l = code.local("f64");
+    code.get(top);
+    code.get(h);
+    code.op("i64.trunc_sat_f64_s");
+    code.op("i64.sub");
+    code.op("f64.convert_i64_s");
     join(r1, low.low);
     code.op("f64.convert_i64_u");
-    code.f64(2 ** -128);
+    code.f64(2 ** -64);
     code.op("f64.mul");
     code.op("f64.add");
-    code.f64(Math.PI / 2);
-    code.op("f64.mul");
+    code.set(l);
+    timesHalfPi(code, h, l, part === "tail_pio2");
   }
   const y = code.local("f64");
   code.set(y);
@@ -303,6 +315,43 @@ function writeReduction(slot: FunctionSlot, quotient: boolean): void {
   code.op("i64.lt_s");
   code.op("select");
   code.finish();
+}
+
+/** Pushes (h + l) 2^-64 pi/2, or what rounding that to a double loses. */
+function timesHalfPi(code: Code, h: number, l: number, tail: boolean): void {
+  const compute = (push: () => void): number => {
+    const x = code.local("f64");
+    push();
+    code.set(x);
+    return x;
+  };
+  const binary = (op: "f64.add" | "f64.sub" | "f64.mul", a: number, b: number): number =>
+    compute(() => {
+      code.get(a);
+      code.get(b);
+      code.op(op);
+    });
+  const constant = (v: number): number => compute(() => code.f64(v));
+  /** The upper 26 bits. @see Dekker (1971) */
+  const upper = (x: number): number =>
+    compute(() => {
+      code.get(x);
+      code.op("i64.reinterpret_f64");
+      code.i64(-0x8000000n);
+      code.op("i64.and");
+      code.op("f64.reinterpret_i64");
+    });
+  const [p, pLow] = [constant((Math.PI / 2) * 2 ** -64), constant(6.123233995736766e-17 * 2 ** -64)];
+  const hi = binary("f64.mul", h, p);
+  const [hh, ph] = [upper(h), upper(p)];
+  const [hl, pl] = [binary("f64.sub", h, hh), binary("f64.sub", p, ph)];
+  const cross = binary("f64.add", binary("f64.mul", hh, pl), binary("f64.mul", hl, ph));
+  const lost = binary("f64.add", binary("f64.sub", binary("f64.mul", hh, ph), hi), cross);
+  const exact = binary("f64.add", lost, binary("f64.mul", hl, pl));
+  const rest = binary("f64.add", binary("f64.mul", h, pLow), binary("f64.mul", l, p));
+  const low = binary("f64.add", exact, rest);
+  const sum = binary("f64.add", hi, low);
+  code.get(tail ? binary("f64.sub", low, binary("f64.sub", sum, hi)) : sum);
 }
 
 /** The full product of two unsigned words, by halves. */

@@ -1,4 +1,4 @@
-import { dependsOn, type Axis, type Ex, type Index, type ScalarType, type Storage, type Term } from "@traceform/compiler";
+import { dependsOn, type Axis, type Ex, type Index, type ScalarType, type Storage } from "@traceform/compiler";
 import type { Code } from "../wasm/code.ts";
 import type { ValueType } from "../wasm/encoder.ts";
 import type { Helpers } from "./helpers.ts";
@@ -18,6 +18,10 @@ export interface StoreTarget {
   readonly guard: Ex | null;
 }
 
+interface HeldAddress {
+  readonly local: number;
+  readonly atoms: ReadonlySet<Ex>;
+}
 interface Held {
   scalar: number;
   vector: number[];
@@ -33,11 +37,8 @@ export abstract class Holder {
   protected readonly pointer: (slot: number) => number;
   protected readonly axes: Map<Axis, number> = new Map<Axis, number>();
   protected readonly held: Map<Ex, Held> = new Map<Ex, Held>();
-  /** The part of an address that is in a local, and the terms it covers. */
-  protected readonly addresses: Map<Ex | StoreTarget, { readonly local: number; readonly terms: ReadonlySet<Term> }> = new Map<
-    Ex | StoreTarget,
-    { readonly local: number; readonly terms: ReadonlySet<Term> }
-  >();
+  /** By the key of an access: the part of its address that is in a local, and the atoms of the terms that it covers. */
+  protected readonly addresses: Map<string, HeldAddress> = new Map<string, HeldAddress>();
   /** How often each node is used among the expressions being emitted. */
   protected uses: ReadonlyMap<Ex, number> = new Map();
   /** The axis that is the lanes at the moment. */

@@ -18,8 +18,8 @@ import type { Helpers } from "./helpers.ts";
 import { isWide } from "./scalar-ops.ts";
 
 /**
- * Emits a nest as a function `(begin, end, ...pointers)`: the chunk axis runs over [begin, end), the others over their
- * extents.
+ * Emits a nest as a function `(begin, end, ..., ...pointers)`: the axes of its ranges run over [begin, end), the others over
+ * their extents.
  */
 export function emitNest(nest: Nest, slot: FunctionSlot, helpers: Helpers): void {
   const code = new Code(slot);
@@ -53,6 +53,9 @@ function groupsFor(stage: Stage): number {
   return nodes.some((x) => isWide(x.type)) ? Math.ceil(groups / 2) : groups;
 }
 
+/** With fewer stores each of them leaves nothing behind for the next. */
+const fewestSharing = 4;
+
 class NestEmitter {
   readonly #nest: Nest;
   readonly #code: Code;
@@ -72,7 +75,7 @@ class NestEmitter {
   constructor(nest: Nest, code: Code, helpers: Helpers) {
     this.#nest = nest;
     this.#code = code;
-    this.#ev = new Evaluator(code, helpers, (s) => s + 2);
+    this.#ev = new Evaluator(code, helpers, (s) => s + 2 * nest.ranges.length);
     this.#plan = planVectors(nest, lanes);
     this.#groups = Math.min(4, ...nest.stages.map(groupsFor));
     this.#written = new Set(nest.stages.flatMap((s) => s.stores.map((t) => t.slot)));
@@ -180,6 +183,25 @@ class NestEmitter {
     return uses;
   }
 
+  /**
+   * The values of the innermost loop that several stores share, in the order in which they were built. A butterfly then
+   * ends the life of two values with every two that it makes; store by store it would keep all of them until the last.
+   */
+  #shared(stage: Stage): readonly Ex[] {
+    let shared = this.#stageShared.get(stage);
+    if (shared === undefined) {
+      const depth = this.#rootDepth(stage);
+      const uses = this.#uses(stage);
+      const counts = (x: Ex): boolean =>
+        x.op !== "load" && x.op !== "const" && x.op !== "axis" && uses.get(x)! > 1 && this.#level(x).depth === depth;
+      const sharing = stage.stores.length >= fewestSharing && stage.reductions.length === 0;
+      shared = sharing ? [...this.#nodes(stage)].filter(counts).sort((a, b) => a.id - b.id) : [];
+      this.#stageShared.set(stage, shared);
+    }
+    return shared;
+  }
+  readonly #stageShared = new Map<Stage, readonly Ex[]>();
+
   /** Holds what belongs to a depth: values that deeper loops use, and partial addresses. */
   #enter(stage: Stage, depth: number, late: boolean): void {
     const rootDepth = this.#rootDepth(stage);
@@ -202,14 +224,15 @@ class NestEmitter {
   }
 
   #outerLoop(depth: number): void {
-    const { outer, stages, chunkAxis } = this.#nest;
+    const { outer, stages, ranges } = this.#nest;
     const ev = this.#ev;
     if (depth === outer.length) {
       stages.forEach((s) => this.#stage(s));
       return;
     }
     const axis = outer[depth];
-    this.#loopOver(axis, chunkAxis === depth, this.#plan.outer === axis, () => {
+    const range = ranges.indexOf(depth);
+    this.#loopOver(axis, range < 0 ? null : 2 * range, this.#plan.outer === axis, () => {
       const mark = ev.mark();
       for (const s of stages) this.#enter(s, depth, false);
       this.#outerLoop(depth + 1);
@@ -217,12 +240,16 @@ class NestEmitter {
     });
   }
 
-  /** A loop over an axis; with lanes, a vector loop and then a scalar one for the rest. */
-  #loopOver(axis: Axis, chunked: boolean, vector: boolean, body: () => void): void {
+  /**
+   * A loop over an axis; with lanes, a vector loop and then a scalar one for the rest. `range` is the parameter from which it
+   * begins, the next one that at which it ends; null for the whole extent.
+   */
+  #loopOver(axis: Axis, range: number | null, vector: boolean, body: () => void): void {
     const code = this.#code;
     const i = this.#axisLocal(axis);
-    const limit = (): void => (chunked ? code.get(1) : code.i32(axis.extent));
-    if (chunked) code.get(0);
+    const chunked = range !== null;
+    const limit = (): void => (chunked ? code.get(range + 1) : code.i32(axis.extent));
+    if (chunked) code.get(range);
     else code.i32(0);
     code.set(i);
     if (vector) {
@@ -293,6 +320,7 @@ class NestEmitter {
       ev.setUses(this.#uses(stage));
       for (const f of folds) f.step(onLanes);
       if (stage.scan) for (const f of folds) f.publish(outerVector);
+      for (const x of this.#shared(stage)) ev.hold(x, false);
       for (const s of stage.stores) {
         if (ev.vectorAxis !== null) ev.storeVector(s);
         else ev.storeScalar(s);
@@ -307,7 +335,7 @@ class NestEmitter {
       const axis = stage.axes[j];
       const last = j === stage.axes.length - 1;
       const vector = last && inner === axis;
-      this.#loopOver(axis, false, vector, () => {
+      this.#loopOver(axis, null, vector, () => {
         const m = ev.mark();
         this.#enter(stage, rowDepth + 1 + j, false);
         if (last) leaf(outerVector || (vector && ev.vectorAxis === axis));

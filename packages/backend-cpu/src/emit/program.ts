@@ -1,34 +1,57 @@
-import { type BufferInfo, type Kernel, kernelKey, type Program, type Step, type View } from "@traceform/compiler";
+import {
+  type BufferInfo,
+  type Kernel,
+  kernelKey,
+  type Nest,
+  type Part,
+  type Program,
+  type RoutineKernel,
+  type Step,
+  type View,
+} from "@traceform/compiler";
 import { Code } from "../wasm/code.ts";
-import { type FunctionSlot, ModuleBuilder } from "../wasm/encoder.ts";
-import { contractionTasks, emitContraction } from "./contraction.ts";
+import { type FunctionSlot, ModuleBuilder, type ValueType } from "../wasm/encoder.ts";
+import { bundleTasks, chunking, emitBundle } from "./bundle.ts";
+import { contractionPhases } from "./contraction.ts";
 import { blockParameters } from "./gemm-library.ts";
 import { Helpers } from "./helpers.ts";
+import { type Job, Jobs } from "./jobs.ts";
 import { emitNest } from "./nest.ts";
 import { emitRoutine } from "./routine.ts";
+import { tableLayout } from "../table.ts";
 
 export interface EmitOptions {
   readonly shared: boolean;
   readonly maximumPages: number;
   /** Whether relaxed SIMD is available. */
   readonly relaxed: boolean;
+  /** What the compiler's target says: operations of one chunk. */
+  readonly grain: number;
+}
+
+/** A module, and whether it has jobs for worker threads. */
+export interface EmittedProgram {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly hasJobs: boolean;
 }
 
 /**
  * A program as one module. It exports `run(table, arena)`: the table holds the pointers of the arguments, then those of
- * the results, as u32; the arena is the memory of the temporaries. Kernels are functions of their own, called on
+ * the results, then those of the constants, as u32; the arena is the memory of the temporaries. Kernels are functions of their own, called on
  * bounded chunks, so the engine can replace a baseline version between calls.
  */
-export function emitProgram(program: Program, options: EmitOptions): Uint8Array<ArrayBuffer> {
+export function emitProgram(program: Program, options: EmitOptions): EmittedProgram {
   const module = new ModuleBuilder();
+  const trouble = options.shared ? Jobs.imports(module) : null;
   // The inner loops of matrix products are in a module of their own.
   const block = usesContractions(program) ? module.import("block", new Array<"i32">(blockParameters).fill("i32"), []) : null;
-  const run = module.declare(["i32", "i32"], [], "run");
+  const entry = module.declare(["i32", "i32"], [], "run");
+  const jobs = trouble === null ? null : new Jobs(module, trouble);
   const helpers = new Helpers(module, options.relaxed);
-  const code = new Code(run);
+  const code = new Code(entry);
   const pointers = new Map<BufferInfo, number>();
   const loops = new Map<number, number>();
-  const results = program.arguments.length;
+  const firsts = tableLayout(program);
   for (const buffer of program.buffers) {
     if (buffer.kind === "temporary" && !program.offsets.has(buffer.id)) continue;
     const local = code.local("i32");
@@ -39,7 +62,7 @@ export function emitProgram(program: Program, options: EmitOptions): Uint8Array<
       code.op("i32.add");
     } else {
       code.get(0);
-      code.memory("i32.load", 4 * (buffer.kind === "argument" ? buffer.position : results + buffer.position));
+      code.memory("i32.load", 4 * (firsts[buffer.kind] + buffer.position));
     }
     code.set(local);
   }
@@ -140,14 +163,39 @@ export function emitProgram(program: Program, options: EmitOptions): Uint8Array<
   };
 
   const launch = (kernel: Kernel, args: readonly View[]): void => {
-    const slot = kernelFunction(kernel, args.length);
+    const shared = worthSharing(kernel, options.grain) && Jobs.accepts(args.length);
+    if (kernel.kind === "bundle") {
+      const slot = functionOf(kernelKey(kernel), new Array<"i32">(2 + args.length).fill("i32"), (f) =>
+        emitBundle(kernel, f, partFunction),
+      );
+      return run({ slot, tasks: bundleTasks(kernel), chunk: 1, pointers: args.length, takesThread: false }, args, shared);
+    }
+    if (kernel.kind !== "contraction") {
+      const [tasks, chunk] = chunking(kernel);
+      return run(
+        { slot: kernelFunction(kernel, args.length), tasks, chunk, pointers: args.length, takesThread: false },
+        args,
+        shared,
+      );
+    }
+    const params = ["i32", "i32", "i32", ...args.map(() => "i32" as const)] as const;
+    const slots = { block: block!, part: partFunction };
+    for (const { name, tasks, emit } of contractionPhases(kernel, slots)) {
+      const slot = functionOf(`${name} ${kernelKey(kernel)}`, params, emit);
+      run({ slot, tasks, chunk: 1, pointers: args.length, takesThread: true }, args, shared);
+    }
+  };
+  /** Runs the tasks of a function chunk by chunk, on all threads if they are `shared`. */
+  const run = (job: Job, args: readonly View[], shared: boolean): void => {
+    const { slot, tasks, chunk } = job;
+    if (jobs !== null && shared && chunk < tasks) return jobs.launch(code, job, (i) => pointer(args[i]));
     const call = (begin: () => void, end: () => void): void => {
       begin();
       end();
+      if (job.takesThread) code.i32(0);
       args.forEach(pointer);
       code.call(slot);
     };
-    const [tasks, chunk] = chunking(kernel);
     if (chunk >= tasks)
       return call(
         () => code.i32(0),
@@ -183,30 +231,38 @@ export function emitProgram(program: Program, options: EmitOptions): Uint8Array<
     code.release("i32", next);
   };
   const written = new Map<string, FunctionSlot>();
-  const kernelFunction = (kernel: Kernel, pointersCount: number): FunctionSlot => {
-    // Equal kernels are one function: the layers of a model mostly differ in their pointers alone.
-    const key = kernelKey(kernel);
+  /** A function; equal ones are written once: the layers of a model mostly differ in their pointers alone. */
+  const functionOf = (key: string | null, params: readonly ValueType[], emit: (slot: FunctionSlot) => void): FunctionSlot => {
     const known = key === null ? undefined : written.get(key);
     if (known !== undefined) return known;
-    const params = ["i32", "i32", ...new Array<"i32">(pointersCount).fill("i32")] as const;
     const slot = module.declare(params, []);
     if (key !== null) written.set(key, slot);
-    if (kernel.kind === "nest") emitNest(kernel, slot, helpers);
-    else if (kernel.kind === "routine") emitRoutine(kernel.routine, slot, helpers);
-    else emitContraction(kernel, slot, block!);
+    emit(slot);
     return slot;
   };
+  const kernelFunction = (kernel: Nest | RoutineKernel, pointers: number): FunctionSlot => {
+    const ranges = kernel.kind === "nest" ? kernel.ranges.length : 1;
+    return functionOf(kernelKey(kernel), new Array<"i32">(2 * ranges + pointers).fill("i32"), (slot) => {
+      if (kernel.kind === "nest") emitNest(kernel, slot, helpers);
+      else emitRoutine(kernel.routine, slot, helpers);
+    });
+  };
+
+  const partFunction = (part: Part): FunctionSlot => kernelFunction(part.nest, part.args.length);
 
   steps(program.steps);
   code.finish();
-  return module.finish({ shared: options.shared, maximumPages: options.maximumPages });
+  jobs?.finish();
+  const bytes = module.finish({ shared: options.shared, maximumPages: options.maximumPages });
+  return { bytes, hasJobs: jobs !== null && jobs.count > 0 };
 }
 
-/** The number of independent tasks of a kernel, and how many one call takes. */
-function chunking(kernel: Kernel): readonly [number, number] {
-  if (kernel.kind === "nest") return kernel.chunkAxis < 0 ? [1, 1] : [kernel.outer[kernel.chunkAxis].extent, kernel.chunk];
-  if (kernel.kind === "routine") return [kernel.routine.tasks, kernel.routine.chunk];
-  return [contractionTasks(kernel), 1];
+/** How many operations of a matrix product take as long as a simple one elsewhere. */
+const contractionRate = 16;
+
+/** Whether a kernel is enough work, some ten microseconds, to be shared by threads. */
+function worthSharing(kernel: Kernel, grain: number): boolean {
+  return kernel.flops >= 2 * grain * (kernel.kind === "contraction" ? contractionRate : 1);
 }
 
 /** Whether the program's module imports the matrix product library. */

@@ -1,6 +1,7 @@
 import { invariant } from "@traceform/core";
 import { type Ex, type Index, type Storage, storageBytes } from "@traceform/compiler";
 import type { Opcode } from "../wasm/opcodes.ts";
+import type { Reduction } from "./helpers.ts";
 import { Holder, type StoreTarget } from "./holder.ts";
 import { scalarOpcode, vectorShape } from "./scalar-ops.ts";
 
@@ -26,6 +27,12 @@ export const scalarStores: Readonly<Record<Storage, Opcode>> = {
   f32: "f32.store",
   f64: "f64.store",
 };
+
+interface Access {
+  readonly key: string;
+  readonly base: number;
+  readonly offset: number;
+}
 
 /** Emits expressions as scalars, on WebAssembly's stack where they are not held. */
 export abstract class ScalarEvaluator extends Holder {
@@ -72,7 +79,7 @@ export abstract class ScalarEvaluator extends Holder {
         return this.indexDivision(x);
       case "load":
         this.guardedAddress(x);
-        return code.memory(scalarLoads[x.storage!]);
+        return code.memory(scalarLoads[x.storage!], this.access(x).offset);
       case "select":
         this.scalar(x.args[1]);
         this.scalar(x.args[2]);
@@ -88,6 +95,7 @@ export abstract class ScalarEvaluator extends Holder {
         for (const a of x.args) this.scalar(a);
         return code.call(this.helpers.function(x.op));
       case "rem_pio2":
+      case "tail_pio2":
       case "quo_pio2":
         this.holdScalar(x.args[0]);
         return this.reduceLarge(x.op, () => this.scalar(x.args[0]));
@@ -121,7 +129,7 @@ export abstract class ScalarEvaluator extends Holder {
   }
 
   /** The exact reduction by pi/2 of an f64 beyond 10^6; zero for all others, which do not use it. */
-  protected reduceLarge(name: "rem_pio2" | "quo_pio2", operand: () => void): void {
+  protected reduceLarge(name: Reduction, operand: () => void): void {
     const { code } = this;
     const y = code.local("f64");
     code.f64(0);
@@ -202,34 +210,56 @@ export abstract class ScalarEvaluator extends Holder {
     }
   }
 
+  /**
+   * Accesses of one key have one address but for a constant: `base` bytes are part of the address, `offset` bytes are left
+   * to the instruction. Only where no part of the address can be negative, since instructions do not wrap around.
+   */
+  protected access(of: Ex | StoreTarget): Access {
+    let found = this.#accesses.get(of);
+    if (found === undefined) {
+      const { c, terms } = of.index!;
+      const bytes = storageBytes[of.storage!];
+      const guarded = "guard" in of ? of.guard !== null : of.args.length > 0;
+      const rises = c >= 0 && terms.every((t) => t.coef > 0 && (t.atom.axis !== null || t.atom.op === "imod"));
+      const [base, offset] = rises && !guarded ? [0, c * bytes] : [c * bytes, 0];
+      const moves = terms.map((t) => `${t.coef}*${t.atom.id}`).sort();
+      found = { key: `${of.slot}:${bytes}:${base}+${moves.join("+")}`, base, offset };
+      this.#accesses.set(of, found);
+    }
+    return found;
+  }
+  readonly #accesses = new WeakMap<Ex | StoreTarget, Access>();
+
   /** Holds the part of an address that does not change in the loops inside: what was held before, plus `terms`. */
   holdAddress(of: Ex | StoreTarget, terms: Index["terms"]): void {
     const { code } = this;
     const bytes = storageBytes[of.storage!];
-    const before = this.addresses.get(of);
-    // Stages may share an access: what one of them holds already is not added again.
-    if (before !== undefined) terms = terms.filter((t) => !before.terms.has(t));
-    if (before !== undefined && terms.length === 0) return;
+    const { key, base } = this.access(of);
+    const before = this.addresses.get(key);
+    // What another access, of this stage or of one before it, holds already is not added again.
+    if (before !== undefined) terms = terms.filter((t) => !before.atoms.has(t.atom));
+    if (terms.length === 0 && (before !== undefined || base === 0)) return;
     code.get(before?.local ?? this.pointer(of.slot));
-    this.pushTerms(terms, bytes, before === undefined ? of.index!.c * bytes : 0);
+    this.pushTerms(terms, bytes, before === undefined ? base : 0);
     code.op("i32.add");
     const local = this.own("i32");
     code.set(local);
-    this.addresses.set(of, { local, terms: new Set([...(before?.terms ?? []), ...terms]) });
+    this.addresses.set(key, { local, atoms: new Set([...(before?.atoms ?? []), ...terms.map((t) => t.atom)]) });
     this.trail.push(() => {
-      if (before === undefined) this.addresses.delete(of);
-      else this.addresses.set(of, before);
+      if (before === undefined) this.addresses.delete(key);
+      else this.addresses.set(key, before);
     });
   }
 
-  /** Pushes an address. */
+  /** Pushes an address, to which the instruction adds the access's offset. */
   protected address(of: Ex | StoreTarget): void {
     const { code } = this;
     const bytes = storageBytes[of.storage!];
-    const base = this.addresses.get(of);
-    code.get(base?.local ?? this.pointer(of.slot));
-    const rest = base === undefined ? of.index!.terms : of.index!.terms.filter((t) => !base.terms.has(t));
-    const constant = base === undefined ? of.index!.c * bytes : 0;
+    const { key, base } = this.access(of);
+    const held = this.addresses.get(key);
+    code.get(held?.local ?? this.pointer(of.slot));
+    const rest = held === undefined ? of.index!.terms : of.index!.terms.filter((t) => !held.atoms.has(t.atom));
+    const constant = held === undefined ? base : 0;
     if (rest.length === 0 && constant === 0) return;
     this.pushTerms(rest, bytes, constant);
     code.op("i32.add");
@@ -248,7 +278,7 @@ export abstract class ScalarEvaluator extends Holder {
     const write = (): void => {
       this.address(s);
       this.scalar(s.value);
-      this.code.memory(scalarStores[s.storage]);
+      this.code.memory(scalarStores[s.storage], this.access(s).offset);
     };
     if (s.guard === null) return write();
     // The value is computed before the branch: what it holds in locals may be used after it.

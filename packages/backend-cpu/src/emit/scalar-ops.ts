@@ -51,6 +51,7 @@ export function scalarOpcode(x: Ex): Opcode | null | undefined {
     case "pmax":
     case "fmod":
     case "rem_pio2":
+    case "tail_pio2":
     case "quo_pio2":
     case "select":
       return undefined;

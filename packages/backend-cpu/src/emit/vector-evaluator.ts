@@ -1,6 +1,7 @@
 import { invariant } from "@traceform/core";
 import { type Ex, type Index, type ScalarType } from "@traceform/compiler";
 import type { Opcode } from "../wasm/opcodes.ts";
+import type { Reduction } from "./helpers.ts";
 import { lanes } from "./holder.ts";
 import { isComparison, isWide, scalarOpcode, vectorComparison, vectorOpcode, vectorShape } from "./scalar-ops.ts";
 import { ScalarEvaluator } from "./scalar-evaluator.ts";
@@ -86,6 +87,7 @@ export abstract class VectorEvaluator extends ScalarEvaluator {
         if (x.type === "i64") code.op("i32.wrap_i64");
         return code.op(`${vectorShape[x.type] as "i32x4"}.${x.op}`);
       case "rem_pio2":
+      case "tail_pio2":
       case "quo_pio2":
         return this.reduceLargeLanes(x, r);
       case "bitcast":
@@ -301,7 +303,7 @@ export abstract class VectorEvaluator extends ScalarEvaluator {
     code.if(() => {
       for (let lane = 0; lane < 2; lane++) {
         code.get(y);
-        this.reduceLarge(x.op as "rem_pio2", () => {
+        this.reduceLarge(x.op as Reduction, () => {
           code.get(operand);
           code.lane("f64x2.extract_lane", lane);
         });

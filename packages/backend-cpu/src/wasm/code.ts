@@ -66,14 +66,20 @@ export class Code {
       this.#out.byte(0xfd);
       this.#out.u32(code - 0xfd0000);
     } else if (code >= 0xfc00) {
-      this.#out.byte(0xfc);
-      this.#out.u32(code - 0xfc00);
+      this.#out.byte(code >> 8);
+      this.#out.u32(code & 0xff);
     } else this.#out.byte(code);
   }
   /** A load or store; the alignment hint is the natural one or less. */
   memory(name: Opcode, offset = 0): void {
     this.op(name);
     this.#out.u32(0);
+    this.#out.u32(offset);
+  }
+  /** An atomic access to an aligned i32. */
+  atomic(name: Opcode, offset = 0): void {
+    this.op(name);
+    this.#out.u32(2);
     this.#out.u32(offset);
   }
   /** A load or store of one lane. */

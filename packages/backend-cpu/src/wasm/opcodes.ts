@@ -1,7 +1,8 @@
-// Codes of the core specification; 0xfc.. and 0xfd.... mark the prefixed ones.
+// Codes of the core specification; 0xfc.., 0xfe.. and 0xfd.... mark the prefixed ones.
 
 /** Instructions without immediates, and those whose immediates `Code` writes. */
 export const opcodes = {
+  unreachable: 0x00,
   return: 0x0f,
   drop: 0x1a,
   select: 0x1b,
@@ -130,6 +131,11 @@ export const opcodes = {
   "i64.reinterpret_f64": 0xbd,
   "f32.reinterpret_i32": 0xbe,
   "f64.reinterpret_i64": 0xbf,
+  "memory.atomic.notify": 0xfe00,
+  "i32.atomic.load": 0xfe10,
+  "i32.atomic.store": 0xfe17,
+  "i32.atomic.rmw.add": 0xfe1e,
+  "i32.atomic.rmw.sub": 0xfe25,
   "i32.trunc_sat_f32_s": 0xfc00,
   "i32.trunc_sat_f32_u": 0xfc01,
   "i32.trunc_sat_f64_s": 0xfc02,

@@ -1,5 +1,6 @@
 import type { Ex, Exprs } from "../expr.ts";
 import { copySign, fmax, fmin, polynomial, scale64, smallToFloat } from "./common.ts";
+import { type Pair, product, quickSum } from "./pair.ts";
 
 // Exponentials and logarithms in double precision, after fdlibm (Sun Microsystems, 1993: e_exp.c, s_expm1.c,
 // e_log.c, s_log1p.c), with the branches turned into selects.
@@ -26,10 +27,28 @@ function expReduced(e: Exprs, hi: Ex, lo: Ex): Ex {
 }
 
 export function exp64(e: Exprs, x: Ex): Ex {
+  return expScaled(e, x, null, 0);
+}
+
+/** 2^power * exp(x + low) for a `low` that is small where x is between -750 and 720; null is none. */
+function expScaled(e: Exprs, x: Ex, low: Ex | null, power: number): Ex {
   const y = fmin(e, fmax(e, x, e.f64(-750)), e.f64(720));
   const k = e.unary("nearest", e.mul(y, e.f64(log2e)));
   const hi = e.sub(y, e.mul(k, e.f64(ln2Hi)));
-  return scale64(e, expReduced(e, hi, e.mul(k, e.f64(ln2Lo))), k);
+  const part = e.mul(k, e.f64(ln2Lo));
+  const lo = low === null ? part : e.sub(part, e.select(e.eq(x, y), low, e.f64(0)));
+  return scale64(e, expReduced(e, hi, lo), power === 0 ? k : e.add(k, e.f64(power)));
+}
+
+/** exp(hi + lo) with the error of exp alone. */
+export function expOfPair(e: Exprs, { hi, lo }: Pair): Ex {
+  return expScaled(e, hi, lo, 0);
+}
+
+/** exp(x) / (1 + exp(x)), which keeps the smallest values. It is 1 long before 60. */
+export function logistic64(e: Exprs, x: Ex): Ex {
+  const t = exp64(e, fmin(e, x, e.f64(60)));
+  return e.div(t, e.add(e.f64(1), t));
 }
 
 export function exp2of64(e: Exprs, x: Ex): Ex {
@@ -133,8 +152,7 @@ export function sinh64(e: Exprs, x: Ex): Ex {
   const ratio = e.div(t, e.add(t, e.f64(1)));
   const small = e.mul(e.f64(0.5), e.sub(e.add(t, t), e.mul(t, ratio)));
   const middle = e.mul(e.f64(0.5), e.add(t, ratio));
-  const w = exp64(e, e.mul(a, e.f64(0.5)));
-  const large = e.mul(e.mul(e.f64(0.5), w), w);
+  const large = expScaled(e, a, null, -1);
   return copySign(e, e.select(e.lt(a, e.f64(1)), small, e.select(e.lt(a, e.f64(22)), middle, large)), x);
 }
 
@@ -142,8 +160,7 @@ export function cosh64(e: Exprs, x: Ex): Ex {
   const a = e.unary("abs", x);
   const w = exp64(e, fmin(e, a, e.f64(30)));
   const middle = e.add(e.mul(e.f64(0.5), w), e.div(e.f64(0.5), w));
-  const h = exp64(e, e.mul(a, e.f64(0.5)));
-  return e.select(e.lt(a, e.f64(22)), middle, e.mul(e.mul(e.f64(0.5), h), h));
+  return e.select(e.lt(a, e.f64(22)), middle, expScaled(e, a, null, -1));
 }
 
 export function tanh64(e: Exprs, x: Ex): Ex {
@@ -191,59 +208,48 @@ export function cbrt64(e: Exprs, x: Ex): Ex {
   return copySign(e, e.select(plain, a, better), x);
 }
 
-/**
- * |x|^y by a logarithm in two parts, so that the error does not grow with the exponent; then the sign and the special
- * values of IEEE 754's pow.
- */
-export function pow64(e: Exprs, x: Ex, y: Ex): Ex {
-  const a = e.unary("abs", x);
-  const { k, f } = splitExponent64(e, a);
-  const d = e.add(f, e.f64(2));
-  const s = e.div(f, d);
-  // The remainder of the division, with s and d split into halves whose products are exact.
-  const high = (v: Ex): Ex => e.bitcast("f64", e.and(e.bitcast("i64", v), e.constant("i64", -0x8000000n)));
-  const sh = high(s);
-  const sl = e.sub(s, sh);
-  const dh = high(d);
-  const dl = e.sub(f, e.sub(dh, e.f64(2)));
-  const remainder = e.sub(e.sub(e.sub(e.sub(f, e.mul(sh, dh)), e.mul(sh, dl)), e.mul(sl, dh)), e.mul(sl, dl));
-  const slow = e.div(remainder, d);
-  const z = e.mul(s, s);
-  const r = e.mul(
-    z,
-    polynomial(
-      e,
-      z,
-      [
-        6.66666666666673513e-1, 3.999999999940941908e-1, 2.857142874366239149e-1, 2.222219843214978396e-1, 1.818357216161805012e-1,
-        1.531383769920937332e-1, 1.479819860511658591e-1,
-      ],
-    ),
-  );
-  // log(1 + f) = 2s + s * r, as hi + lo.
-  const main = e.mul(k, e.f64(ln2Hi));
-  const lead = e.add(s, s);
-  const hi1 = e.add(main, lead);
-  const big = e.ge(e.unary("abs", main), e.unary("abs", lead));
-  const lost1 = e.select(big, e.sub(lead, e.sub(hi1, main)), e.sub(main, e.sub(hi1, lead)));
-  const tail = e.add(e.add(e.add(e.mul(s, r), e.add(slow, slow)), e.mul(k, e.f64(ln2Lo))), lost1);
-  const hi = e.add(hi1, tail);
-  const lo = e.sub(tail, e.sub(hi, hi1));
-  // y * (hi + lo), the leading product in two exact parts.
-  const yc = fmin(e, fmax(e, y, e.f64(-1e300)), e.f64(1e300));
-  const hh = high(hi);
-  const hl = e.sub(hi, hh);
-  const yh = high(yc);
-  const yl = e.sub(yc, yh);
-  const product = e.mul(yc, hi);
-  const exact = e.add(e.add(e.sub(e.mul(yh, hh), product), e.mul(yh, hl)), e.add(e.mul(yl, hh), e.mul(yl, hl)));
-  const low = e.add(exact, e.mul(yc, lo));
-  const clamped = fmin(e, fmax(e, product, e.f64(-800)), e.f64(800));
-  const value = exp64(e, clamped);
-  const ordinary = e.lt(e.unary("abs", product), e.f64(790));
-  const magnitude = e.select(ordinary, e.add(value, e.mul(value, e.select(ordinary, low, e.f64(0)))), value);
+/** 1/5, 1/7, … 1/29: from the third term on, the series of atanh(s) / s in s^2; the rest is below 2^-75. */
+const atanhTail: readonly number[] = Array.from({ length: 13 }, (_, k) => 1 / (2 * k + 5));
 
-  return powSpecial(e, x, y, e.select(e.eq(value, e.f64(Infinity)), value, magnitude));
+/**
+ * log(x) for positive finite x, with an error below 2^-64 of it: log(2^k (1 + f)) = k ln2 + 2 atanh(f / (2 + f)), where
+ * the leading two terms of the series are pairs.
+ */
+export function logPair(e: Exprs, x: Ex): Pair {
+  const { k, f } = splitExponent64(e, x);
+  const d = quickSum(e, e.f64(2), f);
+  const sh = e.div(f, d.hi);
+  const q = product(e, sh, d.hi);
+  const sl = e.div(e.sub(e.sub(e.sub(f, q.hi), q.lo), e.mul(sh, d.lo)), d.hi);
+  const z = product(e, sh, sh);
+  const zl = e.add(z.lo, e.mul(e.add(sh, sh), sl));
+  // r = s^2 / 3 + s^4 (1/5 + …)
+  const third = product(e, z.hi, e.f64(1 / 3));
+  const thirdLow = e.add(third.lo, e.add(e.mul(z.hi, e.f64(1.850371707708594e-17)), e.mul(zl, e.f64(1 / 3))));
+  const r = quickSum(e, third.hi, e.mul(e.mul(z.hi, z.hi), polynomial(e, z.hi, atanhTail)));
+  const rl = e.add(r.lo, thirdLow);
+  // atanh(s) = s + s r, doubled; k ln2 is at least twice that unless k = 0.
+  const twice = e.add(sh, sh);
+  const p = product(e, twice, r.hi);
+  const pl = e.add(p.lo, e.add(e.mul(twice, rl), e.mul(e.add(sl, sl), r.hi)));
+  const first = quickSum(e, e.mul(k, e.f64(ln2Hi)), twice);
+  const second = quickSum(e, first.hi, p.hi);
+  const low = e.add(e.add(first.lo, second.lo), e.add(pl, e.add(e.add(sl, sl), e.mul(k, e.f64(ln2Lo)))));
+  return quickSum(e, second.hi, low);
+}
+
+/**
+ * x^y for positive finite x, by a logarithm in two parts, so that the error does not grow with the exponent.
+ */
+export function powPositive(e: Exprs, x: Ex, y: Ex): Ex {
+  const log = logPair(e, x);
+  const { hi, lo } = product(e, fmin(e, fmax(e, y, e.f64(-1e300)), e.f64(1e300)), log.hi);
+  return expOfPair(e, { hi, lo: e.add(lo, e.mul(y, log.lo)) });
+}
+
+/** x^y with the special values of IEEE 754. */
+export function pow64(e: Exprs, x: Ex, y: Ex): Ex {
+  return powSpecial(e, x, y, powPositive(e, e.unary("abs", x), y));
 }
 
 /** The result of pow from |x|^y: the sign, and the special values of IEEE 754. */

@@ -1,8 +1,8 @@
 import type { Ex, Exprs } from "../expr.ts";
 import { copySign, type ElementFunction, polynomial } from "./common.ts";
 
-// Single precision forms of the functions that inner loops use most: few operations, no branches. Bounds are tested in
-// `elementwise.test.ts` of the backends.
+// Single precision forms of the functions that inner loops use most: few operations, no branches. Bounds are stated in
+// docs/numerics.md and tested in `numerics.test.ts` of the backend.
 
 /** 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits. */
 const magic = 12582912;
@@ -17,13 +17,14 @@ function atLeast(e: Exprs, x: Ex, bound: number): Ex {
   return e.op("pmax", x.type, [x, e.f32(bound)]);
 }
 
-/** x = n * ln2 + r with |r| <= ln2 / 2: n as float and as integer. */
-function reduceExp(e: Exprs, x: Ex): { n: Ex; bits: Ex; r: Ex } {
+/** x = n * ln2 + r with |r| <= ln2 / 2: n as an integer, and with the magic number's bits, which end in nine zeros. */
+function reduceExp(e: Exprs, x: Ex): { bits: Ex; raw: Ex; r: Ex } {
   const t = e.fma(x, e.f32(Math.LOG2E), e.f32(magic));
   const n = e.sub(t, e.f32(magic));
-  const bits = e.sub(e.bitcast("i32", t), e.bitcast("i32", e.f32(magic)));
+  const raw = e.bitcast("i32", t);
+  const bits = e.sub(raw, e.bitcast("i32", e.f32(magic)));
   const r = e.fma(n, e.f32(-ln2Lo), e.fma(n, e.f32(-ln2Hi), x));
-  return { n, bits, r };
+  return { bits, raw, r };
 }
 /** expm1(r) on the reduced range. Polynomial of Cephes expf (Moshier, 1989). */
 function expm1Reduced(e: Exprs, r: Ex): Ex {
@@ -37,8 +38,8 @@ function scale(e: Exprs, x: Ex, n: Ex): Ex {
   return e.mul(e.mul(x, power(half)), power(e.sub(n, half)));
 }
 
-function exp32(e: Exprs, x: Ex): Ex {
-  const { bits, r } = reduceExp(e, atLeast(e, atMost(e, x, 89), -104));
+function exp32(e: Exprs, x: Ex, largest = 89): Ex {
+  const { bits, r } = reduceExp(e, atLeast(e, atMost(e, x, largest), -104));
   return scale(e, e.add(expm1Reduced(e, r), e.f32(1)), bits);
 }
 
@@ -51,9 +52,9 @@ function exp2of32(e: Exprs, x: Ex): Ex {
 }
 
 function expm1of32(e: Exprs, x: Ex): Ex {
-  const { bits, r } = reduceExp(e, atLeast(e, atMost(e, x, 89), -30));
+  const { bits, raw, r } = reduceExp(e, atLeast(e, atMost(e, x, 89), -30));
   const m = expm1Reduced(e, r);
-  const power = e.bitcast("f32", e.shl(e.add(bits, e.i32(127)), 23));
+  const power = e.bitcast("f32", e.shl(e.add(raw, e.i32(127)), 23));
   const near = e.fma(power, m, e.sub(power, e.f32(1)));
   const y = e.select(e.gt(x, e.f32(40)), scale(e, e.add(m, e.f32(1)), bits), near);
   return e.select(e.eq(x, e.f32(0)), x, y);
@@ -106,17 +107,23 @@ function log1pOf32(e: Exprs, x: Ex): Ex {
   return e.select(e.lt(e.unary("abs", x), e.f32(2 ** -25)), x, logEdges(e, u, logReduced(e, k, f, c)));
 }
 
-/** expm1(2|x|) / (expm1(2|x|) + 2), which is 1 from 9.1 on. */
+/**
+ * -expm1(t) / (expm1(t) + 2) for t = -2|x|, which is 1 from 9.1 on. With t = n ln2 + r both are divided by 2^n: then the
+ * numerator is rounded once, and the divisor, from the unrounded parts, once.
+ */
 function tanh32(e: Exprs, x: Ex): Ex {
   const a = atMost(e, e.unary("abs", x), 9.1);
-  const { bits, r } = reduceExp(e, e.add(a, a));
-  const power = e.bitcast("f32", e.shl(e.add(bits, e.i32(127)), 23));
-  const m = e.fma(power, expm1Reduced(e, r), e.sub(power, e.f32(1)));
-  return copySign(e, e.div(m, e.add(m, e.f32(2))), x);
+  const { raw, r } = reduceExp(e, e.mul(a, e.f32(-2)));
+  const power = e.bitcast("f32", e.shl(e.sub(e.i32(127), raw), 23));
+  const m = expm1Reduced(e, r);
+  const [over, under] = [e.add(m, e.sub(e.f32(1), power)), e.add(m, e.add(e.f32(1), power))];
+  return copySign(e, e.div(over, under), x);
 }
 
+/** exp(x) / (1 + exp(x)), which keeps the smallest values. It is 1 long before 30. */
 function logistic32(e: Exprs, x: Ex): Ex {
-  return e.div(e.f32(1), e.add(e.f32(1), exp32(e, e.neg(x))));
+  const t = exp32(e, x, 30);
+  return e.div(t, e.add(e.f32(1), t));
 }
 
 /**
@@ -155,11 +162,12 @@ function circular(e: Exprs, x: Ex, quarter: number): Ex {
 }
 
 /**
- * The rational approximation of XLA: odd of degree 9 over even of degree 12, on |x| <= 3.8325. In double precision,
- * because rounding would cost more than the approximation does.
+ * The rational approximation of XLA: odd of degree 9 over even of degree 12. It passes 1 at 3.8532, where erf itself is
+ * less than a unit of the last place below it. In double precision, because rounding would cost more than the
+ * approximation does.
  */
 function erf32(e: Exprs, x: Ex): Ex {
-  const limit = 3.832506856900711;
+  const limit = 3.8533;
   const y = e.op("promote", "f64", [atLeast(e, atMost(e, x, limit), -limit)]);
   const z = e.mul(y, y);
   const p = polynomial(
@@ -179,8 +187,35 @@ function erf32(e: Exprs, x: Ex): Ex {
   return copySign(e, e.op("pmin", "f32", [e.unary("abs", ratio), e.f32(1)]), x);
 }
 
+/**
+ * x times a polynomial in w = -log(1 - x^2), in the middle, or in sqrt(w), by mpmath's `chebyfit`.
+ * @see Giles (2012), "Approximating the erfinv function"
+ */
+function erfInv32(e: Exprs, x: Ex): Ex {
+  const a = e.unary("abs", x);
+  const w = e.neg(log32(e, e.mul(e.sub(e.f32(1), a), e.add(e.f32(1), a))));
+  const middle = polynomial(
+    e,
+    e.sub(w, e.f32(2.5)),
+    [
+      1.50140941, 0.24664028, -0.004177393, -0.0012527264, 0.0002183494, -4.97242e-6, -3.4639852e-6, 4.6813136e-7, 2.3335968e-8,
+      -8.931926e-9,
+    ],
+  );
+  const tail = polynomial(
+    e,
+    e.sub(e.unary("sqrt", w), e.f32(3)),
+    [
+      2.8329768, 1.001675, 0.009445697, -0.0076388661, 0.0056831185, -0.0035891854, 0.0014959677, -7.34079e-5, -0.00031884786,
+      0.00012747638,
+    ],
+  );
+  const y = e.mul(e.select(e.lt(w, e.f32(5)), middle, tail), x);
+  return e.select(e.eq(a, e.f32(1)), copySign(e, e.f32(Infinity), x), y);
+}
+
 export const fast32: Readonly<Record<string, ElementFunction>> = {
-  exp: exp32,
+  exp: (e, x) => exp32(e, x),
   exp2: exp2of32,
   expm1: expm1of32,
   log: log32,
@@ -188,6 +223,7 @@ export const fast32: Readonly<Record<string, ElementFunction>> = {
   tanh: tanh32,
   logistic: logistic32,
   erf: erf32,
+  erf_inv: erfInv32,
   sin: (e, x) => circular(e, x, 0),
   cos: (e, x) => circular(e, x, 1),
 };

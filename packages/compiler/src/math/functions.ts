@@ -11,6 +11,7 @@ import {
   expm1of64,
   log1pOf64,
   log64,
+  logistic64,
   pow64,
   powSpecial,
   sinh64,
@@ -46,7 +47,7 @@ const double: Readonly<Record<string, ElementFunction>> = {
   digamma: digamma64,
   bessel_i0e: i0e64,
   bessel_i1e: i1e64,
-  logistic: (e, x) => e.div(e.f64(1), e.add(e.f64(1), exp64(e, e.neg(x)))),
+  logistic: logistic64,
 };
 
 /** The functions that `elementFunction` knows. */

@@ -1,11 +1,13 @@
 import type { Ex, Exprs } from "../expr.ts";
-import { copySign, fmin, polynomial } from "./common.ts";
-import { exp64, log1pOf64, log64 } from "./exp64.ts";
+import { copySign, fmax, fmin, polynomial } from "./common.ts";
+import { exp64, expOfPair, log1pOf64, log64, logPair, powPositive } from "./exp64.ts";
+import { gammaTables } from "./gamma-tables.ts";
+import { product, quickSum } from "./pair.ts";
 import { tan64, sin64 } from "./trig64.ts";
 import { besselTables } from "./bessel-tables.ts";
 
-// Special functions in double precision. erf and erfc after fdlibm (s_erf.c, Sun Microsystems, 1993); the gamma
-// family by Lanczos' approximation (g = 7, n = 9; Godfrey, 2001), as XLA has it.
+// Special functions in double precision. erf and erfc after fdlibm (s_erf.c, Sun Microsystems, 1993); the gamma family by
+// polynomials about the zeros, steps of the recurrence and Stirling's series.
 
 /** erf on [0, 0.84375) as x + x * ratio(x^2). */
 function erfSmall(e: Exprs, z: Ex): Ex {
@@ -88,11 +90,11 @@ function erfcTail(e: Exprs, a: Ex): Ex {
     ),
   );
   const ratio = e.select(e.lt(a, e.f64(1 / 0.35)), near, far);
-  // exp(-a^2) with the square split, so that its rounding does not reach the exponent.
+  // exp(-a^2 - 0.5625 + ratio) with the square split, so that its rounding does not reach the exponent.
   const z = e.bitcast("f64", e.and(e.bitcast("i64", a), e.constant("i64", -0x100000000n)));
-  const first = exp64(e, e.sub(e.mul(e.neg(z), z), e.f64(0.5625)));
-  const second = exp64(e, e.add(e.mul(e.sub(z, a), e.add(z, a)), ratio));
-  return e.div(e.mul(first, second), a);
+  const exact = e.sub(e.mul(e.neg(z), z), e.f64(0.5625));
+  const small = e.add(e.mul(e.sub(z, a), e.add(z, a)), ratio);
+  return e.div(expOfPair(e, quickSum(e, exact, small)), a);
 }
 
 export function erf64(e: Exprs, x: Ex): Ex {
@@ -140,7 +142,14 @@ export function erfInv64(e: Exprs, x: Ex): Ex {
       -0.000200214257,
     ],
   );
-  let y = e.mul(e.select(e.lt(w, e.f64(5)), central, tail), a);
+  // Giles' tail ends with single precision; beyond, erfc(y) = exp(-y^2) / (y sqrt(pi)) (1 - 1 / (2 y^2) + …), solved twice.
+  const logRest = e.add(w, e.f64(Math.LN2));
+  const first = e.sub(logRest, e.mul(e.f64(0.5), log64(e, e.mul(e.f64(Math.PI), fmax(e, logRest, e.f64(1))))));
+  const square = fmax(e, first, e.f64(1));
+  const correction = e.add(e.mul(e.f64(0.5), log64(e, e.mul(e.f64(Math.PI), square))), e.div(e.f64(0.5), square));
+  const far = e.unary("sqrt", fmax(e, e.sub(logRest, correction), e.f64(0)));
+  const estimate = e.select(e.lt(w, e.f64(5)), central, tail);
+  let y = e.select(e.lt(w, e.f64(15)), e.mul(estimate, a), far);
   const near = e.lt(a, e.f64(0.5));
   const rest = e.sub(e.f64(1), a);
   for (let i = 0; i < 2; i++) {
@@ -151,86 +160,141 @@ export function erfInv64(e: Exprs, x: Ex): Ex {
     y = e.sub(y, e.div(step, e.add(e.f64(1), e.mul(y, step))));
   }
   const edge = e.select(e.eq(a, e.f64(1)), e.f64(Infinity), e.select(e.gt(a, e.f64(1)), e.f64(NaN), y));
-  return e.select(e.lt(a, e.f64(1e-300)), x, copySign(e, edge, x));
+  return copySign(e, edge, x);
 }
 
-const lanczos: readonly number[] = [
-  0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059, 12.507343278686905,
-  -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
-];
-const g = 7;
-
-/** The Lanczos sum at z and, for digamma, its derivative. */
-function lanczosSum(e: Exprs, z: Ex): { sum: Ex; slope: Ex } {
-  let sum = e.f64(lanczos[0]!);
-  let slope = e.f64(0);
-  for (let i = 1; i < lanczos.length; i++) {
-    const d = e.add(z, e.f64(i));
-    const t = e.div(e.f64(lanczos[i]!), d);
-    sum = e.add(sum, t);
-    slope = e.sub(slope, e.div(t, d));
-  }
-  return { sum, slope };
-}
-
-/** 1 - Euler's constant, then (-1)^k (zeta(k) - 1) / k for k = 2, 3, …, by mpmath. */
-const nearTwo: readonly number[] = [
-  0.422784335098467139, 0.322467033424113218, -0.0673523010531980951, 0.0205808084277845479, -0.00738555102867398527,
-  0.00289051033074152329, -0.00119275391170326098, 0.000509669524743042422, -0.00022315475845357938, 0.0000994575127818085337,
-  -0.0000449262367381331417, 0.0000205072127756706916, -9.4394882752683959e-6, 4.3748667899074878e-6, -2.03921575380136624e-6,
-  9.55141213040741983e-7, -4.49246919876456604e-7, 2.12071848055546659e-7, -1.00432248239680996e-7, 4.76981016936398057e-8,
-  -2.27110946089431649e-8, 1.08386592148969541e-8, -5.18347504197004666e-9, 2.48367454380247832e-9, -1.19214014058609121e-9,
-  5.73136724167886201e-10, -2.75952288512423315e-10, 1.33047643742444895e-10, -6.42296456383810002e-11, 3.10442477473222728e-11,
+/** Stirling's series: B_2k / (2k (2k - 1)), the coefficients of x^(1 - 2k). @see Abramowitz & Stegun 6.1.41 */
+const stirling: readonly number[] = [
+  1 / 12,
+  -1 / 360,
+  1 / 1260,
+  -1 / 1680,
+  1 / 1188,
+  -691 / 360360,
+  1 / 156,
+  -3617 / 122400,
+  43867 / 244188,
+  -174611 / 125400,
 ];
 
 /**
- * log(gamma(x)) on [0.5, 2.5], without the cancellation that the zeros at 1 and 2 cause elsewhere:
- * log(gamma(2 + w)) = (1 - Euler) w + sum over k >= 2 of (zeta(k) - 1) (-w)^k / k. @see Abramowitz & Stegun 6.1.33
+ * log(gamma(x)) for x >= 8: (x - 1/2) (log(x) - 1) + (log(2 pi) - 1) / 2 + the series. The first product is large beside
+ * the sum, so both its factors are exact.
  */
-function lgammaNear(e: Exprs, x: Ex): Ex {
-  const upper = e.ge(x, e.f64(1.5));
-  const w = e.sub(x, e.select(upper, e.f64(2), e.f64(1)));
-  const s = e.mul(w, polynomial(e, w, nearTwo));
-  return e.select(upper, s, e.sub(s, log1pOf64(e, w)));
+function lgammaLarge(e: Exprs, x: Ex): Ex {
+  const log = logPair(e, x);
+  const less = quickSum(e, log.hi, e.f64(-1));
+  const main = product(e, e.sub(x, e.f64(0.5)), less.hi);
+  const low = e.add(main.lo, e.mul(e.sub(x, e.f64(0.5)), e.add(less.lo, log.lo)));
+  const inverse = e.div(e.f64(1), x);
+  const series = e.mul(inverse, polynomial(e, e.mul(inverse, inverse), stirling));
+  const sum = quickSum(e, main.hi, e.f64(0.5 * (Math.log(2 * Math.PI) - 1)));
+  const y = e.add(sum.hi, e.add(series, e.add(sum.lo, low)));
+  return e.select(e.eq(main.hi, e.f64(Infinity)), main.hi, y);
 }
 
-/** log(|gamma(x)|); +inf at the poles. */
-export function lgamma64(e: Exprs, x: Ex): Ex {
-  const reflected = e.lt(x, e.f64(0.5));
-  const z = e.select(reflected, e.neg(x), e.sub(x, e.f64(1)));
-  const { sum } = lanczosSum(e, z);
-  const t = e.add(z, e.f64(g + 0.5));
-  const logT = e.add(e.f64(Math.log(g + 0.5)), log1pOf64(e, e.div(z, e.f64(g + 0.5))));
-  // (z + 1/2 - t / log t) log t keeps large arguments finite.
-  const main = e.add(
-    e.f64(0.5 * Math.log(2 * Math.PI)),
-    e.add(e.mul(e.sub(e.add(z, e.f64(0.5)), e.div(t, logT)), logT), log64(e, sum)),
-  );
-  const a = e.unary("abs", x);
+/** (x - 1) (x - 2) … down to the factor between 2 and 3, and that factor's own place: x less an integer, in [2, 3). */
+function stepsDown(e: Exprs, x: Ex, limit: number): { readonly base: Ex; readonly steps: readonly { on: Ex; factor: Ex }[] } {
+  const steps = Array.from({ length: limit - 3 }, (_, i) => ({
+    on: e.ge(x, e.f64(3 + i)),
+    factor: e.sub(x, e.f64(1 + i)),
+  }));
+  let base = x;
+  for (const { on, factor } of steps) base = e.select(on, factor, base);
+  return { base, steps };
+}
+
+/** log(gamma(x)) for x > 0, with small relative errors at the zeros 1 and 2, too. */
+function lgammaPositive(e: Exprs, x: Ex): Ex {
+  const { base, steps } = stepsDown(e, fmin(e, x, e.f64(8)), 8);
+  const products = steps.reduce((p, { on, factor }) => e.select(on, e.mul(p, factor), p), e.f64(1));
+  const tiny = e.lt(x, e.f64(0.65));
+  const w = e.sub(base, e.f64(2));
+  const aboutTwo = e.mul(w, polynomial(e, w, gammaTables.aboutTwo));
+  const u = e.select(tiny, x, e.sub(x, e.f64(1)));
+  const aboutOne = e.mul(u, polynomial(e, u, gammaTables.aboutOne));
+  // Below 0.65 gamma(x) is gamma(1 + x) / x, from 3 on a product.
+  const log = log64(e, e.select(tiny, x, products));
+  // Adding the logarithm of 1 gives the zero at 1 its sign.
+  const small = e.select(tiny, e.sub(aboutOne, log), e.add(aboutOne, log));
+  const middle = e.select(e.lt(x, e.f64(1.4)), small, e.add(aboutTwo, log));
+  return e.select(e.lt(x, e.f64(8)), middle, lgammaLarge(e, fmax(e, x, e.f64(8))));
+}
+
+/** The distance of |x| to the nearest integer. */
+function fromInteger(e: Exprs, a: Ex): Ex {
   const fraction = e.sub(a, e.unary("floor", a));
-  const folded = e.select(e.gt(fraction, e.f64(0.5)), e.sub(e.f64(1), fraction), fraction);
-  const sine = sin64(e, e.mul(e.f64(Math.PI), folded));
-  const logSine = log64(e, sine);
-  const mirrored = e.sub(e.sub(e.f64(Math.log(Math.PI)), logSine), main);
-  const near = e.lt(e.unary("abs", e.sub(x, e.f64(1.5))), e.f64(1));
-  const direct = e.select(near, lgammaNear(e, x), main);
-  const y = e.select(reflected, e.select(e.eq(sine, e.f64(0)), e.f64(Infinity), mirrored), direct);
-  return e.select(e.eq(a, e.f64(Infinity)), e.f64(Infinity), y);
+  return e.select(e.gt(fraction, e.f64(0.5)), e.sub(e.f64(1), fraction), fraction);
 }
 
-/** The derivative of lgamma; NaN at the poles. */
+/** log(|gamma(x)|); +inf at the poles. Negative arguments by reflection. @see Abramowitz & Stegun 6.1.17 */
+export function lgamma64(e: Exprs, x: Ex): Ex {
+  const a = e.unary("abs", x);
+  const positive = lgammaPositive(e, a);
+  const sine = sin64(e, e.mul(e.f64(Math.PI), fromInteger(e, a)));
+  // gamma(-a) = -pi / (a sin(pi a) gamma(a))
+  const mirrored = e.sub(log64(e, e.div(e.f64(Math.PI), e.mul(a, sine))), positive);
+  // Near zero a sin(pi a) underflows, and is not needed.
+  const small = e.neg(log64(e, a));
+  const below = e.select(e.lt(a, e.f64(2 ** -60)), small, e.select(e.eq(sine, e.f64(0)), e.f64(Infinity), mirrored));
+  const y = e.select(e.gt(x, e.f64(0)), positive, below);
+  const infinite = e.or(e.eq(a, e.f64(Infinity)), e.eq(a, e.f64(0)));
+  return e.select(infinite, e.f64(Infinity), y);
+}
+
+/** B_2k / 2k, the coefficients of -x^(-2k) in digamma's asymptotic series. @see Abramowitz & Stegun 6.3.18 */
+const digammaSeries: readonly number[] = [
+  1 / 12,
+  -1 / 120,
+  1 / 252,
+  -1 / 240,
+  1 / 132,
+  -691 / 32760,
+  1 / 12,
+  -3617 / 8160,
+  43867 / 14364,
+  -174611 / 6600,
+];
+/** From here on the asymptotic series has the digits of a double. */
+const digammaFar = 10;
+
+/** digamma for x > 0. */
+function digammaPositive(e: Exprs, x: Ex): Ex {
+  // Sums of 1 / (x - k), as one fraction.
+  const { base, steps } = stepsDown(e, fmin(e, x, e.f64(digammaFar)), digammaFar);
+  let over = e.f64(0);
+  let under = e.f64(1);
+  for (const { on, factor } of steps) {
+    over = e.select(on, e.add(e.mul(over, factor), under), over);
+    under = e.select(on, e.mul(under, factor), under);
+  }
+  const tiny = e.lt(x, e.f64(1));
+  const sum = e.div(e.select(tiny, e.f64(-1), over), e.select(tiny, x, under));
+  const { rootHigh, rootLow, aboutRoot } = gammaTables;
+  const place = e.select(tiny, e.add(x, e.f64(1)), base);
+  const shift = e.select(tiny, e.f64(rootHigh - 1), e.f64(rootHigh));
+  const fromRoot = e.sub(e.sub(e.select(tiny, x, base), shift), e.f64(rootLow));
+  const near = e.add(e.mul(fromRoot, polynomial(e, e.sub(place, e.f64(2)), aboutRoot)), sum);
+  const inverse = e.div(e.f64(1), x);
+  const square = e.mul(inverse, inverse);
+  const series = e.add(e.mul(e.f64(0.5), inverse), e.mul(square, polynomial(e, square, digammaSeries)));
+  const far = e.sub(log64(e, x), series);
+  return e.select(e.lt(x, e.f64(digammaFar)), near, far);
+}
+
+/** The derivative of lgamma; NaN at the poles. Negative arguments by reflection. @see Abramowitz & Stegun 6.3.7 */
 export function digamma64(e: Exprs, x: Ex): Ex {
-  const reflected = e.lt(x, e.f64(0.5));
-  const z = e.select(reflected, e.neg(x), e.sub(x, e.f64(1)));
-  const { sum, slope } = lanczosSum(e, z);
-  const t = e.add(z, e.f64(g + 0.5));
-  const logT = e.add(e.f64(Math.log(g + 0.5)), log1pOf64(e, e.div(z, e.f64(g + 0.5))));
-  const main = e.sub(e.add(logT, e.div(slope, sum)), e.div(e.f64(g), t));
-  // The nearest integer is taken off first: the cotangent has period one.
-  const shifted = e.add(x, e.unary("floor", e.add(e.unary("abs", x), e.f64(0.5))));
-  const mirrored = e.sub(main, e.div(e.f64(Math.PI), tan64(e, e.mul(e.f64(Math.PI), shifted))));
+  const negative = e.lt(x, e.f64(0));
+  const a = e.unary("abs", x);
+  const positive = digammaPositive(e, a);
+  // psi(-a) = psi(a) + 1 / a + pi / tan(pi a); the nearest integer is taken off first: the cotangent has period one.
+  const shifted = e.sub(a, e.unary("nearest", a));
+  const mirrored = e.add(positive, e.add(e.div(e.f64(1), a), e.div(e.f64(Math.PI), tan64(e, e.mul(e.f64(Math.PI), shifted)))));
+  // 1 / a and the cotangent are 2 / a there, and may overflow by themselves.
+  const small = e.div(e.f64(1), a);
   const pole = e.and(e.le(x, e.f64(0)), e.eq(x, e.unary("floor", x)));
-  return e.select(pole, e.f64(NaN), e.select(reflected, mirrored, main));
+  const below = e.select(e.lt(a, e.f64(2 ** -60)), small, mirrored);
+  return e.select(pole, e.f64(NaN), e.select(negative, below, positive));
 }
 
 /** Bernoulli numbers B_2j over (2j)!, by mpmath. */
@@ -244,7 +308,7 @@ const directTerms = 9;
 
 /** The Hurwitz zeta function, sum over k >= 0 of (q + k)^-s, by Euler-Maclaurin summation; NaN for s < 1 or q < 0. */
 export function zeta64(e: Exprs, s: Ex, q: Ex): Ex {
-  const power = (x: Ex): Ex => exp64(e, e.neg(e.mul(s, log64(e, x))));
+  const power = (x: Ex): Ex => powPositive(e, x, e.neg(s));
   let sum = power(q);
   for (let k = 1; k < directTerms; k++) sum = e.add(sum, power(e.add(q, e.f64(k))));
   const a = e.add(q, e.f64(directTerms));
@@ -273,31 +337,29 @@ export function polygamma64(e: Exprs, n: Ex, x: Ex): Ex {
   return e.select(e.eq(n, e.f64(0)), digamma64(e, x), e.select(order, e.select(even, e.neg(y), y), e.f64(NaN)));
 }
 
-/** Clenshaw's recurrence for sum(c[i] * T_i(t / 2)), the first coefficient halved. */
-function chebyshev(e: Exprs, t: Ex, coefs: readonly number[]): Ex {
-  let b1 = e.f64(0);
-  let b2 = e.f64(0);
-  for (let i = coefs.length - 1; i > 0; i--) {
-    const b0 = e.add(e.sub(e.mul(t, b1), b2), e.f64(coefs[i]!));
-    b2 = b1;
-    b1 = b0;
-  }
-  return e.add(e.sub(e.mul(e.mul(t, e.f64(0.5)), b1), b2), e.f64(coefs[0]! / 2));
+/** A polynomial on one of three intervals, about its middle: `tables` from the nearest to zero to the farthest. */
+function piecewise(e: Exprs, a: Ex, tables: readonly (readonly number[])[]): Ex {
+  const [first, second] = [e.lt(a, e.f64(besselTables.ends[0]!)), e.lt(a, e.f64(besselTables.ends[1]!))];
+  const pick = ([p, q, r]: readonly number[]): Ex => e.select(first, e.f64(p!), e.select(second, e.f64(q!), e.f64(r!)));
+  const t = e.sub(a, pick(besselTables.middles));
+  const terms = Math.max(...tables.map((c) => c.length));
+  let y = e.f64(0);
+  for (let i = terms - 1; i >= 0; i--) y = e.add(e.mul(y, t), pick(tables.map((c) => c[i] ?? 0)));
+  return y;
+}
+/** exp(-a) I_n(a) for a > 8. */
+function besselFar(e: Exprs, a: Ex, coefs: readonly number[]): Ex {
+  return e.div(polynomial(e, e.sub(e.div(e.f64(8), a), e.f64(0.5)), coefs), e.unary("sqrt", a));
 }
 
-/** exp(-|x|) * I_n(x) for n = 0, 1. */
-function besselScaled(e: Exprs, x: Ex, near: readonly number[], far: readonly number[]): Ex {
-  const a = e.unary("abs", x);
-  const low = chebyshev(e, e.sub(e.mul(a, e.f64(0.5)), e.f64(2)), near);
-  const high = e.div(chebyshev(e, e.sub(e.div(e.f64(32), a), e.f64(2)), far), e.unary("sqrt", a));
-  return e.select(e.le(a, e.f64(8)), low, high);
-}
+/** exp(-|x|) I_0(x) */
 export function i0e64(e: Exprs, x: Ex): Ex {
-  return besselScaled(e, x, besselTables.i0Near, besselTables.i0Far);
+  const a = e.unary("abs", x);
+  return e.select(e.le(a, e.f64(8)), piecewise(e, a, besselTables.i0Near), besselFar(e, a, besselTables.i0Far));
 }
+/** exp(-|x|) I_1(x) */
 export function i1e64(e: Exprs, x: Ex): Ex {
   const a = e.unary("abs", x);
-  const low = e.mul(a, besselScaled(e, fmin(e, a, e.f64(8)), besselTables.i1Near, besselTables.i1Far));
-  const high = besselScaled(e, x, besselTables.i1Near, besselTables.i1Far);
-  return copySign(e, e.select(e.le(a, e.f64(8)), low, high), x);
+  const near = e.mul(a, piecewise(e, a, besselTables.i1Near));
+  return copySign(e, e.select(e.le(a, e.f64(8)), near, besselFar(e, a, besselTables.i1Far)), x);
 }

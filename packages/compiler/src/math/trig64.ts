@@ -21,8 +21,9 @@ function reduce(e: Exprs, x: Ex): { n: Ex; y0: Ex; y1: Ex } {
   const y0 = e.add(r3, tail);
   const y1 = e.sub(tail, e.sub(y0, r3));
   const large = e.op("rem_pio2", "f64", [x]);
+  const rest = e.op("tail_pio2", "f64", [x]);
   const quadrant = e.op("quo_pio2", "f64", [x]);
-  return { n: e.select(big, quadrant, n), y0: e.select(big, large, y0), y1: e.select(big, e.f64(0), y1) };
+  return { n: e.select(big, quadrant, n), y0: e.select(big, large, y0), y1: e.select(big, rest, y1) };
 }
 
 function kernelSin(e: Exprs, x: Ex, y: Ex): Ex {
@@ -116,10 +117,19 @@ function asinRatio(e: Exprs, z: Ex): Ex {
 export function asin64(e: Exprs, x: Ex): Ex {
   const a = e.unary("abs", x);
   const small = e.add(a, e.mul(a, asinRatio(e, e.mul(a, a))));
+  // pi/2 - 2 asin(sqrt(z)), the root as w + c with a short w, so that pi/4 - 2w is exact.
   const z = e.mul(e.sub(e.f64(1), a), e.f64(0.5));
   const s = e.unary("sqrt", z);
-  const large = e.sub(e.f64(pio2Hi), e.sub(e.mul(e.f64(2), e.add(s, e.mul(s, asinRatio(e, z)))), e.f64(pio2Lo)));
-  return copySign(e, e.select(e.lt(a, e.f64(0.5)), small, large), x);
+  const r = asinRatio(e, z);
+  const w = e.bitcast("f64", e.and(e.bitcast("i64", s), e.constant("i64", -0x100000000n)));
+  const c = e.div(e.sub(z, e.mul(w, w)), e.add(s, w));
+  const p = e.sub(e.mul(e.add(s, s), r), e.sub(e.f64(pio2Lo), e.add(c, c)));
+  const q = e.sub(e.f64(Math.PI / 4), e.add(w, w));
+  const middle = e.sub(e.f64(Math.PI / 4), e.sub(p, q));
+  const large = e.sub(e.f64(pio2Hi), e.sub(e.mul(e.f64(2), e.add(s, e.mul(s, r))), e.f64(pio2Lo)));
+  // There s is so small that w + c needs no care, and at 1 it would be 0 / 0.
+  const upper = e.select(e.lt(a, e.f64(0.975)), middle, large);
+  return copySign(e, e.select(e.lt(a, e.f64(0.5)), small, upper), x);
 }
 
 export function acos64(e: Exprs, x: Ex): Ex {

@@ -1,0 +1,91 @@
+import { programCost, type Program } from "@traceform/compiler";
+import { emitProgram, type EmitOptions, usesContractions } from "./emit/program.ts";
+import { compileWide, type GemmLibrary } from "./gemm.ts";
+import type { PooledJobs, WorkerPool } from "./threads/pool.ts";
+
+/** What the code of all programs of a backend shares. */
+export interface CodeHost extends EmitOptions {
+  readonly memory: WebAssembly.Memory;
+  /** Null when everything runs on the calling thread. */
+  readonly pool: WorkerPool | null;
+  /** The matrix products: chosen by timing when first asked for. */
+  readonly library: () => GemmLibrary;
+  /** Simple operations after which a program is compiled again for speed; infinite where the engine has no such way. */
+  readonly warmUp: number;
+}
+
+type Run = (table: number, arena: number) => void;
+
+/**
+ * The instance of a program's module.
+ *
+ * Engines start with code that compiles fast. Where V8's flags can be set there is a better one than they would come to by
+ * themselves, with vectors of 256 bits, for 1-2 ms a kernel: it takes over when the program has done enough work for that to
+ * pay. Its results are the same, bit by bit.
+ */
+export class ProgramCode {
+  readonly #host: CodeHost;
+  readonly #contracts: boolean;
+  readonly #hasJobs: boolean;
+  readonly #work: number;
+  /** For the better code; null once that is in use. */
+  #bytes: Uint8Array<ArrayBuffer> | null;
+  #left: number;
+  #run!: Run;
+  /** Null where the program has no work for several threads. */
+  #jobs: PooledJobs | null = null;
+
+  constructor(program: Program, host: CodeHost) {
+    const { bytes, hasJobs } = emitProgram(program, host);
+    this.#host = host;
+    this.#hasJobs = hasJobs;
+    this.#contracts = usesContractions(program);
+    this.#work = Math.max(callWork, programCost(program).flops);
+    this.#left = host.warmUp;
+    this.#bytes = bytes;
+    if (!this.#warm()) this.#instantiate(new WebAssembly.Module(bytes));
+  }
+
+  /** Runs the program. @throws what went wrong in it, when no thread works on it any more */
+  run(table: number, arena: number): void {
+    if (this.#bytes !== null) this.#warm();
+    const jobs = this.#jobs;
+    if (jobs === null) return this.#run(table, arena);
+    jobs.select();
+    try {
+      this.#run(table, arena);
+    } catch (error) {
+      jobs.settle();
+      throw error;
+    }
+  }
+
+  /** Counts a run; takes the better code when it is time. */
+  #warm(): boolean {
+    this.#left -= this.#work;
+    if (this.#left > 0) return false;
+    const module = compileWide(this.#bytes!);
+    this.#bytes = null;
+    if (module === null) return false;
+    this.#jobs?.drop();
+    this.#instantiate(module);
+    return true;
+  }
+
+  #instantiate(module: WebAssembly.Module): void {
+    const { memory, pool, library } = this.#host;
+    const imports: Record<string, WebAssembly.ImportValue> = { m: memory };
+    if (this.#contracts) imports["block"] = library().block(memory);
+    if (pool !== null) imports["trouble"] = pool.trouble;
+    this.#run = new WebAssembly.Instance(module, { e: imports }).exports["run"] as Run;
+    if (this.#hasJobs) this.#jobs = pool!.register({ module, library: this.#contracts ? library().module : null });
+  }
+
+  [Symbol.dispose](): void {
+    this.#bytes = null;
+    this.#jobs?.drop();
+  }
+}
+
+/** What a call counts at least. */
+const callWork = 1 << 14;
