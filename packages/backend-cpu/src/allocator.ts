@@ -5,15 +5,21 @@ export function blockSize(bytes: number): number {
   return Math.max(alignment, Math.ceil(bytes / alignment) * alignment);
 }
 
+/** Ranges up to this size are kept for the next request of the same size, up to so many of each. */
+const smallBytes = 1024;
+const mostKept = 32;
+
 /**
- * Hands out ranges of a linear memory. Free ranges sit in bins by size class and merge with their neighbours when they
- * are returned; all operations take a time that does not depend on the number of ranges.
+ * Hands out ranges of a linear memory. Small ranges that come back wait for a request of their size; others sit in bins by size class and merge with their neighbours when they
+ * are returned, and so do the small ones before a request fails; all operations take a time that does not depend on the number of ranges.
  */
 export class Allocator {
   /** Size of each free range by its start, and start by its end. */
   readonly #freeSize = new Map<number, number>();
   readonly #freeByEnd = new Map<number, number>();
   readonly #bins: Set<number>[] = Array.from({ length: 33 * 4 }, () => new Set<number>());
+  /** Small free ranges by their size in units of the alignment. */
+  readonly #kept: number[][] = Array.from({ length: smallBytes / alignment + 1 }, () => []);
   #end: number;
   readonly #limit: number;
   #free = 0;
@@ -45,6 +51,18 @@ export class Allocator {
   /** A range of at least `bytes`, or -1 when no free range is large enough. */
   allocate(bytes: number): number {
     const size = blockSize(bytes);
+    if (size <= smallBytes) {
+      const start = this.#kept[size / alignment].pop();
+      if (start !== undefined) {
+        this.#free -= size;
+        return start;
+      }
+    }
+    const start = this.#find(size);
+    return start < 0 && this.#giveBackKept() ? this.#find(size) : start;
+  }
+
+  #find(size: number): number {
     let bin = binOf(size);
     // In the first bin ranges may be too small; in the later ones all fit.
     for (const start of this.#bins[bin]) if (this.#freeSize.get(start)! >= size) return this.#take(start, size);
@@ -55,7 +73,27 @@ export class Allocator {
   }
 
   release(start: number, bytes: number): void {
-    let size = blockSize(bytes);
+    const size = blockSize(bytes);
+    if (size <= smallBytes && this.#kept[size / alignment].length < mostKept) {
+      this.#kept[size / alignment].push(start);
+      this.#free += size;
+    } else this.#merge(start, size);
+  }
+
+  /** Returns the small ranges that were kept; false if there were none. */
+  #giveBackKept(): boolean {
+    let any = false;
+    this.#kept.forEach((list, i) => {
+      for (const start of list.splice(0)) {
+        any = true;
+        this.#free -= i * alignment;
+        this.#merge(start, i * alignment);
+      }
+    });
+    return any;
+  }
+
+  #merge(start: number, size: number): void {
     const after = this.#freeSize.get(start + size);
     if (after !== undefined) {
       this.#remove(start + size, after);

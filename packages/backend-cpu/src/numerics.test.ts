@@ -2,16 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import type { Backend, NDArray } from "@traceform/core";
 import * as lax from "@traceform/lax";
 import { beforeAll, describe, expect, test } from "vitest";
-import {
-  compiled,
-  evaluate,
-  type Precision,
-  readRecorded,
-  type Recorded,
-  singleOperands,
-  type Worst,
-  worst,
-} from "../../testing/src/numerics.ts";
+import { compiled, evaluate, type Precision, readRecorded, singleOperands, type Worst, worst } from "../../testing/src/numerics.ts";
 import { cpu } from "./index.ts";
 
 // Every element function stays within its bound in units of the last place, and docs/numerics.md says so. The float64 values
@@ -79,20 +70,26 @@ interface Swept {
 }
 const key = (s: { readonly name: string; readonly precision: Precision }): string => `${s.name} ${s.precision}`;
 
-/** float32 operands and their float64 values, which both sweeps need. */
-const singles = new Map<string, Pick<Recorded, "inputs" | "values"> & { readonly narrow: readonly Float32Array<ArrayBuffer>[] }>();
+/** float32 operands and what the float64 function makes of them. */
+interface Single {
+  readonly narrow: readonly Float32Array<ArrayBuffer>[];
+  readonly values: Float64Array;
+}
+/** Both sweeps need them. */
+const singles = new Map<string, Single>();
+function singleReference(backend: Backend, fn: Row["fn"], recordedInputs: readonly Float64Array[]): Single {
+  const narrow = singleOperands(recordedInputs);
+  const wide = narrow.map((x) => Float64Array.from(x));
+  return { narrow, values: evaluate(backend, fn, wide) };
+}
 
 function sweep(backend: Backend): readonly Swept[] {
   return Object.entries(bounds).flatMap(([name, { fn, least }]) => {
     const { inputs, values, rests } = recorded.get(name)!;
     const got = evaluate(backend, fn, inputs);
     const wide = { name, precision: "float64" as const, inputs, got, worst: worst(got, { values, rests, inputs, least }) };
-    let single = singles.get(name);
-    if (single === undefined) {
-      const narrow = singleOperands(inputs);
-      const widened = narrow.map((x) => Float64Array.from(x));
-      singles.set(name, (single = { narrow, inputs: widened, values: evaluate(backend, fn, widened) }));
-    }
+    const single = singles.get(name) ?? singleReference(backend, fn, inputs);
+    singles.set(name, single);
     const out = evaluate(backend, fn, single.narrow);
     const error = worst(out, { values: single.values, inputs: single.narrow, least });
     return [{ name, precision: "float32" as const, inputs: single.narrow, got: out, worst: error }, wide];

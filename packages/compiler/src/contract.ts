@@ -1,5 +1,15 @@
 import { invariant } from "@traceform/core";
-import { addIndex, axisIndex, flattenIndex, offsetIndex, scaleIndex } from "./affine.ts";
+import {
+  addIndex,
+  axisIndex,
+  constIndex,
+  divIndex,
+  flattenIndex,
+  modIndex,
+  offsetIndex,
+  scaleIndex,
+  unflattenIndex,
+} from "./affine.ts";
 import type { Axis, Ex, Index } from "./expr.ts";
 import type { Value } from "./graph.ts";
 import type { GroupDraft } from "./group.ts";
@@ -7,7 +17,8 @@ import { type KernelBuilder, storing } from "./kernels.ts";
 import type { Scope } from "./scope.ts";
 import type { Contraction, Packing, Part, Tile, View } from "./program.ts";
 import { extentOf, reachable } from "./nest.ts";
-import { strideAlong } from "./schedule.ts";
+import { dependsOn, strideAlong } from "./schedule.ts";
+import { roundToDType } from "./scalars.ts";
 import { inBounds } from "./views.ts";
 
 /**
@@ -35,8 +46,8 @@ export interface Product {
    * or if C is laid out in another way than the value.
    */
   readonly groups: readonly [number, number, number] | null;
-  /** The element of the value at a position; null when it is C's, at the same place in memory. */
-  readonly element: ((k: KernelBuilder, c: View, position: readonly Index[]) => Ex) | null;
+  /** Where in C the element of the value at a position is; null when C is laid out like the value. */
+  readonly linear: ((k: KernelBuilder, position: readonly Index[]) => Index) | null;
 }
 
 /** Products smaller than this gain nothing from packing; few rows do not pay for packing the other operand. */
@@ -48,9 +59,14 @@ export function worthPacking(p: Pick<Product, "m" | "n" | "k">): boolean {
 const fixed = { a: 0, b: 1, c: 2, tiles: 3 } as const;
 
 /** Emits a product that computes a value. What is done next with its elements joins the kernel, block by block. */
-export function emitProduct(scope: Scope, value: Value, p: Product): void {
+export function emitProduct(scope: Scope, value: Value, product: Product): void {
+  const joined = joinColumns(product, value);
+  const parts = depthParts(joined);
+  const p = parts === 1 ? joined : splitDepth(joined, parts);
   const { tile, threads } = scope.lowering.target;
-  const c = p.element === null ? scope.target(value) : scope.lowering.temporary(p.batch * p.m * p.n * 4);
+  // Sums grow in the value's own memory if they can.
+  const own = p.linear === null && parts === 1 && value.dtype === "float32";
+  const c = own ? scope.target(value) : scope.lowering.temporary(p.batch * p.m * p.n * 4);
   const panels = { a: Math.ceil(p.m / tile.m), b: Math.ceil(p.n / tile.n) };
   const schedule = scheduleProduct(p, tile);
   const panelBytes = { a: p.k * tile.m * 4, b: p.k * tile.n * 4 };
@@ -111,7 +127,6 @@ export function emitProduct(scope: Scope, value: Value, p: Product): void {
     };
     scope.launch(kernel, views);
   };
-  const { element } = p;
   const finish = (draft: GroupDraft, inside: (v: Value) => boolean): void => {
     const nest = epilogueOf(draft, p, schedule.split);
     if (nest === null) {
@@ -120,7 +135,7 @@ export function emitProduct(scope: Scope, value: Value, p: Product): void {
       return;
     }
     const slots = [...draft.builder.slots];
-    const over = element === null && draft.rows === null && inside(value) ? heir(draft, value) : null;
+    const over = own && draft.rows === null && inside(value) ? heir(draft, value) : null;
     if (over !== null) {
       // Nobody else sees C: its sums grow where the result will be.
       slots[slots.indexOf(c)] = over;
@@ -128,13 +143,68 @@ export function emitProduct(scope: Scope, value: Value, p: Product): void {
     }
     launch({ nest, args: place(slots) }, `${p.name}.${draft.name}`);
   };
-  scope.begin(
-    value,
-    element === null ? c : scope.target(value),
-    (k, position) => (element === null ? k.load(value, c, position) : element(k, c, position)),
-    element !== null,
-    finish,
-  );
+  const element = (k: KernelBuilder, position: readonly Index[]): Ex => {
+    const at = p.linear?.(k, position) ?? flattenIndex(position, value.shape);
+    const sums = Array.from({ length: parts }, (_, s) => k.e.load(k.slot(c), "f32", offsetIndex(at, s * p.m * p.n)));
+    // Pairs, then pairs of pairs: the error grows with the logarithm of their number.
+    while (sums.length > 1) sums.push(k.e.add(sums.shift()!, sums.shift()!));
+    return roundToDType(k.e, value.dtype, sums[0]);
+  };
+  scope.begin(value, own ? c : scope.target(value), element, !own, finish);
+}
+
+/** Rows of C shorter than this leave much of a tile empty. */
+const shortRow = 64;
+
+/** Batches that share A are columns of one product, if there are only few columns in each. */
+function joinColumns(p: Product, value: Value): Product {
+  if (!p.sharedA || p.batch === 1 || p.n >= shortRow) return p;
+  const columns = p.batch * p.n;
+  return {
+    ...p,
+    batch: 1,
+    n: columns,
+    batchStride: p.m * columns,
+    rowStride: columns,
+    b: (k, _, kk, column) => p.b(k, divIndex(k.e, column, p.n), kk, modIndex(k.e, column, p.n)),
+    groups: null,
+    linear: (k, position) => {
+      const before = p.linear?.(k, position) ?? flattenIndex(position, value.shape);
+      const [batch, row, column] = unflattenIndex(k.e, before, [p.batch, p.m, p.n]);
+      return addIndex(scaleIndex(row, columns), addIndex(scaleIndex(batch, p.n), column));
+    },
+  };
+}
+
+/** Products of few elements over a long depth are sums of products over parts of it, which threads can share. */
+const longDepth = 8192;
+const smallResult = 1 << 17;
+const mostDepthParts = 16;
+
+/** Into how many parts the depth is cut. */
+function depthParts(p: Product): number {
+  if (p.batch !== 1 || p.k < longDepth || p.m * p.n > smallResult) return 1;
+  let parts = 1;
+  for (let n = 2; n <= mostDepthParts && p.k / n >= longDepth / 8; n++) if (p.depthShape[0] % n === 0) parts = n;
+  return parts;
+}
+
+function splitDepth(p: Product, parts: number): Product {
+  const [first, ...rest] = p.depthShape;
+  const depth = p.k / parts;
+  const within = (s: Index, kk: Index): Index => addIndex(scaleIndex(s, depth), kk);
+  return {
+    ...p,
+    batch: parts,
+    k: depth,
+    depthShape: [first / parts, ...rest],
+    sharedA: false,
+    sharedB: false,
+    batchStride: p.m * p.n,
+    a: (k, s, i, kk) => p.a(k, constIndex(0), i, within(s, kk)),
+    b: (k, s, kk, j) => p.b(k, constIndex(0), within(s, kk), j),
+    groups: null,
+  };
 }
 
 /** What has joined a product as the end of its blocks; null when there is nothing, or it needs more than a block has. */
@@ -222,16 +292,30 @@ function pack(
     let index = addIndex(scaleIndex(b, panels), panel);
     index = addIndex(addIndex(scaleIndex(index, depth * width), scaleIndex(kk, width)), row);
     const store = { slot: k.slot(to), storage: "f32", index, value, guard: null } as const;
-    // The axis along which the operand is dense comes last.
-    const last = depthAxes[depthAxes.length - 1];
-    const alongDepth = last !== undefined && denseLoads(value, last) > denseLoads(value, rowAxes[rowAxes.length - 1]);
-    const inner = alongDepth ? [...rowAxes, ...depthAxes] : [...depthAxes, ...rowAxes];
+    const inner = packingOrder(value, depthAxes, rowAxes);
     const nest = k.part(name, [batchAxis, panelAxis, ...inner], [storing([], [store])], [1, 1]);
     invariant(nest !== null, "single axes merge");
     const args = place(k.slots.filter((v) => v !== to));
     return { nest, args: k.slots.map((v) => (v === to ? slot : args.shift()!)) };
   };
   return { panels, whole: part(0, full), last: part(full, panels - full) };
+}
+
+/**
+ * The order of the loops of packing. The axis along which the operand is dense comes last. Where elements are found by division, or
+ * lie outside the operand, as at the edges of an image, what decides that stays outside the loops that do not change it.
+ */
+function packingOrder(value: Ex, depthAxes: readonly Axis[], rowAxes: readonly Axis[]): Axis[] {
+  const last = depthAxes[depthAxes.length - 1];
+  const lane = rowAxes[rowAxes.length - 1];
+  if (last !== undefined && denseLoads(value, last) > denseLoads(value, lane)) return [...rowAxes, ...depthAxes];
+  const nodes = [...reachable([value])];
+  const divided = nodes.some((x) => (x.op === "idiv" || x.op === "imod") && rowAxes.some((a) => dependsOn(x, a)));
+  if (!divided) return [...depthAxes, ...rowAxes];
+  const guards = nodes.flatMap((x) => (x.op === "load" ? x.args : x.op === "select" ? [x.args[0]] : []));
+  const guarded = depthAxes.filter((a) => guards.some((g) => dependsOn(g, a)));
+  const free = depthAxes.filter((a) => !guarded.includes(a));
+  return [...rowAxes.slice(0, -1), ...guarded, ...free, lane];
 }
 
 /** The loads below a value that move by one element along an axis. */

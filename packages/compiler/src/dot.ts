@@ -8,7 +8,6 @@ import { folding, storing } from "./kernels.ts";
 import type { Scope } from "./scope.ts";
 import { foldMonoid, monoids } from "./reduce.ts";
 import { elementRules } from "./elementwise.ts";
-import type { View } from "./program.ts";
 import { windowElement, type Windows } from "./windows.ts";
 import { roundToDType, scalarInfo, constantOf } from "./scalars.ts";
 import type { KernelBuilder } from "./kernels.ts";
@@ -87,7 +86,7 @@ export function lowerDotGeneral(scope: Scope, node: Node): void {
       a: readLhs,
       b: (k, b, c, column) => readRhs(k, b, column, c),
       groups: [batchShape.length, lhsFree.length, rhsFree.length],
-      element: out.dtype === "float32" ? null : (k, c, at) => rounded(k, out, c, at),
+      linear: null,
     });
     return;
   }
@@ -117,11 +116,6 @@ export function lowerDotGeneral(scope: Scope, node: Node): void {
   const { fold } = foldMonoid(k, monoids["sum"], out.dtype, elementProduct(k, node, k.read(lhs, a, null), k.read(rhs, b, null)), 1);
   const store = k.store(out, scope.target(out), at, roundToDType(k.e, out.dtype, fold.results[0]));
   scope.launch(k.nest("dot_general", outer, [folding(inner, [fold]), storing([], [store])]), k.slots);
-}
-
-/** An element of a dense array of f32, as the narrower dtype that a value should have. */
-function rounded(k: KernelBuilder, out: Value, c: View, position: readonly Index[]): Ex {
-  return roundToDType(k.e, out.dtype, k.e.load(k.slot(c), "f32", flattenIndex(position, out.shape)));
 }
 
 export interface ConvNumbers {
@@ -237,16 +231,13 @@ function convByProduct(scope: Scope, node: Node): boolean {
     name: "conv_general_dilated",
     depthShape,
     k: depth,
-    element:
-      inOrder && out.dtype === "float32"
-        ? null
-        : (k: KernelBuilder, c: View, position: readonly Index[]): Ex => {
-            const index = flattenIndex(
-              natural.map((i) => position[i]),
-              natural.map((i) => out.shape[i]),
-            );
-            return roundToDType(k.e, out.dtype, k.e.load(k.slot(c), "f32", index));
-          },
+    linear: inOrder
+      ? null
+      : (_: KernelBuilder, position: readonly Index[]): Index =>
+          flattenIndex(
+            natural.map((i) => position[i]),
+            natural.map((i) => out.shape[i]),
+          ),
   } as const;
   // With groups, a dimension of the result belongs to both batches and rows or columns.
   const joinable = inOrder && groups === 1;

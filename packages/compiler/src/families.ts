@@ -1,8 +1,9 @@
 import { lowerCond, lowerScan, lowerWhile } from "./control.ts";
+import { lowerCumulative } from "./cumulative.ts";
 import { lowerConv, lowerDotGeneral } from "./dot.ts";
 import { lowerFft } from "./fft.ts";
 import { linalgRules } from "./linalg/index.ts";
-import { lowerArgReduce, lowerCumulative, lowerGeneralReduce, lowerReduce } from "./reduce.ts";
+import { lowerArgReduce, lowerGeneralReduce, lowerReduce } from "./reduce.ts";
 import { lowerDynamicUpdateSlice, lowerScatter } from "./scatter.ts";
 import type { KernelRule } from "./scope.ts";
 import { lowerSort, lowerTopK } from "./sort.ts";

@@ -1,4 +1,4 @@
-import { addIndex, axisIndex, constIndex, offsetIndex, scaleIndex } from "./affine.ts";
+import { addIndex, axisIndex, constIndex, scaleIndex } from "./affine.ts";
 import type { Axis, Ex, Exprs, Index } from "./expr.ts";
 import type { Node } from "./graph.ts";
 import { convertElement } from "./convert.ts";
@@ -186,36 +186,6 @@ export function lowerGeneralReduce(scope: Scope, node: Node): void {
   const outPosition = position.filter((_, i) => !axes.includes(i));
   const stores = node.outs.map((v, i) => k.store(v, scope.target(v), outPosition, fold.results[i]));
   scope.launch(k.nest("reduce", kept, [folding(folded, [fold]), storing([], stores)]), k.slots);
-}
-
-/** cumsum and its like: each element is the fold of those up to it, or from it on when reversed. */
-export function lowerCumulative(kind: string): (scope: Scope, node: Node) => void {
-  return (scope, node) => {
-    const [x] = node.ins;
-    const [out] = node.outs;
-    const axis = Number(node.params["axis"]);
-    const k = scope.builder();
-    const { e } = k;
-    const { kept, folded, position } = splitAxes(k, x.shape, [axis]);
-    const at = [...position];
-    if (node.params["reverse"]) at[axis] = offsetIndex(scaleIndex(position[axis], -1), x.shape[axis] - 1);
-    const value = k.read(x, at, null);
-    let fold: Reduction;
-    let result: Ex;
-    if (kind === "logsumexp") {
-      fold = k.fold([e.constant(value.type, -Infinity)], [value], ([a], [b]) => [logAddExp(e, a, b)], { reorder: false });
-      result = fold.results[0];
-    } else if (kind === "sum" && value.type === "f32") {
-      // A running sum has no tree to keep its error small; double precision does.
-      fold = k.fold([e.f64(0)], [e.op("promote", "f64", [value])], ([a], [b]) => [e.add(a, b)], { reorder: false });
-      result = e.op("demote", "f32", [fold.results[0]]);
-    } else {
-      fold = { ...foldMonoid(k, monoids[kind], x.dtype, value, 1).fold, reorder: false };
-      result = fold.results[0];
-    }
-    const store = k.store(out, scope.target(out), at, roundToDType(e, out.dtype, result));
-    scope.launch(k.nest(node.op, kept, [{ axes: folded, reductions: [fold], stores: [store], scan: true }]), k.slots);
-  };
 }
 
 /** log(exp(a) + exp(b)). */

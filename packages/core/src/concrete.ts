@@ -189,7 +189,15 @@ interface Ending {
 
 const released: Ending = { how: "was an intermediate value of a transformation that has returned", stack: null };
 
-function captureStack(): Error {
+/**
+ * How many places are still noted. It takes as long as the rest of a small operation: a program that ends more lives than this
+ * has a loop, and the first rounds of it have told where that is.
+ */
+let placesLeft = 10_000;
+
+function captureStack(): Error | null {
+  if (placesLeft === 0) return null;
+  placesLeft--;
   const engine = Error as { stackTraceLimit?: number };
   const limit = engine.stackTraceLimit;
   engine.stackTraceLimit = 5;

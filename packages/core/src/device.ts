@@ -53,6 +53,8 @@ export interface Capabilities {
   readonly syncReads: boolean;
   readonly collectives: boolean;
   readonly maxBufferBytes: number;
+  /** Primitives with a `lowerRule` that the backend computes itself, by name; all others are expanded for it. */
+  readonly ownPrimitives?: ReadonlySet<string>;
 }
 
 export interface CompileOptions {

@@ -61,7 +61,7 @@ export function compileProgram(backend: Backend, jaxpr: Jaxpr, options: CompileO
   if (executable === undefined) {
     counters.compilations++;
     refuseUncompilable(jaxpr);
-    const program: ClosedJaxpr = { jaxpr: expandLowerRules(jaxpr), consts: [] };
+    const program: ClosedJaxpr = { jaxpr: expandLowerRules(jaxpr, backend.capabilities.ownPrimitives), consts: [] };
     try {
       executable = backend.compile(program, options);
     } catch (error) {

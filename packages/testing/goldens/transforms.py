@@ -14,6 +14,15 @@ def is_float(x):
     return isinstance(x, (jax.Array, np.ndarray)) and jnp.issubdtype(x.dtype, jnp.floating)
 
 
+def float_parts(results):
+    """Every float result; the real and the imaginary part of a complex one."""
+    for o in jax.tree.leaves(results):
+        if is_float(o):
+            yield o
+        elif isinstance(o, (jax.Array, np.ndarray)) and jnp.issubdtype(o.dtype, jnp.complexfloating):
+            yield from (jnp.real(o), jnp.imag(o))
+
+
 def float_leaves(args):
     """Positions of the float32 arrays among the leaves of the arguments; small ones, away from NaN and infinity."""
     leaves, tree = jax.tree.flatten(args)
@@ -34,14 +43,13 @@ def record(fn, args):
         return fn(*jax.tree.unflatten(tree, filled))
 
     def weighted(floats):
-        outs = [o for o in jax.tree.leaves(call(floats)) if is_float(o)]
-        return sum(jnp.sum(o * cotangent(o.shape, o.dtype)) for o in outs)
+        return sum(jnp.sum(o * cotangent(o.shape, o.dtype)) for o in float_parts(call(floats)))
 
     floats = [leaves[i] for i in usable]
     entry = {}
     try:
         outs = jax.tree.leaves(jax.eval_shape(call, floats))
-        if any(jnp.issubdtype(o.dtype, jnp.floating) for o in outs):
+        if any(jnp.issubdtype(o.dtype, jnp.inexact) for o in outs):
             grads = jax.grad(weighted)(floats)
             entry["g"] = grads
     except Exception:

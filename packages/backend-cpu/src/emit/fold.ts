@@ -32,8 +32,8 @@ export class Fold {
     const code = this.#code;
     if (this.#onLanes || spread) {
       this.#vectors = this.#r.init.map((x) =>
-        Array.from({ length: (isWide(x.type) ? 2 : 1) * (spread ? groups : this.#ev.groups) }, () => {
-          this.#ev.vector(x, 0);
+        Array.from({ length: (isWide(x.type) ? 2 : 1) * (spread ? groups : this.#ev.groups) }, (_, r) => {
+          this.#ev.vector(x, r);
           const local = code.local("v128");
           code.set(local);
           return local;
