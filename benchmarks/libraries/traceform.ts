@@ -2,9 +2,10 @@ import { cpu } from "@traceform/backend-cpu";
 import { fromTyped, type NDArray, setDefaultBackend, treeLeaves } from "@traceform/core";
 import { valueAndGrad } from "@traceform/grad";
 import { jit } from "@traceform/jit";
-import { convGeneralDilated, scan } from "@traceform/lax";
+import { complex, convGeneralDilated, scan } from "@traceform/lax";
 import { dotProductAttention, logSoftmax, relu, sigmoid, softmax, standardize } from "@traceform/nn";
 import { add, cumsum, exp, matmul, mean, multiply, sort, split, square, sum, swapaxes, tanh, zeros } from "@traceform/numpy";
+import { fft } from "@traceform/numpy/fft";
 import { adam, applyUpdates } from "@traceform/optim";
 import { hidden, type Tensor } from "../cases.ts";
 import type { Library, Setup } from "../library.ts";
@@ -96,6 +97,20 @@ const lstm: Setup = (inputs) => {
   };
 };
 
+const fourier: Setup = (inputs) => {
+  const parts = Object.values(inputs).map(put);
+  const transform = jit((re: NDArray, im: NDArray) => fft(complex(re, im)));
+  let out = transform(parts[0], parts[1]);
+  return {
+    run() {
+      out.dispose();
+      out = transform(parts[0], parts[1]);
+    },
+    // The real parts, as the other libraries give them.
+    result: async () => ((await out.data()) as Float32Array).filter((_x, i) => i % 2 === 0),
+  };
+};
+
 const layerNorm = jitted((x, g, b) => add(multiply(standardize(x, -1, { epsilon: 1e-5 }), g), b));
 
 export function traceform(options: Parameters<typeof cpu>[0] = {}): Library {
@@ -116,6 +131,7 @@ export function traceform(options: Parameters<typeof cpu>[0] = {}): Library {
       "conv 3x3 8x64x56x56": jitted((x, w) => convGeneralDilated(x, w, [1, 1], "SAME")),
       "sort 1M": jitted((x) => sort(x)),
       "cumsum 1M": jitted((x) => cumsum(x)),
+      "fft 65536 complex": fourier,
       "mlp adam step": mlp,
       "lstm-64 256 steps value and grad": lstm,
       "eager add of 3": (inputs) => {

@@ -3,40 +3,31 @@ import type { Ex, Exprs, Index, Storage } from "./expr.ts";
 import type { Node } from "./graph.ts";
 import { elementRules } from "./elementwise.ts";
 import { type KernelBuilder, storing } from "./kernels.ts";
-import type { Reduction, Stage, Store, View } from "./program.ts";
+import type { Stage, Store, View } from "./program.ts";
 import { logAddExp, monoids } from "./reduce.ts";
 import { constantOf, roundToDType, scalarInfo } from "./scalars.ts";
 import type { Scope } from "./scope.ts";
 
-/** Elements that one step of a running fold takes: only the last of their folds waits for the step before. */
-const unroll = 4;
 /** Elements of a block. Longer rows are cut into blocks, which threads can share. */
 const blockLength = 8192;
 /** The innermost axes of at least this extent are the lanes of vectors, each with a fold of its own. */
 const manyLanes = 4;
 
-/** Equal blocks of a row: where the first begins, how many there are, and the steps of each. */
+/** Equal blocks of a row: where the first begins, how many there are, and how long they are. */
 interface Piece {
   readonly start: number;
   readonly blocks: number;
-  readonly steps: number;
-  readonly unroll: number;
+  readonly length: number;
 }
 
-/** A row as blocks of whole steps, and what is left over. */
+/** A row as blocks, and what is left over. */
 function piecesOf(n: number): Piece[] {
   const blocks = n >= 2 * blockLength ? Math.floor(n / blockLength) : 0;
-  const pieces: Piece[] = [];
-  let start = 0;
-  const add = (count: number, length: number, by: number): void => {
-    if (count * length === 0) return;
-    pieces.push({ start, blocks: count, steps: length / by, unroll: by });
-    start += count * length;
-  };
-  add(blocks, blockLength, unroll);
-  add(1, n - start - ((n - start) % unroll), unroll);
-  add(1, n - start, 1);
-  return pieces;
+  const start = blocks * blockLength;
+  return [
+    { start: 0, blocks, length: blockLength },
+    { start, blocks: 1, length: n - start },
+  ].filter((p) => p.blocks * p.length > 0);
 }
 
 /** How running folds of a kind are computed: in which type, from which neutral element, by which operation. */
@@ -87,23 +78,25 @@ export function lowerCumulative(kind: string): (scope: Scope, node: Node) => voi
     const n = x.shape[axis];
     const fold = runningFold(kind, node);
     const inner = x.shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-    const pieces = inner >= manyLanes ? [{ start: 0, blocks: 1, steps: n, unroll: 1 }] : piecesOf(n);
+    const pieces = inner >= manyLanes ? [{ start: 0, blocks: 1, length: n }] : piecesOf(n);
     const total = pieces.reduce((sum, p) => sum + p.blocks, 0);
     const rowShape = x.shape.filter((_, i) => i !== axis);
     const rows = rowShape.reduce((a, b) => a * b, 1);
     const target = scope.target(out);
+    // Transcendental functions gain nothing from lanes that mostly repeat each other's work.
+    const reorder = kind !== "logsumexp";
     const element = (k: KernelBuilder, row: readonly Index[], at: Index): { readonly value: Ex; readonly position: Index[] } => {
       const along = node.params["reverse"] === true ? offsetIndex(scaleIndex(at, -1), n - 1) : at;
       const position = [...row.slice(0, axis), along, ...row.slice(axis)];
       return { value: fold.widen(k.e, k.read(x, position, null)), position };
     };
-    /** The blocks of a piece: axes, and the position of an element of a step. */
+    /** The loops over the blocks of a piece. */
     const walk = (k: KernelBuilder, p: Piece): Walk => {
       const { axes, position: row } = k.axes(rowShape);
-      const [block, step] = [k.e.axis(p.blocks), k.e.axis(p.steps)];
+      const [block, step] = [k.e.axis(p.blocks), k.e.axis(p.length)];
       const b = axisIndex(k.e, block);
-      const first = addIndex(scaleIndex(b, p.steps * p.unroll), scaleIndex(axisIndex(k.e, step), p.unroll));
-      return { outer: [...axes, block], step, row, block: b, at: (u) => offsetIndex(first, p.start + u) };
+      const at = offsetIndex(addIndex(scaleIndex(b, p.length), axisIndex(k.e, step)), p.start);
+      return { outer: [...axes, block], step, row, block: b, at };
     };
 
     let before: View | null = null;
@@ -114,8 +107,7 @@ export function lowerCumulative(kind: string): (scope: Scope, node: Node) => voi
       for (const p of pieces.slice(0, -1).concat(pieces.slice(-1).filter((q) => q.blocks > 1))) {
         const k = scope.builder();
         const w = walk(k, p);
-        const values = Array.from({ length: p.unroll }, (_, u) => element(k, w.row, w.at(u)).value);
-        const value = values.reduce((a, b) => fold.combine(k.e, a, b));
+        const { value } = element(k, w.row, w.at);
         const sum = k.fold([fold.neutral(k.e)], [value], ([a], [b]) => [fold.combine(k.e, a, b)], {
           reorder: kind !== "logsumexp",
         });
@@ -141,8 +133,14 @@ export function lowerCumulative(kind: string): (scope: Scope, node: Node) => voi
       const block = k.e.axis(total);
       const at = [...row, axisIndex(k.e, block)];
       const value = k.e.load(k.slot(totals), fold.storage, flattenIndex(at, [...rowShape, total]));
-      const { running, previous } = runningPair(k, fold, fold.neutral(k.e), value);
-      const store = placeStore(k, before, fold.storage, [...rowShape, total], at, previous);
+      // What comes before a block: the running fold one step later.
+      const running = k.fold(
+        [fold.neutral(k.e), fold.neutral(k.e)],
+        [value, value],
+        ([, now], [, next]) => [now, fold.combine(k.e, now, next)],
+        { reorder: false },
+      );
+      const store = placeStore(k, before, fold.storage, [...rowShape, total], at, running.results[0]);
       scope.launch(
         k.nest(`${node.op}.offsets`, axes, [{ axes: [block], reductions: [running], stores: [store], scan: true }]),
         k.slots,
@@ -154,18 +152,14 @@ export function lowerCumulative(kind: string): (scope: Scope, node: Node) => voi
       const k = scope.builder();
       const { e } = k;
       const w = walk(k, p);
-      const elements = Array.from({ length: p.unroll }, (_, u) => element(k, w.row, w.at(u)));
-      const folds: Ex[] = [];
-      for (const { value } of elements) folds.push(folds.length === 0 ? value : fold.combine(e, folds[folds.length - 1], value));
+      const { value, position } = element(k, w.row, w.at);
       const start =
         before === null
           ? fold.neutral(e)
           : e.load(k.slot(before), fold.storage, flattenIndex([...w.row, offsetIndex(w.block, done)], [...rowShape, total]));
-      const { running, previous } = runningPair(k, fold, start, folds[folds.length - 1]);
-      const stores = elements.map(({ position }, u) =>
-        k.store(out, target, position, roundToDType(e, out.dtype, fold.narrow(e, fold.combine(e, previous, folds[u])))),
-      );
-      const stage: Stage = { axes: [w.step], reductions: [running], stores, scan: true };
+      const running = k.fold([start], [value], ([a], [b]) => [fold.combine(e, a, b)], { reorder });
+      const result = roundToDType(e, out.dtype, fold.narrow(e, running.results[0]));
+      const stage: Stage = { axes: [w.step], reductions: [running], stores: [k.store(out, target, position, result)], scan: true };
       scope.launch(k.nest(node.op, w.outer, [stage]), k.slots);
       done += p.blocks;
     }
@@ -177,22 +171,9 @@ interface Walk {
   readonly step: KernelAxes[number];
   readonly row: readonly Index[];
   readonly block: Index;
-  readonly at: (u: number) => Index;
+  readonly at: Index;
 }
 type KernelAxes = Stage["axes"];
-
-/** A running fold that also knows what it was before the present step. */
-function runningPair(
-  k: KernelBuilder,
-  fold: Running,
-  start: Ex,
-  value: Ex,
-): { readonly running: Reduction; readonly previous: Ex } {
-  const running = k.fold([start, start], [value, value], ([, now], [, next]) => [now, fold.combine(k.e, now, next)], {
-    reorder: false,
-  });
-  return { running, previous: running.results[0] };
-}
 
 function placeStore(
   k: KernelBuilder,

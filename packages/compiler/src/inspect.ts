@@ -47,6 +47,7 @@ export function programCost(program: Program): CostAnalysis {
 /** A listing for people: arguments, kernels with their loops and pointers, results. */
 export function programText(program: Program): string {
   const lines: string[] = [`program ${program.name}`];
+  if (program.constants.length > 0) lines.push(`  tables of ${program.constants.reduce((n, c) => n + c.byteLength, 0)} bytes`);
   program.arguments.forEach((a, i) => lines.push(`  argument ${i}: ${dtypeName(a.dtype)}[${a.shape.join(",")}]`));
   const walk = (steps: readonly Step[], indent: string): void => {
     for (const s of steps) {

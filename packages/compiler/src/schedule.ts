@@ -54,6 +54,12 @@ function denseStore(s: Store, axis: Axis | undefined): boolean {
   return axis !== undefined && strideAlong(s.index, axis) === 1 && (s.guard === null || !dependsOn(s.guard, axis));
 }
 
+/** Whether the running value of a stage can be computed for several neighbours at a time. */
+function scansOnLanes(stage: Stage): boolean {
+  const [fold, ...others] = stage.reductions;
+  return stage.axes.length === 1 && others.length === 0 && fold.init.length === 1 && fold.init[0].type !== "bool";
+}
+
 /** Chooses the lanes of a nest for vectors of `lanes` elements. */
 export function planVectors(nest: Nest, lanes: number): VectorPlan {
   const none: VectorPlan = { outer: null, inner: nest.stages.map(() => null) };
@@ -78,7 +84,8 @@ export function planVectors(nest: Nest, lanes: number): VectorPlan {
   }
   const inner = nest.stages.map((s) => {
     const axis = s.axes[s.axes.length - 1];
-    if (axis === undefined || axis.extent < lanes || s.scan || s.reductions.some((r) => !r.reorder)) return null;
+    if (axis === undefined || axis.extent < lanes || s.reductions.some((r) => !r.reorder)) return null;
+    if (s.scan && !scansOnLanes(s)) return null;
     return (score(s, axis) ?? -1) >= 0 ? axis : null;
   });
   const innerScore = nest.stages.reduce((sum, s, i) => sum + (inner[i] === null ? 0 : score(s, inner[i])!), 0);

@@ -53,6 +53,11 @@ const functions: Record<string, (z: NDArray, w: NDArray) => NDArray> = {
   select: (z, w) => lax.select(lax.gt(lax.real(z), 0.7), z, w),
   concatenate: (z, w) => lax.concatenate([z, w], 0),
   cumsum: (z) => lax.cumsum(z),
+  fft: (z) => lax.fft(z, "FFT", [3]),
+  "inverse fft": (z) => lax.fft(z, "IFFT", [3]),
+  "fft of the real part": (z) => lax.fft(lax.real(z), "RFFT", [3]),
+  "inverse real fft": (z) => lax.fft(z, "IRFFT", [4]),
+  "inverse real fft of odd length": (z) => lax.fft(z, "IRFFT", [5]),
 };
 
 describe.each(Object.entries(functions))("%s of complex values", (_name, fn) => {

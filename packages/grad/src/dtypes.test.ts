@@ -1,7 +1,9 @@
 import {
+  dtypeName,
   isInexact,
   makeAval,
   type NDArray,
+  realDType,
   setDefaultBackend,
   checkJaxpr,
   traceToJaxpr,
@@ -27,10 +29,13 @@ describe.each(["float16", "bfloat16", "float32"] as const)("derivatives of %s st
         /^(cond|scan|while|checkpoint|reduce |reduce_window |bitcast|reduce_precision|convert)/.test(c.name)
       )
         continue;
+      // There are no transforms of 16-bit floats.
+      if (c.name.startsWith("fft") && dtype !== "float32") continue;
       const avals = c.operands.map((o) => makeAval(o.shape, o.dtype === "float64" ? dtype : (o.dtype as StandardDType)));
       const { jaxpr } = traceToJaxpr((...xs) => derivatives(c, xs), avals, c.name);
       checkJaxpr(jaxpr);
-      for (const out of jaxpr.outAvals) if (isInexact(out.dtype)) expect(`${c.name} ${out.dtype}`).toBe(`${c.name} ${dtype}`);
+      for (const out of jaxpr.outAvals)
+        if (isInexact(out.dtype)) expect(`${c.name} ${dtypeName(realDType(out.dtype))}`).toBe(`${c.name} ${dtype}`);
     }
   });
 });

@@ -105,3 +105,28 @@ describe("small helpers", () => {
     expect([lax.GatherScatterMode.FILL_OR_DROP, lax.Precision.HIGHEST]).toEqual(["fill", "highest"]);
   });
 });
+
+describe("fft", () => {
+  const c64 = (...shape: number[]): NDArray => lax.complex(f32(...shape), f32(...shape));
+  test("shapes and dtypes of the four types", () => {
+    expect(typeOf(() => lax.fft(c64(2, 6), "FFT", [6]))).toBe("complex64[2,6]");
+    expect(typeOf(() => lax.fft(c64(2, 6), "ifft", [2, 6]))).toBe("complex64[2,6]");
+    expect(typeOf(() => lax.fft(f32(2, 6), "RFFT", [6]))).toBe("complex64[2,4]");
+    expect(typeOf(() => lax.fft(lax.full([3, 7], 0, "float64"), "rfft", [3, 7]))).toBe("complex128[3,4]");
+    expect(typeOf(() => lax.fft(c64(2, 4), lax.FftType.IRFFT, [7]))).toBe("float32[2,7]");
+  });
+  test("what is real becomes complex where that is needed, also without axes", () => {
+    expect(typeOf(() => lax.fft(f32(4), "FFT", [4]))).toBe("complex64[4]");
+    expect(typeOf(() => lax.fft(lax.full([3], 1, "int32"), "RFFT", [3]))).toBe("complex64[2]");
+    expect(typeOf(() => lax.fft(lax.full([3], 1, "float64"), "FFT", []))).toBe("complex128[3]");
+  });
+  test("wrong lengths, dtypes and types are errors", () => {
+    expect(() => lax.fft(c64(2, 6), "FFT", [5])).toThrow(ShapeError);
+    expect(() => lax.fft(c64(2, 6), "FFT", [1, 2, 6])).toThrow(ShapeError);
+    expect(() => lax.fft(c64(2, 6), "IRFFT", [6])).toThrow(ShapeError);
+    expect(() => lax.fft(c64(2, 0), "FFT", [0])).toThrow(ShapeError);
+    expect(() => lax.fft(c64(6), "RFFT", [6])).toThrow(DTypeError);
+    expect(() => lax.fft(lax.full([6], 1, "float16"), "RFFT", [6])).toThrow(DTypeError);
+    expect(() => lax.fft(c64(6), "DFT" as "FFT", [6])).toThrow("DFT is no type of transform");
+  });
+});

@@ -14,6 +14,7 @@ import {
   treeUnflatten,
 } from "@traceform/core";
 import { referenceBackend } from "@traceform/testing";
+import { goldenFiles } from "@traceform/testing/goldenfiles";
 import {
   call,
   decode,
@@ -25,10 +26,11 @@ import {
 } from "@traceform/testing/numpygoldens";
 import { describe, expect, test } from "vitest";
 
-// Every case was recorded from JAX by packages/testing/goldens/record_numpy.py.
+// Every case was recorded from JAX by the scripts in packages/testing/goldens.
 
-const file = new URL("../../testing/goldens/numpy.json", import.meta.url);
-const cases = JSON.parse(readFileSync(file, "utf8")) as readonly NumpyCase[];
+const read = (name: string): readonly NumpyCase[] =>
+  JSON.parse(readFileSync(new URL(`../../testing/goldens/${name}`, import.meta.url), "utf8")) as readonly NumpyCase[];
+const cases = goldenFiles.flatMap(({ values }) => read(values));
 setDefaultBackend(referenceBackend());
 
 const run = ([name, args]: NumpyCase): unknown => call(name, args.map(decode));

@@ -35,6 +35,8 @@ export {
 } from "./creation.ts";
 export * from "./dtypes.ts";
 export * from "./einsum.ts";
+export * as fft from "./fft.ts";
+export * as linalg from "./linalg.ts";
 export * from "./fill.ts";
 export {
   type GetOptions,

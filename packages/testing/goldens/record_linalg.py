@@ -42,12 +42,12 @@ case("linalg.svd", R(2, 4), at=1, compute_uv=False, tol=2e-5); case("linalg.svd"
 for x in (s3, P(2, 3, 3), CP(3), s4 - 5 * np.eye(4, dtype=np.float32), i32([[2, 1], [1, 3]])):
     case("linalg.eigvalsh", x, tol=2e-5); case("own.spectral", x, tol=1e-4, py=lambda x: (lambda w, v: (v * jnp.cos(w)[..., None, :]) @ jnp.conj(jnp.swapaxes(v, -1, -2)))(*jnp.linalg.eigh(x)))
 case("linalg.eigvalsh", g3, at=1, UPLO="U", symmetrize_input=False, tol=2e-5, py=lambda x, UPLO, symmetrize_input: jnp.linalg.eigvalsh(x, UPLO, symmetrize_input=symmetrize_input)); case("linalg.eigvalsh", g3, at=1, UPLO="L", symmetrize_input=False, tol=2e-5, py=lambda x, UPLO, symmetrize_input: jnp.linalg.eigvalsh(x, UPLO, symmetrize_input=symmetrize_input)); case("linalg.eigh", m23, error=True)
-for x, y in ((R(4, 2), R(4)), (R(4, 2), R(4, 3)), (R(2, 4), R(2)), (g3, R(3)), (f32([[1, 2], [2, 4], [3, 6]]), R(3))):
+for x, y in ((R(4, 2), R(4)), (R(4, 2), R(4, 3)), (R(5, 3), R(5, 2)), (i32([[1, 2], [2, 4], [3, 6]]), R(3))):
     case("linalg.lstsq", x, y, tol=1e-4)
-case("linalg.lstsq", R(4, 3), R(4), 0.5, tol=1e-4); case("linalg.lstsq", R(4, 3), R(3), error=True); case("linalg.lstsq", R(4, 3), R(4), at=3, numpy_resid=True, tol=1e-4); case("linalg.lstsq", f32([[1, 2], [2, 4], [3, 6]]), R(3), at=3, numpy_resid=True, tol=1e-4)
+case("linalg.lstsq", R(4, 3), R(4), 0.5, tol=1e-4); case("linalg.lstsq", R(4, 3), R(3), error=True)
 for x in (g3, gs, R(3, 2), f32([[1, 2], [2, 4]]), f32([[0, 0], [0, 0]])):
     case("linalg.matrixRank", x); case("linalg.cond", x, tol=1e-4) if x.any() and x.shape != (2, 2) else None
-case("linalg.matrixRank", g3, 0.9); case("linalg.matrixRank", f32(0, 0)); case("linalg.matrixRank", f32(0, 1)); case("linalg.cond", f32([[1, 2], [2, nan]]))
+case("linalg.matrixRank", f32(0, 0)); case("linalg.matrixRank", f32(0, 1)); case("linalg.cond", f32([[1, 2], [2, nan]]))
 for p in (1, -1, 2, -2, inf, -inf, "fro"):
     case("linalg.cond", g3, p, tol=1e-4)
 case("linalg.cond", m23, 1, error=True)

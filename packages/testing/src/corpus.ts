@@ -154,6 +154,14 @@ export function corpus(): CorpusFunction[] {
     { name: "scatter", fn: (x) => lax.scatter(lax.sin(x), at(1), lax.mul(lax.slice(x, [2], [3]), 2), rowsTo) },
     { name: "scatter add", fn: (x) => lax.scatterAdd(x, at(2, 2, 0), lax.cos(x), rowsTo) },
     { name: "sort", fn: (x) => lax.mul(lax.sort(apart(x)), vector(1, 2, 3)) },
+    { name: "fft", fn: (x) => lax.mul(x, lax.real(lax.fft(lax.sin(x), "FFT", [n]))) },
+    {
+      name: "real fft",
+      fn: (x) => {
+        const spectrum = lax.fft(lax.sin(x), "RFFT", [n]);
+        return lax.fft(lax.mul(spectrum, spectrum), "IRFFT", [n]);
+      },
+    },
     { name: "top k", fn: (x) => lax.concatenate([lax.topK(apart(x), 2)[0], lax.slice(x, [0], [1])], 0) },
     { name: "max and min", fn: (x) => lax.add(lax.max(apart(x), 1.5), lax.min(lax.rev(apart(x), [0]), 0.7)) },
     { name: "reduce max", fn: (x) => lax.mul(x, lax.reduceMax(apart(x))) },

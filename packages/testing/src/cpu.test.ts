@@ -3,6 +3,7 @@ import { cpu } from "@traceform/backend-cpu";
 import { setDefaultBackend } from "@traceform/core";
 import { describe, expect, test } from "vitest";
 import { compositionTests } from "./composition.ts";
+import { goldenFiles } from "./goldenfiles.ts";
 import { nestingTests } from "./nestingtests.ts";
 import { call, decode, describeCase, difference, type NumpyCase } from "./numpygoldens.ts";
 import { type Transformed, transformTests } from "./transformtests.ts";
@@ -10,7 +11,7 @@ import { type Transformed, transformTests } from "./transformtests.ts";
 // What the other files hold the reference backend to, the CPU backend is held to as well.
 
 const read = <T>(name: string): T => JSON.parse(readFileSync(new URL(`../goldens/${name}`, import.meta.url), "utf8")) as T;
-const cases = read<readonly NumpyCase[]>("numpy.json");
+const cases = goldenFiles.flatMap(({ values }) => read<readonly NumpyCase[]>(values));
 
 setDefaultBackend(cpu());
 
@@ -29,7 +30,8 @@ describe("values recorded from JAX", () => {
 });
 
 describe("jitted transformations recorded from JAX", () => {
-  transformTests(cases, read<readonly Transformed[]>("transforms.json"), { jit: true });
+  for (const { values, transforms } of goldenFiles)
+    transformTests(read<readonly NumpyCase[]>(values), read<readonly Transformed[]>(transforms), { jit: true });
 });
 
 compositionTests();

@@ -1,6 +1,7 @@
 import { fromTyped, isNDArray, type NDArray, type StandardDType, type TypedArray } from "@traceform/core";
 import * as lax from "@traceform/lax";
 import * as np from "@traceform/numpy";
+import * as compositions from "./linalgcompositions.ts";
 
 // The language of goldens/numpy.json and goldens/transforms.json: see goldens/record_numpy.py.
 
@@ -32,14 +33,20 @@ function decodeArray({ d, s, v }: EncodedArray): NDArray {
   return fromTyped(new Store(v.map(Number)), s, d);
 }
 
-const modules = { np, lax } as unknown as Record<string, Record<string, (...args: unknown[]) => unknown>>;
+const modules = { np, lax, laxlinalg: lax.linalg, own: compositions } as unknown as Record<
+  string,
+  Record<string, (...args: unknown[]) => unknown>
+>;
 function lookup(name: string): (...args: unknown[]) => unknown {
-  const fn = name.startsWith("lax.") ? modules["lax"][name.slice(4)] : modules["np"][name];
+  // "lax.sort", "fft.rfft" (a namespace of numpy), or a name of numpy.
+  const [prefix, plain] = name.includes(".") ? name.split(".") : ["np", name];
+  const fn = (modules[prefix] ?? (np as unknown as typeof modules)[prefix])[plain];
   if (fn === undefined) throw new Error(`there is no function ${name}`);
   return fn;
 }
 
 export function decode(x: Encoded): unknown {
+  if (x === "Infinity" || x === "-Infinity" || x === "NaN") return Number(x);
   if (isEncodedArray(x)) return decodeArray(x);
   if (Array.isArray(x)) return x.map(decode);
   if (typeof x !== "object" || x === null) return x;

@@ -389,10 +389,51 @@ function reduceCases(): PrimitiveCase[] {
     makeCase(lax.reduceP, { dimensions: [0, 2], jaxpr: pairs }, [float([2, 2, 3]), float([2, 2, 3]), float([]), float([])], {
       label: "sum and product",
     }),
+    ...fftCases(),
     makeCase(lax.sortP, { dimension: 1, isStable: true, numKeys: 1 }, [float([2, 5])]),
     makeCase(lax.sortP, { dimension: 0, isStable: true, numKeys: 1 }, [float([5, 2]), float([5, 2]), int([5, 2])]),
     makeCase(lax.sortP, { dimension: 0, isStable: true, numKeys: 2 }, [int([6], 0, 2), float([6])]),
     makeCase(lax.topKP, { k: 2, axis: 1 }, [float([3, 5])]),
+  ];
+}
+
+function fftCases(): PrimitiveCase[] {
+  const complex = (shape: Shape): OperandSpec => ({ shape, dtype: "complex128", low: -2, high: 2 });
+  return [
+    makeCase(lax.fftP, { fftType: "FFT", fftLengths: [5] }, [complex([2, 5])]),
+    makeCase(lax.fftP, { fftType: "IFFT", fftLengths: [2, 3] }, [complex([2, 3])]),
+    makeCase(lax.fftP, { fftType: "RFFT", fftLengths: [6] }, [float([2, 6])]),
+    makeCase(lax.fftP, { fftType: "RFFT", fftLengths: [3, 5] }, [float([3, 5])]),
+    makeCase(lax.fftP, { fftType: "IRFFT", fftLengths: [6] }, [complex([2, 4])]),
+    makeCase(lax.fftP, { fftType: "IRFFT", fftLengths: [2, 5] }, [complex([2, 3])]),
+  ];
+}
+
+/** Decompositions. Matrices are fixed: eigenvalues and singular values far apart, pivots that small changes do not move. */
+function linalgCases(): PrimitiveCase[] {
+  const { linalg } = lax;
+  const symmetric: OperandSpec = { ...float([3, 3]), values: [4, 1, -0.5, 1, 3, 0.7, -0.5, 0.7, 1.5] };
+  const general: OperandSpec = { ...float([3, 3]), values: [2, -1, 0.5, 3, 1, -0.25, -1, 0.75, 1.5] };
+  const tall: OperandSpec = { ...float([4, 2]), values: [2, -1, 0.5, 3, 1, -0.25, -1, 0.75] };
+  const wide: OperandSpec = { ...tall, shape: [2, 4] };
+  const triangular = { leftSide: true, lower: true, transposeA: false, conjugateA: false, unitDiagonal: false };
+  return [
+    makeCase(linalg.choleskyP, none, [symmetric]),
+    ...[triangular, { ...triangular, lower: false, transposeA: true }, { ...triangular, unitDiagonal: true }].map((p) =>
+      makeCase(linalg.triangularSolveP, p, [symmetric, float([3, 2])]),
+    ),
+    makeCase(linalg.triangularSolveP, { ...triangular, leftSide: false, conjugateA: true }, [symmetric, float([2, 3])]),
+    ...[general, tall, wide].map((x) => makeCase(linalg.luP, none, [x])),
+    ...[general, tall, wide].map((x) => makeCase(linalg.qrP, { fullMatrices: false }, [x])),
+    makeCase(linalg.qrP, { fullMatrices: true }, [tall]),
+    ...[true, false].map((lower) => makeCase(linalg.eighP, { lower, sortEigenvalues: true, computeV: true }, [symmetric])),
+    makeCase(linalg.eighP, { lower: true, sortEigenvalues: true, computeV: false }, [symmetric]),
+    ...[general, tall, wide].map((x) => makeCase(linalg.svdP, { fullMatrices: false, computeUv: true }, [x])),
+    makeCase(linalg.svdP, { fullMatrices: false, computeUv: false }, [tall]),
+    // Reflections have no derivative of their own, as in JAX; qr has.
+    makeCase(linalg.geqrfP, none, [tall], { diff: [] }),
+    makeCase(linalg.householderProductP, none, [tall, float([2])], { diff: [] }),
+    makeCase(linalg.luPivotsToPermutationP, { permutationSize: 4 }, [given([3], [2, 3, 2])]),
   ];
 }
 
@@ -612,6 +653,7 @@ export function primitiveCases(): PrimitiveCase[] {
     ...convCases(),
     ...reduceCases(),
     ...indexingCases(),
+    ...linalgCases(),
     ...windowCases(),
     ...controlCases(),
   ];

@@ -2,7 +2,7 @@ import { type Ex, reachable, type Reduction } from "@traceform/compiler";
 import type { Code } from "../wasm/code.ts";
 import type { Evaluator } from "./evaluator.ts";
 import { lanes } from "./holder.ts";
-import { isWide, wasmType } from "./scalar-ops.ts";
+import { isWide, vectorShape, wasmType } from "./scalar-ops.ts";
 
 /** One fold of a stage while it is emitted: its accumulators in locals. */
 export class Fold {
@@ -24,6 +24,110 @@ export class Fold {
     this.#uses = new Map();
     for (const x of reachable(r.combined)) for (const a of x.args) this.#uses.set(a, (this.#uses.get(a) ?? 0) + 1);
     for (const x of r.combined) this.#uses.set(x, (this.#uses.get(x) ?? 0) + 1);
+  }
+
+  /** The running value on all lanes, and its values at the present positions: of a scan whose own axis is the lanes. */
+  #carry: number[] = [];
+  #running: number[] = [];
+
+  /** Begins a scan along the lanes, `groups` of them at the most. */
+  startScan(groups: number): void {
+    this.start(false, 1);
+    const [x] = this.#r.init;
+    this.#carry = this.#locals(isWide(x.type) ? 2 : 1);
+    this.#running = this.#locals((isWide(x.type) ? 2 : 1) * groups);
+    this.#spreadScalar();
+  }
+  #locals(n: number): number[] {
+    return Array.from({ length: n }, () => this.#code.local("v128"));
+  }
+  #spreadScalar(): void {
+    for (const local of this.#carry) {
+      this.#code.get(this.#scalars[0]);
+      this.#code.op(`${vectorShape[this.#r.init[0].type]}.splat`);
+      this.#code.set(local);
+    }
+  }
+
+  /**
+   * Takes the next lanes into a scan: within a vector the folds of neighbours are combined over doubling distances (Hillis and
+   * Steele 1986), then with what came before.
+   */
+  scanLanes(): void {
+    const ev = this.#ev;
+    const code = this.#code;
+    const [value] = this.#r.values;
+    const bytes = isWide(value.type) ? 8 : 4;
+    const width = isWide(value.type) ? 2 : 1;
+    const values = Array.from({ length: ev.registers(value.type) }, (_, r) => {
+      ev.vector(value, r);
+      const local = code.local("v128");
+      code.set(local);
+      return local;
+    });
+    const groups = ev.groups;
+    ev.groups = 1;
+    const spare = this.#locals(2);
+    const last = Array.from({ length: 16 }, (_, i) => 16 - bytes + (i % bytes));
+    for (let g = 0; g < groups; g++) {
+      const own = values.slice(g * width, (g + 1) * width);
+      for (const [i, x] of own.entries()) {
+        for (let distance = bytes; distance < 16; distance *= 2) {
+          const shifted = Array.from({ length: 16 }, (_, b) => (b < distance ? b : b - distance));
+          this.#shuffle(x, x, shifted, spare[0]);
+          this.#combine([spare[0]], [x], [spare[1]]);
+          // The first lanes have no neighbour at that distance.
+          this.#shuffle(
+            x,
+            spare[1],
+            Array.from({ length: 16 }, (_, b) => (b < distance ? b : 16 + b)),
+            x,
+          );
+        }
+        if (i === 0) continue;
+        this.#shuffle(own[i - 1], own[i - 1], last, spare[0]);
+        this.#combine([spare[0]], [x], [x]);
+      }
+      this.#combine(this.#carry, own, this.#running.slice(g * width, (g + 1) * width));
+      this.#shuffle(own[width - 1], own[width - 1], last, spare[0]);
+      this.#combine([this.#carry[0]], [spare[0]], [this.#carry[0]]);
+      for (const local of this.#carry.slice(1)) {
+        code.get(this.#carry[0]);
+        code.set(local);
+      }
+    }
+    ev.groups = groups;
+    for (const local of [...spare, ...values]) code.release("v128", local);
+    ev.bindVector(this.#r.results[0], this.#running);
+  }
+  #shuffle(a: number, b: number, bytes: readonly number[], into: number): void {
+    this.#code.get(a);
+    this.#code.get(b);
+    this.#code.shuffle(bytes);
+    this.#code.set(into);
+  }
+  /** `into = combine(left, right)`, register by register. */
+  #combine(left: readonly number[], right: readonly number[], into: readonly number[]): void {
+    const ev = this.#ev;
+    const [x] = this.#r.combined;
+    const uses = ev.setUses(this.#uses);
+    for (const [r, target] of into.entries()) {
+      const mark = ev.mark();
+      // A register at a time: whichever is asked for is this one.
+      ev.bindVector(this.#r.left[0], [left[r], left[r]]);
+      ev.bindVector(this.#r.right[0], [right[r], right[r]]);
+      ev.vector(x, 0);
+      this.#code.set(target);
+      ev.undo(mark);
+    }
+    ev.setUses(uses);
+  }
+  /** Ends the lanes of a scan: what is left goes on from the running value, one by one. */
+  endLanes(): void {
+    const shape = vectorShape[this.#r.init[0].type];
+    this.#code.get(this.#carry[0]);
+    this.#code.lane(`${shape}.extract_lane`, 0);
+    this.#code.set(this.#scalars[0]);
   }
 
   /** `spread`: the stage's own axis is the lanes, with `groups` of them. */
@@ -148,8 +252,7 @@ export class Fold {
       const rights = this.#r.init.map((x, i) => {
         const wide = isWide(x.type);
         code.get(this.#vectors[i][wide ? lane >> 1 : 0]);
-        const shape = x.type === "f32" ? "f32x4" : x.type === "f64" ? "f64x2" : x.type === "i64" ? "i64x2" : "i32x4";
-        code.lane(`${shape}.extract_lane`, wide ? lane & 1 : lane);
+        code.lane(`${vectorShape[x.type]}.extract_lane`, wide ? lane & 1 : lane);
         if (x.type === "bool") {
           code.i32(1);
           code.op("i32.and");

@@ -232,7 +232,7 @@ class NestEmitter {
     }
     const axis = outer[depth];
     const range = ranges.indexOf(depth);
-    this.#loopOver(axis, range < 0 ? null : 2 * range, this.#plan.outer === axis, () => {
+    this.#loopOver(axis, range < 0 ? null : 2 * range, this.#plan.outer === axis, null, () => {
       const mark = ev.mark();
       for (const s of stages) this.#enter(s, depth, false);
       this.#outerLoop(depth + 1);
@@ -242,9 +242,9 @@ class NestEmitter {
 
   /**
    * A loop over an axis; with lanes, a vector loop and then a scalar one for the rest. `range` is the parameter from which it
-   * begins, the next one that at which it ends; null for the whole extent.
+   * begins, the next one that at which it ends; null for the whole extent. `endLanes` is told when the vectors are done.
    */
-  #loopOver(axis: Axis, range: number | null, vector: boolean, body: () => void): void {
+  #loopOver(axis: Axis, range: number | null, vector: boolean, endLanes: (() => void) | null, body: () => void): void {
     const code = this.#code;
     const i = this.#axisLocal(axis);
     const chunked = range !== null;
@@ -262,6 +262,7 @@ class NestEmitter {
       if (chunked || this.#groups === 1 || axis.extent < lanes * this.#groups || axis.extent % (lanes * this.#groups) >= lanes)
         this.#steps(i, lanes, limit, body);
       this.#ev.vectorAxis = null;
+      endLanes?.();
       if (!chunked && axis.extent % lanes === 0) return;
     }
     this.#steps(i, 1, limit, body);
@@ -314,12 +315,19 @@ class NestEmitter {
     if (inner !== null) this.#groups = groupsFor(stage);
     const folds = stage.reductions.map((r) => new Fold(r, this.#code, ev, outerVector));
     // The accumulators outlive what the stage holds; later stages refer to them.
-    for (const f of folds) f.start(inner !== null, this.#groups);
+    const lanesScan = stage.scan && inner !== null;
+    for (const f of folds) {
+      if (lanesScan) f.startScan(this.#groups);
+      else f.start(inner !== null, this.#groups);
+    }
     const leaf = (onLanes: boolean): void => {
       const m = ev.mark();
       ev.setUses(this.#uses(stage));
-      for (const f of folds) f.step(onLanes);
-      if (stage.scan) for (const f of folds) f.publish(outerVector);
+      if (lanesScan && ev.vectorAxis !== null) for (const f of folds) f.scanLanes();
+      else {
+        for (const f of folds) f.step(onLanes);
+        if (stage.scan) for (const f of folds) f.publish(outerVector);
+      }
       for (const x of this.#shared(stage)) ev.hold(x, false);
       for (const s of stage.stores) {
         if (ev.vectorAxis !== null) ev.storeVector(s);
@@ -335,7 +343,10 @@ class NestEmitter {
       const axis = stage.axes[j];
       const last = j === stage.axes.length - 1;
       const vector = last && inner === axis;
-      this.#loopOver(axis, null, vector, () => {
+      const endLanes = (): void => {
+        if (lanesScan) folds.forEach((f) => f.endLanes());
+      };
+      this.#loopOver(axis, null, vector, endLanes, () => {
         const m = ev.mark();
         this.#enter(stage, rowDepth + 1 + j, false);
         if (last) leaf(outerVector || (vector && ev.vectorAxis === axis));
@@ -346,7 +357,7 @@ class NestEmitter {
     if (stage.axes.some((a) => a.extent === 0)) {
       // Nothing to fold: the initial values are the result.
     } else loop(0);
-    for (const f of folds) f.finish(inner !== null);
+    for (const f of folds) f.finish(inner !== null && !lanesScan);
     ev.undo(mark);
     if (!stage.scan) for (const f of folds) f.publish(outerVector);
   }

@@ -37,8 +37,8 @@ export interface EmittedProgram {
 
 /**
  * A program as one module. It exports `run(table, arena)`: the table holds the pointers of the arguments, then those of
- * the results, then those of the constants, as u32; the arena is the memory of the temporaries. Kernels are functions of their own, called on
- * bounded chunks, so the engine can replace a baseline version between calls.
+ * the results, then those of the constants, as u32; the arena is the memory of the temporaries. Kernels are functions of
+ * their own, called on bounded chunks, so the engine can replace a baseline version between calls.
  */
 export function emitProgram(program: Program, options: EmitOptions): EmittedProgram {
   const module = new ModuleBuilder();

@@ -1,6 +1,7 @@
 import {
   type Backend,
   type Buffer,
+  expandLowerRules,
   type HostArray,
   makeAval,
   type NDArray,
@@ -14,9 +15,11 @@ import { difference } from "./compare.ts";
 import { contractionCases } from "./contractions.ts";
 import { controlCases } from "./control.ts";
 import { elementwiseCases } from "./elementwise.ts";
+import { fourierCases } from "./fourier.ts";
 import { fusionCases } from "./fusion.ts";
 import { indexingCases } from "./indexing.ts";
 import { makeInput } from "./inputs.ts";
+import { linalgCases } from "./linalg.ts";
 import { reductionCases } from "./reductions.ts";
 import { structuralCases } from "./structural.ts";
 import { windowCases } from "./windows.ts";
@@ -36,8 +39,10 @@ const families = {
   contractions: contractionCases,
   indexing: indexingCases,
   windows: windowCases,
+  fourier: fourierCases,
   control: controlCases,
   fusion: fusionCases,
+  linalg: linalgCases,
 };
 
 /** Seeds differ between cases and stay the same between runs. */
@@ -52,7 +57,8 @@ async function runOn(backend: Backend, c: ConformanceCase, inputs: readonly Host
   const { jaxpr, consts } = traceToJaxpr((...xs: NDArray[]) => [c.run(...xs)].flat(2) as NDArray[], avals, c.name);
   expect(consts).toEqual([]);
   const [device] = backend.devices;
-  const executable = backend.compile({ jaxpr, consts: [] }, { name: c.name });
+  const expanded = expandLowerRules(jaxpr, backend.capabilities.ownPrimitives);
+  const executable = backend.compile({ jaxpr: expanded, consts: [] }, { name: c.name });
   const args = inputs.map((x) => backend.put(x, device));
   const outs: Buffer[] = executable.run(args);
   const results = await Promise.all(outs.map((b) => backend.read(b)));

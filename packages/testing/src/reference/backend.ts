@@ -12,7 +12,11 @@ import {
   type StandardDType,
 } from "@traceform/core";
 import { asHeld, asOperand, interpret } from "./interpret.ts";
+import { linalgRules } from "./linalg.ts";
 import { fromHost, type RefArray, toHost } from "./values.ts";
+
+/** Decompositions are computed as a whole here, so that what lax makes of them is tested against something else. */
+const ownPrimitives: ReadonlySet<string> = new Set(Object.keys(linalgRules));
 
 class RefBuffer implements Buffer {
   static #nextId = 1;
@@ -105,7 +109,7 @@ export function referenceBackend(): Backend {
   const backend: Backend = {
     name: "reference",
     devices: device,
-    capabilities: { dtypes: standardDTypes, syncReads: true, collectives: false, maxBufferBytes: 1 << 30 },
+    capabilities: { dtypes: standardDTypes, syncReads: true, collectives: false, maxBufferBytes: 1 << 30, ownPrimitives },
     compile(program) {
       if (program.consts.length > 0) throw new RuleError("reference", { message: "constants are passed as arguments" });
       return new RefExecutable(program, device[0]);

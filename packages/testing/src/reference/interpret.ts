@@ -1,7 +1,9 @@
 import { type Atom, type Aval, type Eqn, type Jaxpr, Literal, physical, type Var } from "@traceform/core";
 import { convolve, type ConvParams, dotGeneral } from "./contraction.ts";
 import { elementwise, mapElements, threefry2x32 } from "./elementwise.ts";
+import { fft, type FftParams } from "./fourier.ts";
 import { gather, type GatherParams, scatter, type ScatterParams } from "./indexing.ts";
+import { linalgRules } from "./linalg.ts";
 import { argReduce, cumulative, operatorOf, reduce } from "./reduce.ts";
 import { sort, topK } from "./sorting.ts";
 import * as s from "./structural.ts";
@@ -176,6 +178,7 @@ const rules: Record<string, Rule> = {
   gather: ([x, i], p: GatherParams, [out]) => gather(x, i, p, out.shape),
   dot_general: ([a, b], p: { dimensionNumbers: never }, [out]) => dotGeneral(a, b, p.dimensionNumbers, out.shape, out.dtype),
   conv_general_dilated: ([a, b], p: ConvParams, [out]) => convolve(a, b, p, out.shape, out.dtype),
+  fft: ([x], p: FftParams, [out]) => fft(x, p, out),
   sort: (xs, p: { dimension: number; numKeys: number }) => sort(xs, p.dimension, p.numKeys),
   top_k: ([x], p: { k: number; axis?: number }, [out]) => topK(x, p.k, p.axis ?? x.shape.length - 1, out.shape),
   reduce: generalReduce,
@@ -184,6 +187,7 @@ const rules: Record<string, Rule> = {
     selectAndScatterAdd(source, operand, p.selectPrim, p),
   select_and_gather_add: ([tangents, operand], p: WindowParams & { selectPrim: string }, [out]) =>
     selectAndGatherAdd(tangents, operand, p.selectPrim, p, out.shape),
+  ...linalgRules,
 };
 for (const name of ["sum", "prod", "max", "min", "and", "or", "xor"]) rules[`reduce_${name}`] = reduction(`reduce_${name}`);
 for (const name of ["sum", "prod", "max", "min", "logsumexp"]) rules[`cum${name}`] = scan1d(`cum${name}`);
