@@ -12,6 +12,8 @@ export interface Case {
   readonly tolerance: number;
   /** Calls in one sample, for what takes microseconds. */
   readonly repeat?: number;
+  /** What limits the case at best: arithmetic, or memory that has to be read and written once. */
+  readonly work?: { readonly flops: number } | { readonly bytes: number };
 }
 
 /** xorshift, so that the inputs are the same in every run. */
@@ -51,20 +53,44 @@ function mlpInputs(): Record<string, Tensor> {
 export const hidden = 64;
 export const lstmSteps = 256;
 
+const convolution = { flops: 2 * 8 * 56 * 56 * 64 * 64 * 9 };
+
 export const cases: readonly Case[] = [
-  ...[512, 1024, 2048].map((n) => ({ name: `matmul ${n}`, inputs: { a: tensor([n, n]), b: tensor([n, n]) }, tolerance: 1e-4 })),
-  { name: "elementwise chain with tanh 4M", inputs: { x: tensor([4 << 20], 2) }, tolerance: 1e-5 },
-  { name: "softmax 1024x1024", inputs: { x: tensor([1024, 1024], 4) }, tolerance: 1e-5 },
-  { name: "layer norm 4096x1024", inputs: { x: tensor([4096, 1024], 3), g: tensor([1024]), b: tensor([1024]) }, tolerance: 1e-4 },
+  ...[512, 1024, 2048].map((n) => ({
+    name: `matmul ${n}`,
+    inputs: { a: tensor([n, n]), b: tensor([n, n]) },
+    tolerance: 1e-4,
+    work: { flops: 2 * n ** 3 },
+  })),
+  { name: "elementwise chain with tanh 4M", inputs: { x: tensor([4 << 20], 2) }, tolerance: 1e-5, work: { bytes: 32 << 20 } },
+  { name: "softmax 1024x1024", inputs: { x: tensor([1024, 1024], 4) }, tolerance: 1e-5, work: { bytes: 8 << 20 } },
+  {
+    name: "layer norm 4096x1024",
+    inputs: { x: tensor([4096, 1024], 3), g: tensor([1024]), b: tensor([1024]) },
+    tolerance: 1e-4,
+    work: { bytes: 32 << 20 },
+  },
   {
     name: "attention causal 8x512x64",
     inputs: { q: tensor([8, 512, 64]), k: tensor([8, 512, 64]), v: tensor([8, 512, 64]) },
     tolerance: 1e-4,
+    work: { flops: 2 * 2 * 8 * 512 * 512 * 64 },
   },
-  { name: "sum 1M", inputs: { x: tensor([1 << 20]) }, tolerance: 1e-3 },
-  { name: "conv 3x3 8x64x56x56", inputs: { x: tensor([8, 64, 56, 56]), w: tensor([64, 64, 3, 3], 0.1) }, tolerance: 1e-4 },
+  { name: "sum 1M", inputs: { x: tensor([1 << 20]) }, tolerance: 1e-3, work: { bytes: 4 << 20 } },
+  {
+    name: "conv 3x3 8x64x56x56",
+    inputs: { x: tensor([8, 64, 56, 56]), w: tensor([64, 64, 3, 3], 0.1) },
+    tolerance: 1e-4,
+    work: convolution,
+  },
+  ...["image", "filter"].map((of) => ({
+    name: `conv 3x3 8x64x56x56, gradient of the ${of}`,
+    inputs: { x: tensor([8, 64, 56, 56]), w: tensor([64, 64, 3, 3], 0.1), r: tensor([8, 64, 56, 56]) },
+    tolerance: 1e-4,
+    work: convolution,
+  })),
   { name: "sort 1M", inputs: { x: tensor([1 << 20], 100) }, tolerance: 0 },
-  { name: "cumsum 1M", inputs: { x: tensor([1 << 20]) }, tolerance: 1e-3 },
+  { name: "cumsum 1M", inputs: { x: tensor([1 << 20]) }, tolerance: 1e-3, work: { bytes: 8 << 20 } },
   { name: "fft 65536 complex", inputs: { re: tensor([65536]), im: tensor([65536]) }, tolerance: 1e-4 },
   { name: "mlp adam step", inputs: mlpInputs(), tolerance: 1e-4 },
   {

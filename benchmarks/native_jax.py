@@ -63,6 +63,17 @@ def matmul(i):
     return jnp.matmul, (i["a"], i["b"])
 
 
+def conv(x, w):
+    return jax.lax.conv_general_dilated(x, w, (1, 1), "SAME")
+
+
+def conv_gradient(argnum):
+    def f(x, w, r):
+        return jax.grad(lambda *a: jnp.sum(conv(*a) * r), argnum)(x, w)
+
+    return lambda i: (f, (i["x"], i["w"], i["r"]))
+
+
 CASES = {
     "matmul 512": matmul,
     "matmul 1024": matmul,
@@ -72,7 +83,9 @@ CASES = {
     "layer norm 4096x1024": layer_norm,
     "attention causal 8x512x64": attention,
     "sum 1M": lambda i: (jnp.sum, (i["x"],)),
-    "conv 3x3 8x64x56x56": lambda i: (lambda x, w: jax.lax.conv_general_dilated(x, w, (1, 1), "SAME"), (i["x"], i["w"])),
+    "conv 3x3 8x64x56x56": lambda i: (conv, (i["x"], i["w"])),
+    "conv 3x3 8x64x56x56, gradient of the image": conv_gradient(0),
+    "conv 3x3 8x64x56x56, gradient of the filter": conv_gradient(1),
     "sort 1M": lambda i: (jnp.sort, (i["x"],)),
     "cumsum 1M": lambda i: (jnp.cumsum, (i["x"],)),
     "fft 65536 complex": lambda i: (lambda a, b: jnp.fft.fft(a + 1j * b), (i["re"], i["im"])),

@@ -1,6 +1,6 @@
 import { cpu } from "@traceform/backend-cpu";
 import { fromTyped, type NDArray, setDefaultBackend, treeLeaves } from "@traceform/core";
-import { valueAndGrad } from "@traceform/grad";
+import { grad, valueAndGrad } from "@traceform/grad";
 import { jit } from "@traceform/jit";
 import { complex, convGeneralDilated, scan } from "@traceform/lax";
 import { dotProductAttention, logSoftmax, relu, sigmoid, softmax, standardize } from "@traceform/nn";
@@ -113,6 +113,8 @@ const fourier: Setup = (inputs) => {
 
 const layerNorm = jitted((x, g, b) => add(multiply(standardize(x, -1, { epsilon: 1e-5 }), g), b));
 
+const conv = (x: NDArray, w: NDArray): NDArray => convGeneralDilated(x, w, [1, 1], "SAME");
+
 export function traceform(options: Parameters<typeof cpu>[0] = {}): Library {
   setDefaultBackend(cpu(options));
   const matmulCase = jitted((a, b) => matmul(a, b));
@@ -128,7 +130,9 @@ export function traceform(options: Parameters<typeof cpu>[0] = {}): Library {
       "layer norm 4096x1024": layerNorm,
       "attention causal 8x512x64": jitted((q, k, v) => attention(q, k, v)),
       "sum 1M": jitted((x) => sum(x)),
-      "conv 3x3 8x64x56x56": jitted((x, w) => convGeneralDilated(x, w, [1, 1], "SAME")),
+      "conv 3x3 8x64x56x56": jitted(conv),
+      "conv 3x3 8x64x56x56, gradient of the image": jitted((x, w, r) => grad((y: NDArray) => sum(multiply(conv(y, w), r)))(x)),
+      "conv 3x3 8x64x56x56, gradient of the filter": jitted((x, w, r) => grad((v: NDArray) => sum(multiply(conv(x, v), r)))(w)),
       "sort 1M": jitted((x) => sort(x)),
       "cumsum 1M": jitted((x) => cumsum(x)),
       "fft 65536 complex": fourier,

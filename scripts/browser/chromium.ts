@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { createReadStream, createWriteStream, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { createReadStream, createWriteStream, existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -10,16 +10,8 @@ import { type Browser, chromium } from "playwright-core";
 const archives = join(dirname(createRequire(import.meta.url).resolve("@sparticuz/chromium")), "../bin");
 const { version } = JSON.parse(readFileSync(join(archives, "../package.json"), "utf8")) as { readonly version: string };
 
-const flags = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--disable-dev-shm-usage",
-];
+/** Beside playwright's own. */
+const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-sync"];
 
 /**
  * Starts the headless Chromium that npm carries: nothing is downloaded.
@@ -33,7 +25,7 @@ export async function startChromium(): Promise<Browser> {
   const folder = await unpack();
   const libraries = join(folder, "lib");
   const env = { ...process.env, LD_LIBRARY_PATH: libraries, FONTCONFIG_PATH: join(folder, "fonts") } as Record<string, string>;
-  return chromium.launch({ executablePath: join(folder, "chromium"), args: flags, ignoreDefaultArgs: true, env, timeout: 20_000 });
+  return chromium.launch({ executablePath: join(folder, "chromium"), args: flags, env, timeout: 20_000 });
 }
 
 /** The browser, once for each version of it, beside the libraries that a bare machine may lack. */
@@ -44,7 +36,11 @@ async function unpack(): Promise<string> {
   const parts = mkdtempSync(`${folder}-`);
   const inflate = (from: string, to: string): Promise<void> =>
     pipeline(createReadStream(join(archives, from)), createBrotliDecompress(), createWriteStream(join(parts, to), { mode: 0o700 }));
-  await Promise.all([inflate("chromium.br", "chromium"), inflate("al2023.tar.br", "al2023.tar"), inflate("fonts.tar.br", "fonts.tar")]);
+  await Promise.all([
+    inflate("chromium.br", "chromium"),
+    inflate("al2023.tar.br", "al2023.tar"),
+    inflate("fonts.tar.br", "fonts.tar"),
+  ]);
   for (const tar of ["al2023", "fonts"]) {
     const { status, stderr } = spawnSync("tar", ["-xf", join(parts, `${tar}.tar`), "-C", parts]);
     if (status !== 0) throw new Error(`tar could not unpack ${tar}.tar of @sparticuz/chromium: ${String(stderr)}`);
@@ -58,4 +54,3 @@ async function unpack(): Promise<string> {
   }
   return folder;
 }
-void mkdirSync;

@@ -33,8 +33,8 @@ export interface CpuOptions {
   /** Whether programs may be compiled with V8's 256-bit vectors, in Node. On by default. */
   readonly revectorize?: boolean;
   /**
-   * How many simple operations a program does before it is compiled again for speed, with those vectors; 2^28 by default, some
-   * tens of milliseconds. Nothing to wait for with 0.
+   * How many simple operations a program does before it is compiled again for speed, with those vectors; 2^26 by default, some
+   * ten milliseconds. Nothing to wait for with 0.
    */
   readonly warmUp?: number;
   /**
@@ -51,6 +51,15 @@ export interface CpuOptions {
   readonly relaxedSimd?: boolean;
 }
 
+/** A backend that says how many threads it has. */
+export interface CpuBackend extends Backend {
+  /**
+   * Threads that share the work of programs at this moment, the calling one included. It is 1 until the first program with work
+   * for several has started the others and they have come up, and stays 1 where memory cannot be shared or workers are forbidden.
+   */
+  readonly threads: number;
+}
+
 /**
  * A backend that compiles programs to WebAssembly with SIMD.
  *
@@ -59,11 +68,11 @@ export interface CpuOptions {
  * setDefaultBackend(cpu());
  * ```
  */
-export function cpu(options: CpuOptions = {}): Backend {
-  return new CpuBackend(options);
+export function cpu(options: CpuOptions = {}): CpuBackend {
+  return new WebAssemblyBackend(options);
 }
 
-class CpuBackend implements Backend {
+class WebAssemblyBackend implements CpuBackend {
   readonly name = "cpu";
   readonly devices: readonly CpuDevice[];
   readonly capabilities: Capabilities;
@@ -88,7 +97,7 @@ class CpuBackend implements Backend {
       maximumPages: heap.maximumPages,
       relaxed: (options.relaxedSimd ?? true) && relaxedSimdWorks(),
       grain: options.grain ?? 1 << 16,
-      warmUp: this.#revectorize ? (options.warmUp ?? 2 ** 28) : Infinity,
+      warmUp: this.#revectorize ? (options.warmUp ?? 2 ** 26) : Infinity,
     };
     const tile = (): Target["tile"] => this.#gemm().tile;
     this.#target = {
@@ -101,6 +110,10 @@ class CpuBackend implements Backend {
     };
     this.devices = Array.from({ length: options.devices ?? 1 }, (_, i) => new CpuDevice(i, this, heap));
     this.capabilities = { dtypes: standardDTypes, syncReads: true, collectives: false, maxBufferBytes: heap.limit };
+  }
+
+  get threads(): number {
+    return 1 + (this.#pool?.ready ?? 0);
   }
 
   compile(program: ClosedJaxpr, options: CompileOptions): Executable {

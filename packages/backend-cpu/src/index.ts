@@ -1,1 +1,1 @@
-export { cpu, type CpuOptions } from "./backend.ts";
+export { cpu, type CpuBackend, type CpuOptions } from "./backend.ts";

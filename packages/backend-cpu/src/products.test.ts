@@ -1,4 +1,4 @@
-import { makeAval, type NDArray, setDefaultBackend, traceToJaxpr } from "@traceform/core";
+import { type HostArray, makeAval, type NDArray, setDefaultBackend, traceToJaxpr } from "@traceform/core";
 import * as lax from "@traceform/lax";
 import { describe, expect, test } from "vitest";
 import { cpu, type CpuOptions } from "./index.ts";
@@ -81,4 +81,21 @@ describe.each(configurations)("matrix products, %s", (_name, options) => {
       expect(got[(t * m + i) * n + j]).toBeCloseTo(want, 4);
     }
   });
+});
+
+test("what a block packs may have its panel 0 before the start of the memory", () => {
+  // A new heap, so the scratch memory is at low addresses, and a last block whose panels, counted from the first, lie far up.
+  const backend = cpu({ threads: 1, revectorize: false });
+  const [m, k, n] = [2704, 144, 32];
+  const program = backend.compile(
+    traceToJaxpr((x, y) => [lax.dot(x, y)], [makeAval([m, k], "float32"), makeAval([k, n], "float32")], "f"),
+    {},
+  );
+  const ones = (rows: number, columns: number): HostArray => ({
+    shape: [rows, columns],
+    dtype: "float32",
+    bytes: new Uint8Array(new Float32Array(rows * columns).fill(1).buffer),
+  });
+  const [out] = program.run([backend.put(ones(m, k), backend.devices[0]), backend.put(ones(k, n), backend.devices[0])]);
+  expect(new Set(new Float32Array(backend.readSync!(out).bytes.buffer))).toEqual(new Set([k]));
 });

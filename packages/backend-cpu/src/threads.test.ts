@@ -54,6 +54,18 @@ const programs: Record<string, readonly [(...xs: NDArray[]) => NDArray, readonly
       [210, 187],
     ],
   ],
+  "a product of float64": [
+    (a, b) =>
+      lax.convertElementType(
+        lax.dot(...([a, b].map((x) => lax.convertElementType(x, "float64")) as [NDArray, NDArray])),
+        "float32",
+      ),
+    [
+      [150, 210],
+      [210, 187],
+    ],
+  ],
+  "a running sum": [(x) => lax.cumsum(x), [[50_001]]],
   "an odd elementwise chain": [(x) => lax.tanh(lax.mul(lax.add(x, 1), x)), [[301, 1003]]],
   softmax: [softmax, [[999, 77]]],
   "a sum of columns": [(x) => lax.reduceSum(x, [0]), [[1003, 301]]],

@@ -66,7 +66,8 @@ export function lowerBlockedDot(scope: Scope, node: Node, p: BlockedDot): boolea
       }
       stores.push({ slot, storage, index, value: sum, guard: null });
     }
-    scope.launch(k.nest("dot_general", axes, [storing([], stores)], true, 1), k.slots);
+    // Only the depths go in order: batches, columns and rows have sums of their own.
+    scope.launch(k.nest("dot_general", axes, [storing([], stores)], true, 3), k.slots);
   };
   const wholeRows = Math.floor(p.m / rowBlock);
   const wholeDepths = Math.floor(p.k / depthBlock);

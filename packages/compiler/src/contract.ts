@@ -217,18 +217,17 @@ function epilogueOf(draft: GroupDraft, p: Product, split: "rows" | "columns"): P
   return builder.part(name, axes, stages, draft.rows === null ? [batches, rows, columns] : [batches, rows]);
 }
 
-/** The place of a result of the draft that lies in memory as C does. */
+/** The place of the last result of the draft, if that lies in memory as C does: all others have read C by then. */
 function heir(draft: GroupDraft, value: Value): View | null {
   const dense = flattenIndex(
     draft.axes.map((a) => axisIndex(draft.builder.e, a)),
     value.shape,
   );
-  for (const s of draft.stages.flatMap((stage) => stage.stores)) {
-    const same = s.index.c === dense.c && extentOf(draft.axes) === value.size;
-    if (s.storage === "f32" && s.guard === null && same && draft.builder.slots[s.slot].buffer.bytes >= value.size * 4)
-      return draft.builder.slots[s.slot];
-  }
-  return null;
+  const s = draft.stages.flatMap((stage) => stage.stores).at(-1);
+  if (s === undefined || s.storage !== "f32" || s.guard !== null) return null;
+  const same = s.index.c === dense.c && extentOf(draft.axes) === value.size;
+  const view = draft.builder.slots[s.slot];
+  return same && view.buffer.bytes >= value.size * 4 ? view : null;
 }
 
 /** What a block of C, and its part of the packed operand, may take: more rows use each panel of the other operand more often. */
@@ -289,7 +288,8 @@ function pack(
     const guard = inBounds(e, at, rows);
     let value = read(k, b, guard === null ? at : clampToFirst(k, at, guard), kk);
     if (guard !== null) value = e.select(guard, value, e.f32(0));
-    let index = addIndex(scaleIndex(b, panels), panel);
+    // Counted from the part's first panel: the pointer of what a block packs may lie before its memory, even before address 0.
+    let index = addIndex(scaleIndex(b, panels), axisIndex(e, panelAxis));
     index = addIndex(addIndex(scaleIndex(index, depth * width), scaleIndex(kk, width)), row);
     const store = { slot: k.slot(to), storage: "f32", index, value, guard: null } as const;
     const inner = packingOrder(value, depthAxes, rowAxes);

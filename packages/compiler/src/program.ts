@@ -109,6 +109,7 @@ export interface Part {
 export interface Packing {
   readonly panels: number;
   readonly whole: Part | null;
+  /** Its pointer to the packed operand is that of the last panel. */
   readonly last: Part | null;
 }
 

@@ -200,7 +200,9 @@ export class Scope {
       seen.add(v);
       const kernel = this.#recomputed.has(v) ? undefined : this.#open.find((k) => k.group.has(v));
       if (kernel !== undefined) found.add(kernel);
-      else if (this.#locate(v) === undefined && v.node !== null && inlineRule(v.node.op) !== undefined) stack.push(...v.node.ins);
+      // A reshape has a place, but what computes it is the kernel of the value whose memory it shares.
+      else if ((this.#locate(v) === undefined || this.#shared.has(v)) && v.node !== null && inlineRule(v.node.op) !== undefined)
+        stack.push(...v.node.ins);
     }
     return [...found];
   }

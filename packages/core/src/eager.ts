@@ -11,12 +11,20 @@ import { abstractEval } from "./staging.ts";
 import { paramsKey } from "./structure.ts";
 import { Trace } from "./trace.ts";
 
-function deviceFor(args: readonly NDArray[]): Device {
+/**
+ * Where to run on these arguments: on the device of the first that is on one, else of the first captured array, else on the
+ * default device. Scalar constants do not decide: they are shared by all who use the value, so where they are is chance.
+ */
+export function deviceFor(args: readonly NDArray[], captured: readonly NDArray[] = []): Device {
+  return placeOf(args) ?? placeOf(captured) ?? defaultDevice();
+}
+
+function placeOf(args: readonly NDArray[]): Device | null {
   for (let i = 0; i < args.length; i++) {
-    const device = (args[i] as ConcreteArray).device;
-    if (device != null) return device;
+    const { device, scalarValue } = args[i] as ConcreteArray;
+    if (device != null && scalarValue === undefined) return device;
   }
-  return defaultDevice();
+  return null;
 }
 
 /** The bottom of the stack: compiles and runs each primitive at once. */

@@ -27,6 +27,7 @@ export { Partial } from "./partial.ts";
 export * from "./primitive.ts";
 export * from "./print.ts";
 export { clearExecutables, compilationCount, type Compiled, compileProgram, runCompiled } from "./programs.ts";
+export { deviceFor } from "./eager.ts";
 export * from "./promotion.ts";
 export * from "./pytree.ts";
 export * from "./queue.ts";

@@ -4,11 +4,10 @@ import {
   bind,
   type Compiled,
   compileProgram,
-  ConcreteArray,
   constvarsToInvars,
   currentTrace,
-  defaultDevice,
   type Device,
+  deviceFor,
   type Inputs,
   isEager,
   isTracer,
@@ -114,7 +113,9 @@ export function jit<A extends readonly unknown[], R>(f: (...args: A) => R, optio
   const jitted = (...args: Inputs<A>): R => {
     const [entry, { leaves }] = lookUp(args);
     const operands = entry.consts.length === 0 ? leaves : [...entry.consts, ...leaves];
-    const outs = isEager(currentTrace()) ? run(entry, operands, options.device) : bind(jitP, operands, entry.params);
+    const outs = isEager(currentTrace())
+      ? run(entry, operands, options.device ?? deviceFor(leaves, entry.consts))
+      : bind(jitP, operands, entry.params);
     return treeUnflatten(entry.outTree, outs) as R;
   };
   const members = {
@@ -157,12 +158,7 @@ function trace<A extends readonly unknown[], R>(
   return { params, consts, outTree, outAvals: avals, compiled: null, compiledFor: null };
 }
 
-function run(entry: Traced, operands: readonly NDArray[], wanted: Device | undefined): NDArray[] {
-  let device = wanted ?? null;
-  for (let i = 0; device === null && i < operands.length; i++) {
-    device = operands[i] instanceof ConcreteArray ? (operands[i] as ConcreteArray).device : null;
-  }
-  device ??= defaultDevice();
+function run(entry: Traced, operands: readonly NDArray[], device: Device): NDArray[] {
   if (entry.compiled === null || entry.compiledFor !== device) {
     const { jaxpr, donated, name } = entry.params;
     const donate = donated.flatMap((d, i) => (d ? [i] : []));

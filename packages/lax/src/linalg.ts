@@ -1,4 +1,18 @@
 export { cholesky, choleskyBlockP, type CholeskyOptions, choleskyP } from "./linalg/cholesky.ts";
+export {
+  eig,
+  type EigOptions,
+  eigP,
+  type EigParams,
+  hessenberg,
+  hessenbergBlockP,
+  hessenbergP,
+  schur,
+  schurP,
+  type SchurParams,
+  schurSweepsP,
+  triangularEigenvectorsP,
+} from "./linalg/eig.ts";
 export { eigh, type EighOptions, eighP, type EighParams, eigvalsh, tridiagonalPanelP } from "./linalg/eigh.ts";
 export { lu, luP, luPanelP, luPivotsToPermutation, luPivotsToPermutationP, type PivotsParams } from "./linalg/lu.ts";
 export { takeColumns, takeElements, takeRows } from "./linalg/permute.ts";

@@ -1,4 +1,4 @@
-import type { Contraction, Packing, Part } from "@traceform/compiler";
+import type { Contraction, Part } from "@traceform/compiler";
 import { Code } from "../wasm/code.ts";
 import type { FunctionSlot } from "../wasm/encoder.ts";
 
@@ -150,9 +150,18 @@ class Writer {
     part.args.forEach(pointer);
     this.code.call(slots.part(part));
   }
-  /** Packs the panels [from, to) of a batch. */
-  pack(slots: ContractionSlots, packing: Packing, batch: number, from: number, to: number, pointer: (i: number) => void): void {
+  /** Packs the panels [from, to) of a batch of one side. */
+  pack(
+    slots: ContractionSlots,
+    kernel: Contraction,
+    side: Side,
+    batch: number,
+    from: number,
+    to: number,
+    pointer: (i: number) => void,
+  ): void {
     const { code } = this;
+    const packing = sides[side].packing(kernel);
     const one = (more: number) => (): void => {
       code.get(batch);
       code.i32(more);
@@ -169,7 +178,13 @@ class Writer {
       code.get(to);
       code.i32(wholePanels);
       code.op("i32.gt_s");
-      code.if(() => this.part(slots, packing.last!, [one(0), one(1), () => code.i32(0), () => code.i32(1)], pointer));
+      const lastPanel = (i: number): void => {
+        pointer(i);
+        if (i !== sides[side].pointer) return;
+        code.i32(wholePanels * panelBytes(kernel, side));
+        code.op("i32.add");
+      };
+      code.if(() => this.part(slots, packing.last!, [one(0), one(1), () => code.i32(0), () => code.i32(1)], lastPanel));
     }
   }
 }
@@ -191,7 +206,7 @@ function emitPacking(kernel: Contraction, side: Side, slot: FunctionSlot, slots:
       code.op("i32.mul");
       code.set(from);
       w.atMost(from, group, () => code.i32(panels), to);
-      w.pack(slots, sides[side].packing(kernel), batch, from, to, (i) => w.pointer(i));
+      w.pack(slots, kernel, side, batch, from, to, (i) => w.pointer(i));
     },
   );
   code.finish();
@@ -232,7 +247,7 @@ function emitBlocks(kernel: Contraction, slot: FunctionSlot, slots: ContractionS
     code.get(at);
     w.plus(batch, -packing(kernel).panels * panelBytes(kernel, side));
     code.set(origin);
-    w.pack(slots, packing(kernel), batch, first, last, (i) => (i === pointer ? code.get(origin) : w.pointer(i)));
+    w.pack(slots, kernel, side, batch, first, last, (i) => (i === pointer ? code.get(origin) : w.pointer(i)));
     code.release("i32", origin);
   };
   const left = (limit: () => void, counter: number, most: number): void => {

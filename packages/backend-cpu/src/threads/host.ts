@@ -41,7 +41,11 @@ function nodeThreads(): NodeThreads | null {
   return process?.getBuiltinModule?.("node:worker_threads") ?? null;
 }
 
-/** Starts a worker, which keeps no process alive. `onDeath` is called when it ends by itself. */
+/**
+ * Starts a worker, which keeps no process alive. `onDeath` is called when it ends by itself.
+ *
+ * @throws where the platform refuses at once, as pages do that ask for trusted types; a page's `worker-src` shows as a death
+ */
 export function startThread(onDeath: () => void): Thread {
   const source = `(${workerBody.toString()})()`;
   const node = nodeThreads();
@@ -55,7 +59,11 @@ export function startThread(onDeath: () => void): Thread {
   }
   const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   const worker = new Worker(url, { name });
-  worker.addEventListener("error", onDeath);
+  worker.addEventListener("error", (event) => {
+    // Without this the page would report it, too.
+    event.preventDefault();
+    onDeath();
+  });
   // The worker has fetched its source by the time it answers anything; a later task is early enough to let go.
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
   return { post: (message) => worker.postMessage(message), terminate: () => worker.terminate() };

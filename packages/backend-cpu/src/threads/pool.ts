@@ -81,10 +81,14 @@ export class WorkerPool {
   #started = false;
   #start(): void {
     this.#started = true;
-    this.#threads = Array.from({ length: this.#size }, () => {
-      const thread: Thread = startThread(() => this.#bury(thread));
-      return thread;
-    });
+    try {
+      while (this.#threads.length < this.#size) {
+        const thread: Thread = startThread(() => this.#bury(thread));
+        this.#threads.push(thread);
+      }
+    } catch {
+      // No workers here, or no more of them: programs run on those that there are.
+    }
     this.#owned.threads = this.#threads;
     const at = (byte: number): number => byte / 4;
     this.#tell((i) => ({
