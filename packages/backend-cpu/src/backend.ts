@@ -19,6 +19,7 @@ import { relaxedSimdWorks } from "./features.ts";
 import { canCompileWide, type GemmLibrary, gemmLibrary } from "./gemm.ts";
 import { Heap, spilledBytes } from "./heap.ts";
 import { toDevice, toHost } from "./host.ts";
+import { nextTask } from "./task.ts";
 import { canShareMemory, hardwareThreads } from "./threads/host.ts";
 import { WorkerPool } from "./threads/pool.ts";
 
@@ -172,8 +173,11 @@ class WebAssemblyBackend implements CpuBackend {
     return { shape, dtype, bytes: toHost(source, dtype) };
   }
 
+  /** Yields a task now and then: a loop that only awaits reads would leave finalizers none, and the heap would grow to its limit. */
   async read(buffer: Buffer): Promise<HostArray> {
-    return (buffer as CpuBuffer).device.queue.submit(() => this.readSync(buffer));
+    const data = await (buffer as CpuBuffer).device.queue.submit(() => this.readSync(buffer));
+    if (this.#heap.accountIsHigh()) await nextTask();
+    return data;
   }
 
   [Symbol.dispose](): void {

@@ -1,5 +1,5 @@
-import { programCost, type Program } from "@traceform/compiler";
-import { emitProgram, type EmitOptions, usesContractions } from "./emit/program.ts";
+import type { Program, Step } from "@traceform/compiler";
+import { contractionRate, emitProgram, type EmitOptions, usesContractions } from "./emit/program.ts";
 import { compileWide, type GemmLibrary } from "./gemm.ts";
 import type { PooledJobs, WorkerPool } from "./threads/pool.ts";
 
@@ -40,7 +40,7 @@ export class ProgramCode {
     this.#host = host;
     this.#hasJobs = hasJobs;
     this.#contracts = usesContractions(program);
-    this.#work = Math.max(callWork, programCost(program).flops);
+    this.#work = Math.max(callWork, ownWork(program.steps));
     this.#left = host.warmUp;
     this.#bytes = bytes;
     if (!this.#warm()) this.#instantiate(new WebAssembly.Module(bytes));
@@ -89,3 +89,14 @@ export class ProgramCode {
 
 /** What a call counts at least. */
 const callWork = 1 << 14;
+
+/** Operations of a run in the program's own code: matrix products are done by the library. Loops of unknown length count once. */
+function ownWork(steps: readonly Step[]): number {
+  let work = 0;
+  for (const s of steps) {
+    if (s.kind === "launch") work += s.kernel.kind === "contraction" ? s.kernel.flops / contractionRate : s.kernel.flops;
+    else if (s.kind === "branch") work += s.branches.reduce((sum, b) => sum + ownWork(b), 0);
+    else if (s.kind === "loop") work += (s.trips ?? 1) * (ownWork(s.condition) + ownWork(s.body));
+  }
+  return work;
+}

@@ -28,7 +28,8 @@ export class CpuDevice implements Device {
       bytesInUse += s.bytes;
       liveBuffers++;
     }
-    return { bytesInUse, liveBuffers, bytesLimit: this.#heap.limit, bytesSpilled: this.#heap.bytesSpilled };
+    const { limit: bytesLimit, bytesReserved, bytesSpilled } = this.#heap;
+    return { bytesInUse, liveBuffers, bytesLimit, bytesReserved, bytesSpilled };
   }
   toString(): string {
     return `cpu:${this.id}`;

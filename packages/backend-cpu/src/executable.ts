@@ -5,28 +5,28 @@ import type { ProgramCode } from "./code.ts";
 import type { CpuDevice } from "./device.ts";
 import { describeProgram } from "./inspect.ts";
 import type { Heap, Storage } from "./heap.ts";
-import { tableLayout } from "./table.ts";
+import { InstalledProgram } from "./installed.ts";
+
+/**
+ * Ends what an executable has in the memory and in the workers when nobody refers to the executable any more: the caches drop
+ * those they have no room for without knowing who else may hold them.
+ */
+const abandoned = new FinalizationRegistry<InstalledProgram>((installed) => installed[Symbol.dispose]());
 
 /** A program as an instance of its module. */
 export class CpuExecutable implements Executable {
   readonly #program: Program;
   readonly #heap: Heap;
-  readonly #constants: readonly CpuBuffer[];
   readonly #device: CpuDevice;
-  #code: ProgramCode | null;
-  readonly #table: number;
-  /** Where the program's constant buffers are. */
-  readonly #tables: readonly number[];
+  #installed: InstalledProgram | null;
   /** For each result, the first one from the same source. */
   readonly #firsts: readonly number[];
 
-  /** `constants` are the leading arguments, owned by the executable. */
-  constructor(program: Program, heap: Heap, device: CpuDevice, code: ProgramCode, constants: readonly CpuBuffer[]) {
+  /** `captured` are the leading arguments, owned by the executable. */
+  constructor(program: Program, heap: Heap, device: CpuDevice, code: ProgramCode, captured: readonly CpuBuffer[]) {
     this.#program = program;
     this.#heap = heap;
     this.#device = device;
-    this.#code = code;
-    this.#constants = constants;
     const { sources } = program;
     const seen = new Map<number, number>();
     this.#firsts = sources.map((s, i) => {
@@ -34,40 +34,20 @@ export class CpuExecutable implements Executable {
       if (!seen.has(s.position)) seen.set(s.position, i);
       return seen.get(s.position)!;
     });
-    this.#table = heap.allocate(4 * tableLayout(program).length, "argument table");
-    this.#tables = this.#placeTables();
-  }
-
-  /** Puts the program's tables into the heap, and their pointers into the table of pointers, where they stay. */
-  #placeTables(): number[] {
-    const heap = this.#heap;
-    const { constants } = this.#program;
-    const pointers: number[] = [];
-    try {
-      for (const { byteLength } of constants) pointers.push(heap.allocate(byteLength, "table of constants"));
-    } catch (error) {
-      pointers.forEach((p, i) => heap.release(p, constants[i].byteLength));
-      heap.release(this.#table, 4 * tableLayout(this.#program).length);
-      throw error;
-    }
-    const first = (this.#table >>> 2) + tableLayout(this.#program).constant;
-    constants.forEach(({ buffer, byteOffset, byteLength }, i) => {
-      heap.u8.set(new Uint8Array(buffer, byteOffset, byteLength), pointers[i]);
-      heap.u32[first + i] = pointers[i];
-    });
-    return pointers;
+    this.#installed = new InstalledProgram(program, heap, code, captured);
+    abandoned.register(this, this.#installed, this);
   }
 
   run(args: readonly Buffer[]): Buffer[] {
-    if (this.#code === null) throw new DisposedError(this.#program.name, { message: "this executable was disposed of" });
-    const constants = this.#constants;
-    const inputs = constants.length === 0 ? (args as readonly CpuBuffer[]) : [...constants, ...(args as readonly CpuBuffer[])];
+    if (this.#installed === null) throw new DisposedError(this.#program.name, { message: "this executable was disposed of" });
+    const { captured } = this.#installed;
+    const inputs = captured.length === 0 ? (args as readonly CpuBuffer[]) : [...captured, ...(args as readonly CpuBuffer[])];
     if (inputs.length !== this.#program.arguments.length) {
       throw new BackendError(this.#program.name, {
-        message: `the program takes ${this.#program.arguments.length - constants.length} arguments, got ${args.length}`,
+        message: `the program takes ${this.#program.arguments.length - captured.length} arguments, got ${args.length}`,
       });
     }
-    const device = inputs.length > constants.length ? inputs[constants.length].device : this.#device;
+    const device = inputs.length > captured.length ? inputs[captured.length].device : this.#device;
     return device.queue.isIdle ? this.#runNow(inputs, device) : this.#runLater(inputs, device);
   }
 
@@ -167,7 +147,8 @@ export class CpuExecutable implements Executable {
     try {
       // Only now: allocation may have grown the memory and moved the view.
       const table = heap.u32;
-      const start = this.#table >>> 2;
+      const installed = this.#installed!;
+      const start = installed.table >>> 2;
       let at = start;
       for (let i = 0; i < inputs.length; i++) table[at++] = inputs[i].storage.pointer;
       const results = at;
@@ -178,7 +159,7 @@ export class CpuExecutable implements Executable {
       // Donors that were taken over have given their address away.
       for (const { argument, result } of donations)
         if (inputs[argument].storage.pointer < 0) table[start + argument] = table[results + result];
-      this.#code!.run(this.#table, arena);
+      installed.run(arena);
     } catch (error) {
       throw error instanceof WebAssembly.RuntimeError
         ? new BackendError(this.#program.name, { message: `the compiled program failed: ${error.message}`, cause: error })
@@ -197,11 +178,9 @@ export class CpuExecutable implements Executable {
   }
 
   [Symbol.dispose](): void {
-    if (this.#code === null) return;
-    this.#code[Symbol.dispose]();
-    this.#code = null;
-    this.#heap.release(this.#table, 4 * tableLayout(this.#program).length);
-    this.#program.constants.forEach(({ byteLength }, i) => this.#heap.release(this.#tables[i], byteLength));
-    for (const c of this.#constants) c.release();
+    if (this.#installed === null) return;
+    abandoned.unregister(this);
+    this.#installed[Symbol.dispose]();
+    this.#installed = null;
   }
 }

@@ -4,6 +4,8 @@ import { control } from "./threads/control.ts";
 
 const page = 65536;
 const growth = 64 << 20;
+/** After so many bytes of new storages finalizers should have a chance to run. */
+const accountLimit = 32 << 20;
 /**
  * Room before the first block and after the last: vector loads may touch neighbours of what they use. The words by which
  * threads talk to each other are in the first one (`threads/control.ts`).
@@ -42,6 +44,7 @@ export class Heap {
   readonly #resident = new Map<number, Storage>();
   #bytesResident = 0;
   #bytesSpilled = 0;
+  #account = 0;
   #u8!: Uint8Array;
   #u32!: Uint32Array;
   readonly limit: number;
@@ -83,6 +86,9 @@ export class Heap {
   get bytesResident(): number {
     return this.#bytesResident;
   }
+  get bytesReserved(): number {
+    return this.memory.buffer.byteLength;
+  }
   get bytesSpilled(): number {
     return this.#bytesSpilled;
   }
@@ -107,7 +113,15 @@ export class Heap {
     };
     this.#resident.set(id, storage);
     this.#bytesResident += bytes;
+    this.#account += bytes;
     return storage;
+  }
+
+  /** Whether much was allocated since this last said so: then it is time for a task, in which finalizers can run. */
+  accountIsHigh(): boolean {
+    if (this.#account < accountLimit) return false;
+    this.#account = 0;
+    return true;
   }
 
   /** A new storage, with one pin, in the memory of a resident one that has come to its end. */

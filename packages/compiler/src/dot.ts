@@ -1,6 +1,7 @@
 import { addIndex, axisIndex, constIndex, divIndex, flattenIndex, modIndex, scaleIndex, unflattenIndex } from "./affine.ts";
 import { lowerBlockedDot } from "./blocked-dot.ts";
-import { emitProduct, worthPacking } from "./contract.ts";
+import { emitProduct } from "./contract.ts";
+import { worthPacking } from "./product.ts";
 import type { Ex, Index } from "./expr.ts";
 import type { Node, Value } from "./graph.ts";
 import { convertElement } from "./convert.ts";

@@ -27,7 +27,15 @@ export class RoutineBuilder {
     const r = new RoutineBuilder();
     r.for(r.begin, r.end, (task) => body(r, task));
     const { begin, end } = r;
-    return { key: `${key} ${tasks} ${chunk}`, begin, end, tasks, chunk: Math.max(1, chunk), variables: r.#variables, body: r.#list };
+    return {
+      key: `${key} ${tasks} ${chunk}`,
+      begin,
+      end,
+      tasks,
+      chunk: Math.max(1, chunk),
+      variables: r.#variables,
+      body: r.#list,
+    };
   }
 
   variable(type: Ex["type"]): Ex {

@@ -258,7 +258,7 @@ export function emitProgram(program: Program, options: EmitOptions): EmittedProg
 }
 
 /** How many operations of a matrix product take as long as a simple one elsewhere. */
-const contractionRate = 16;
+export const contractionRate = 16;
 
 /** Whether a kernel is enough work, some ten microseconds, to be shared by threads. */
 function worthSharing(kernel: Kernel, grain: number): boolean {

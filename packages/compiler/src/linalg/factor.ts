@@ -19,8 +19,7 @@ export function lowerCholeskyBlock(scope: Scope, node: Node): void {
     const { e } = r;
     const f = leaf.field(r);
     const a = f.matrix(0, r.let(r.mul(task, n * n)), n);
-    const product = (i: Ex, j: Ex): Num =>
-      f.sum(0, j, (k, acc) => f.mulAdd(r.get(a, i, k), f.conj(r.get(a, j, k)), acc));
+    const product = (i: Ex, j: Ex): Num => f.sum(0, j, (k, acc) => f.mulAdd(r.get(a, i, k), f.conj(r.get(a, j, k)), acc));
     r.for(0, n, (i) => {
       r.for(0, i, (j) => {
         const rest = f.sub(r.get(a, i, j), product(i, j));

@@ -56,18 +56,22 @@ export function norm(f: Field, a: Matrix, i: Whole, from: Whole, to: Whole): Ex 
   })[0];
   const result = r.let(e.unary("sqrt", square));
   const inside = e.and(e.ge(square, f.constant(least)), e.le(square, f.constant(greatest)));
-  r.if(inside, () => {}, () => {
-    const largest = r.let(f.constant(0));
-    r.for(from, to, (j) => {
-      const size = r.let(f.abs1(r.get(a, i, j)));
-      r.if(e.gt(size, largest), () => r.set(largest, size));
-    });
-    r.if(e.and(e.gt(largest, f.constant(0)), e.le(largest, f.constant(f.type === "f32" ? 3.4e38 : 1.79e308))), () => {
-      const inverse = r.let(e.div(f.constant(1), largest));
-      const sum = r.let(f.constant(0));
-      r.for(from, to, (j) => r.set(sum, e.add(sum, f.abs2(f.let(f.scale(r.get(a, i, j), inverse))))));
-      r.set(result, e.mul(largest, e.unary("sqrt", sum)));
-    });
-  });
+  r.if(
+    inside,
+    () => {},
+    () => {
+      const largest = r.let(f.constant(0));
+      r.for(from, to, (j) => {
+        const size = r.let(f.abs1(r.get(a, i, j)));
+        r.if(e.gt(size, largest), () => r.set(largest, size));
+      });
+      r.if(e.and(e.gt(largest, f.constant(0)), e.le(largest, f.constant(f.type === "f32" ? 3.4e38 : 1.79e308))), () => {
+        const inverse = r.let(e.div(f.constant(1), largest));
+        const sum = r.let(f.constant(0));
+        r.for(from, to, (j) => r.set(sum, e.add(sum, f.abs2(f.let(f.scale(r.get(a, i, j), inverse))))));
+        r.set(result, e.mul(largest, e.unary("sqrt", sum)));
+      });
+    },
+  );
   return result;
 }

@@ -139,9 +139,7 @@ function lowerSweeps(
           // Seen from below, rows are columns: the sides change places.
           const which = sides === 1 ? e.i32(0) : e.select(down, e.i32(side), e.i32(1 - side));
           const place = r.let(r.add(r.mul(r.add(r.mul(r.add(r.mul(task, sides), which), sweeps), t), n), i));
-          [c, s].forEach((x, k) =>
-            r.store(2 + k, narrow ? "f32" : f64, place, narrow ? e.convert("demote", "f32", x) : x),
-          );
+          [c, s].forEach((x, k) => r.store(2 + k, narrow ? "f32" : f64, place, narrow ? e.convert("demote", "f32", x) : x));
         };
         sweep(state, at, keep);
       });

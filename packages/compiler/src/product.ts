@@ -1,0 +1,93 @@
+import { addIndex, constIndex, divIndex, flattenIndex, modIndex, scaleIndex, unflattenIndex } from "./affine.ts";
+import type { Ex, Index } from "./expr.ts";
+import type { Value } from "./graph.ts";
+import type { KernelBuilder } from "./kernels.ts";
+
+/**
+ * A batched product of matrices of f32: `C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n]`. The operands are functions
+ * of positions, so views and cheap producers are absorbed when the operands are packed.
+ */
+export interface Product {
+  readonly name: string;
+  readonly batch: number;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  /** The dimensions that k runs over, for packing to walk: their product is k. */
+  readonly depthShape: readonly number[];
+  /** Whether the operand is the same for all batches. */
+  readonly sharedA: boolean;
+  readonly sharedB: boolean;
+  readonly a: (k: KernelBuilder, batch: Index, m: Index, kk: Index) => Ex;
+  readonly b: (k: KernelBuilder, batch: Index, kk: Index, n: Index) => Ex;
+  /** Steps of the result in elements; along n it is dense. */
+  readonly batchStride: number;
+  readonly rowStride: number;
+  /**
+   * How the axes of the value that is computed group into batches, rows and columns of C, in this order; null if they do not,
+   * or if C is laid out in another way than the value.
+   */
+  readonly groups: readonly [number, number, number] | null;
+  /** Where in C the element of the value at a position is; null when C is laid out like the value. */
+  readonly linear: ((k: KernelBuilder, position: readonly Index[]) => Index) | null;
+}
+
+/** Products smaller than this gain nothing from packing; few rows do not pay for packing the other operand. */
+export function worthPacking(p: Pick<Product, "m" | "n" | "k">): boolean {
+  return p.m >= 12 && p.n >= 8 && p.k >= 8 && p.m * p.n * p.k >= 1 << 17;
+}
+
+/** Rows of C shorter than this leave much of a tile empty. */
+const shortRow = 64;
+
+/** Batches that share A are columns of one product, if there are only few columns in each. */
+export function joinColumns(p: Product, value: Value): Product {
+  if (!p.sharedA || p.batch === 1 || p.n >= shortRow) return p;
+  const columns = p.batch * p.n;
+  return {
+    ...p,
+    batch: 1,
+    n: columns,
+    batchStride: p.m * columns,
+    rowStride: columns,
+    b: (k, _, kk, column) => p.b(k, divIndex(k.e, column, p.n), kk, modIndex(k.e, column, p.n)),
+    groups: null,
+    linear: (k, position) => {
+      const before = p.linear?.(k, position) ?? flattenIndex(position, value.shape);
+      const [batch, row, column] = unflattenIndex(k.e, before, [p.batch, p.m, p.n]);
+      return addIndex(scaleIndex(row, columns), addIndex(scaleIndex(batch, p.n), column));
+    },
+  };
+}
+
+/** Products of few elements over a long depth are sums of products over parts of it, which threads can share. */
+const longDepth = 8192;
+const smallResult = 1 << 17;
+const mostDepthParts = 16;
+
+/** Into how many parts the depth is cut. */
+export function depthParts(p: Product): number {
+  if (p.batch !== 1 || p.k < longDepth || p.m * p.n > smallResult) return 1;
+  let parts = 1;
+  for (let n = 2; n <= mostDepthParts && p.k / n >= longDepth / 8; n++) if (p.depthShape[0] % n === 0) parts = n;
+  return parts;
+}
+
+/** The product as a batch of `parts` products, whose results are to be added. */
+export function splitDepth(p: Product, parts: number): Product {
+  const [first, ...rest] = p.depthShape;
+  const depth = p.k / parts;
+  const within = (s: Index, kk: Index): Index => addIndex(scaleIndex(s, depth), kk);
+  return {
+    ...p,
+    batch: parts,
+    k: depth,
+    depthShape: [first / parts, ...rest],
+    sharedA: false,
+    sharedB: false,
+    batchStride: p.m * p.n,
+    a: (k, s, i, kk) => p.a(k, constIndex(0), i, within(s, kk)),
+    b: (k, s, kk, j) => p.b(k, constIndex(0), within(s, kk), j),
+    groups: null,
+  };
+}
