@@ -19,8 +19,8 @@ function uniform(): number {
 }
 function draw(shape: readonly number[], dtype: StandardDType): NDArray {
   const size = shape.reduce((a, b) => a * b, 1) * (isComplex(dtype) ? 2 : 1);
-  const Store = realDType(dtype) === "float32" ? Float32Array : Float64Array;
-  return fromTyped(Store.from({ length: size }, uniform), shape, dtype);
+  const values = Float64Array.from({ length: size }, uniform);
+  return fromTyped(realDType(dtype) === "float32" ? Float32Array.from(values) : values, shape, dtype);
 }
 function adjoint(x: NDArray): NDArray {
   const t = lax.transpose(x, [1, 0]);

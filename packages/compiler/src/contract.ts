@@ -1,9 +1,8 @@
-import { axisIndex, flattenIndex, offsetIndex } from "./affine.ts";
+import { flattenIndex, offsetIndex } from "./affine.ts";
 import type { Ex, Index } from "./expr.ts";
 import type { Value } from "./graph.ts";
 import type { GroupDraft } from "./group.ts";
 import type { KernelBuilder } from "./kernels.ts";
-import { extentOf } from "./nest.ts";
 import { pack } from "./packing.ts";
 import { depthParts, joinColumns, type Product, splitDepth } from "./product.ts";
 import type { Contraction, Part, Target, View } from "./program.ts";
@@ -82,21 +81,16 @@ export function emitProduct(scope: Scope, value: Value, product: Product): void 
     };
     scope.launch(kernel, views);
   };
-  const finish = (draft: GroupDraft, inside: (v: Value) => boolean): void => {
+  const finish = (draft: GroupDraft): void => {
+    // Where nobody else sees C, its sums grow in the memory of a result.
+    views[fixed.c] = draft.shared.get(c) ?? c;
     const nest = epilogueOf(draft, p, schedule.split);
     if (nest === null) {
       launch(null, p.name);
       scope.launchDraft(draft);
       return;
     }
-    const slots = [...draft.builder.slots];
-    const over = own && draft.rows === null && inside(value) ? heir(draft, value) : null;
-    if (over !== null) {
-      // Nobody else sees C: its sums grow where the result will be.
-      slots[slots.indexOf(c)] = over;
-      views[fixed.c] = over;
-    }
-    launch({ nest, args: place(slots) }, `${p.name}.${draft.name}`);
+    launch({ nest, args: place(draft.builder.slots) }, `${p.name}.${draft.name}`);
   };
   const element = (k: KernelBuilder, position: readonly Index[]): Ex => {
     const at = p.linear?.(k, position) ?? flattenIndex(position, value.shape);
@@ -116,19 +110,6 @@ function epilogueOf(draft: GroupDraft, p: Product, split: "rows" | "columns"): P
   // Rows that are worked on as wholes must be whole in a block.
   if (draft.rows !== null && (draft.rows !== batches + rows || split !== "rows")) return null;
   return builder.part(name, axes, stages, draft.rows === null ? [batches, rows, columns] : [batches, rows]);
-}
-
-/** The place of the last result of the draft, if that lies in memory as C does: all others have read C by then. */
-function heir(draft: GroupDraft, value: Value): View | null {
-  const dense = flattenIndex(
-    draft.axes.map((a) => axisIndex(draft.builder.e, a)),
-    value.shape,
-  );
-  const s = draft.stages.flatMap((stage) => stage.stores).at(-1);
-  if (s === undefined || s.storage !== "f32" || s.guard !== null) return null;
-  const same = s.index.c === dense.c && extentOf(draft.axes) === value.size;
-  const view = draft.builder.slots[s.slot];
-  return same && view.buffer.bytes >= value.size * 4 ? view : null;
 }
 
 /** What a block of C, and its part of the packed operand, may take: more rows use each panel of the other operand more often. */

@@ -1,11 +1,11 @@
 import { axisIndex } from "./affine.ts";
-import type { Axis, Ex, Index } from "./expr.ts";
-import { indexKey } from "./expr.ts";
+import { type Axis, type Ex, type Index, indexKey, storageBytes } from "./expr.ts";
 import type { Node, Value } from "./graph.ts";
 import { KernelBuilder, type Locate } from "./kernels.ts";
 import type { Reduction, Stage, Store, Target, View } from "./program.ts";
 import { foldMonoid, monoids } from "./reduce.ts";
-import { roundToDType } from "./scalars.ts";
+import { type RowArray, shareRowMemory } from "./rowmemory.ts";
+import { roundToDType, scalarInfo } from "./scalars.ts";
 import { inlineRule } from "./views.ts";
 
 /** Beyond these a kernel would spill registers and pointers rather than save memory traffic. */
@@ -32,6 +32,11 @@ interface Product {
   readonly view: View;
   /** Whether a later stage reads it from memory. */
   loaded: boolean;
+  /** Whether it is in memory before the kernel runs. */
+  readonly adopted: boolean;
+  /** The last stage that reads it from memory, and whether all do so at the place that they are working on. */
+  lastRead: number;
+  aligned: boolean;
 }
 
 class Mismatch extends Error {}
@@ -73,7 +78,7 @@ export class KernelGroup {
     const stage: StageDraft = { axes: [], position: [], reductions: [], stores: [] };
     this.#stages.push(stage);
     const kept = x(this.#k, this.#position);
-    this.#products.set(value, { value, stage: 0, x: kept, inner: [], view, loaded: true });
+    this.#products.set(value, { ...product(value, 0, kept, [], view), loaded: true, adopted: true });
   }
   /** Adds a store of an adopted value, which is then like one that the kernel has computed. */
   storeAdopted(value: Value): void {
@@ -107,7 +112,7 @@ export class KernelGroup {
       stage.stores.push({ value, view, x });
       // 16-bit floats round when they are stored, and must look the same to readers of the same kernel.
       const kept = roundToDType(this.#k.e, value.dtype, x);
-      this.#products.set(value, { value, stage: this.#current, x: kept, inner: stage.position, view, loaded: false });
+      this.#products.set(value, product(value, this.#current, kept, stage.position, view));
     });
   }
 
@@ -132,7 +137,7 @@ export class KernelGroup {
       stage.reductions.push(fold);
       const view = place();
       const result = roundToDType(this.#k.e, value.dtype, folded);
-      this.#products.set(value, { value, stage: this.#current, x: result, inner: null, view, loaded: false });
+      this.#products.set(value, product(value, this.#current, result, null, view));
     });
     if (!fits) this.#rows = before;
     return fits;
@@ -218,11 +223,14 @@ export class KernelGroup {
     const inner = position.slice(rows);
     if (p.stage === this.#current) {
       if (!sameIndices(inner, p.inner)) throw new Mismatch();
+      if (p.adopted) p.lastRead = this.#current;
       return p.x;
     }
     if (p.inner.length === 0) return p.x;
     // A later pass over the same row: it is still in the cache.
     p.loaded = true;
+    p.lastRead = this.#current;
+    p.aligned &&= sameIndices(inner, this.#stages[this.#current].position);
     return this.#k.load(value, p.view, position);
   }
 
@@ -248,8 +256,34 @@ export class KernelGroup {
     }
     if (results.length > 0) stages.push({ axes: [], reductions: [], stores: results, scan: false });
     const name = this.#names.slice(-4).reverse().join(".");
-    return { builder: k, name, axes: this.#axes.slice(0, rows), rows: this.#rows, stages };
+    const shared = shareRowMemory(this.#rowArrays(inside));
+    k.slots.forEach((view, i) => (k.slots[i] = shared.get(view) ?? view));
+    return { builder: k, name, axes: this.#axes.slice(0, rows), rows: this.#rows, stages, shared };
   }
+
+  /** The arrays of the group's shape that it writes, or finds written. */
+  #rowArrays(inside: (value: Value) => boolean): RowArray[] {
+    const arrays: RowArray[] = [];
+    for (const p of this.#products.values()) {
+      const own = inside(p.value);
+      if (p.inner === null || !sameShape(p.value.shape, this.#shape) || (own && !p.loaded)) continue;
+      const stores = this.#stages[p.stage].stores.filter((s) => this.#products.get(s.value)!.loaded || !inside(s.value));
+      const written = p.adopted && !stores.some((s) => s.value === p.value) ? -1 : p.stage;
+      arrays.push({
+        view: p.view,
+        bytes: storageBytes[scalarInfo(p.value.dtype).storage],
+        written,
+        lastRead: own ? p.lastRead : Infinity,
+        aligned: p.aligned,
+        storedLast: stores.at(-1)?.value === p.value,
+      });
+    }
+    return arrays;
+  }
+}
+
+function product(value: Value, stage: number, x: Ex, inner: Product["inner"], view: View): Product {
+  return { value, stage, x, inner, view, loaded: false, adopted: false, lastRead: stage, aligned: true };
 }
 
 /** The loops and stages of a group. */
@@ -260,6 +294,8 @@ export interface GroupDraft {
   /** How many axes are rows; null when every element is by itself. */
   readonly rows: number | null;
   readonly stages: readonly Stage[];
+  /** Where else arrays are than they were to be. */
+  readonly shared: ReadonlyMap<View, View>;
 }
 
 function sameShape(a: readonly number[], b: readonly number[]): boolean {

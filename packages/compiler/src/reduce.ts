@@ -49,6 +49,16 @@ export function foldMonoid(
     const fold = k.fold([e.f64(0)], [e.op("promote", "f64", [value])], ([a], [b]) => [e.add(a, b)]);
     return { fold, result: e.op("demote", "f32", [fold.results[0]]) };
   }
+  if (float && (monoid.op === "max" || monoid.op === "min")) {
+    // The instruction that passes NaN on takes several on common machines; one that does not, and a note whether there was any, take three.
+    const pick = monoid.op === "max" ? "pmax" : "pmin";
+    const fold = k.fold(
+      [constantOf(e, dtype, monoid.init(dtype)), e.constant("bool", 0)],
+      [value, e.ne(value, value)],
+      ([a, n], [b, m]) => [e.op(pick, a.type, [a, b]), e.or(n, m)],
+    );
+    return { fold, result: e.select(fold.results[1], e.constant(value.type, NaN), fold.results[0]) };
+  }
   const fold = k.fold(
     [constantOf(e, dtype, monoid.init(dtype))],
     [value],

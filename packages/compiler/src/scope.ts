@@ -62,7 +62,7 @@ export function whole(buffer: BufferInfo, offset = 0): View {
 /** A kernel in the making. `launch` is told what it has become, where it is more than a group. */
 interface OpenKernel {
   readonly group: KernelGroup;
-  readonly launch: ((draft: GroupDraft, inside: (value: Value) => boolean) => void) | null;
+  readonly launch: ((draft: GroupDraft) => void) | null;
 }
 /** More of them at a time would only keep values alive. */
 const mostOpen = 16;
@@ -105,7 +105,7 @@ export class Scope {
     // What it launches does not wait for the other kernels in the making.
     const others = this.#open;
     this.#open = [];
-    if (kernel.launch !== null) kernel.launch(draft, inside);
+    if (kernel.launch !== null) kernel.launch(draft);
     else this.launchDraft(draft);
     this.#open = others;
   }
@@ -121,7 +121,7 @@ export class Scope {
     view: View,
     x: (k: KernelBuilder, position: readonly Index[]) => Ex,
     store: boolean,
-    launch: (draft: GroupDraft, inside: (value: Value) => boolean) => void,
+    launch: (draft: GroupDraft) => void,
   ): void {
     this.flush();
     const group = new KernelGroup(this.#locate, value.shape, this.lowering.target);
