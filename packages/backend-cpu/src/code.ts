@@ -41,7 +41,7 @@ export class ProgramCode {
     this.#hasJobs = hasJobs;
     this.#contracts = usesContractions(program);
     this.#work = Math.max(callWork, ownWork(program.steps));
-    this.#left = host.warmUp;
+    this.#left = host.warmUp * Math.max(1, bytes.length / usualBytes);
     this.#bytes = bytes;
     if (!this.#warm()) this.#instantiate(new WebAssembly.Module(bytes));
   }
@@ -89,6 +89,9 @@ export class ProgramCode {
 
 /** What a call counts at least. */
 const callWork = 1 << 14;
+
+/** The better code takes about 1 us a byte: the work of `warmUp` pays for so much of it, and larger programs wait for longer. */
+const usualBytes = 1 << 16;
 
 /** Operations of a run in the program's own code: matrix products are done by the library. Loops of unknown length count once. */
 function ownWork(steps: readonly Step[]): number {

@@ -73,17 +73,15 @@ export function gemmLibrary(options: Options): GemmLibrary {
   if (library === undefined) {
     const build = (tile: Tile, unroll: number): Uint8Array<ArrayBuffer> => emitGemmLibrary(tile, { ...options, unroll });
     const narrow: Tile = { m: 6, n: 8 };
-    library = makeLibrary(narrow, new WebAssembly.Module(build(narrow, 1)), false);
-    if (options.revectorize) {
-      const wide: Tile = { m: 6, n: 16 };
-      const module = compileWide(build(wide, 2));
-      const plain = compileWide(build(narrow, 1));
-      if (plain !== null) library = makeLibrary(narrow, plain, false);
-      const [fast, safe] = [module === null ? null : rate(module, wide, options), rate(library.module, narrow, options)];
+    const bytes = build(narrow, 1);
+    const optimised = options.revectorize ? compileWide(bytes) : null;
+    library = makeLibrary(narrow, optimised ?? new WebAssembly.Module(bytes), false);
+    const wide: Tile = { m: 6, n: 16 };
+    const module = optimised === null ? null : compileWide(build(wide, 2));
+    if (module !== null) {
       // The flag is experimental: code that computes something else is not used, however fast.
-      if (module !== null && fast !== null && fast.result === safe.result && fast.rate > 1.15 * safe.rate) {
-        library = makeLibrary(wide, module, true);
-      }
+      const [fast, safe] = [rate(module, wide, options), rate(library.module, narrow, options)];
+      if (fast.result === safe.result && fast.rate > 1.15 * safe.rate) library = makeLibrary(wide, module, true);
     }
     cache.set(key, library);
   }

@@ -49,7 +49,7 @@ interface Held {
 function groupsFor(stage: Stage): number {
   const nodes = [...reachable([...stageRoots(stage), ...stage.reductions.flatMap((r) => r.combined)])];
   const size = nodes.filter((x) => x.op !== "const" && x.op !== "axis").length;
-  const groups = size <= 14 ? 4 : size <= 40 ? 2 : 1;
+  const groups = size <= 14 ? 4 : size <= 100 ? 2 : 1;
   return nodes.some((x) => isWide(x.type)) ? Math.ceil(groups / 2) : groups;
 }
 

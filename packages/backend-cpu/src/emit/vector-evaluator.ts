@@ -145,10 +145,12 @@ export abstract class VectorEvaluator extends ScalarEvaluator {
   }
   protected vectorSelect(x: Ex, r: number): void {
     const [c, a, b] = x.args;
-    this.vector(a, r);
-    this.vector(b, r);
+    // A choice of nothing is one instruction where the general one is three.
+    const nothing = [isNothing(a), isNothing(b)];
+    if (!nothing[0]) this.vector(a, r);
+    if (nothing[0] || !nothing[1]) this.vector(b, r);
     this.mask(c, isWide(x.type), r);
-    this.code.op("v128.bitselect");
+    this.code.op(nothing[0] ? "v128.andnot" : nothing[1] ? "v128.and" : "v128.bitselect");
   }
   protected fromMask(x: Ex, r: number): void {
     const wide = isWide(x.type);
@@ -376,3 +378,8 @@ const largeAngle: Ex = {
 const evenWords: readonly number[] = [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27];
 const upperHalf: readonly number[] = [8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15];
 const lowHalves: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23];
+
+/** Whether a value is a constant of which all bits are zero. */
+function isNothing(x: Ex): boolean {
+  return x.op === "const" && Number(x.value) === 0 && !Object.is(x.value, -0);
+}

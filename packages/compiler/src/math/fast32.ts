@@ -38,9 +38,18 @@ function scale(e: Exprs, x: Ex, n: Ex): Ex {
   return e.mul(e.mul(x, power(half)), power(e.sub(n, half)));
 }
 
+/**
+ * y, or 0 where x is below a bound from which on the result rounds to 0. Processors take many times as long for products that fall
+ * below the smallest normal number: masked softmaxes are full of them.
+ */
+function orNothing(e: Exprs, x: Ex, bound: number, y: Ex): Ex {
+  return e.select(e.lt(x, e.f32(bound)), e.f32(0), y);
+}
+
 function exp32(e: Exprs, x: Ex, largest = 89): Ex {
   const { bits, r } = reduceExp(e, atLeast(e, atMost(e, x, largest), -104));
-  return scale(e, e.add(expm1Reduced(e, r), e.f32(1)), bits);
+  // ln(2^-150) = -103.972077...
+  return scale(e, orNothing(e, x, -103.97207641601562, e.add(expm1Reduced(e, r), e.f32(1))), bits);
 }
 
 function exp2of32(e: Exprs, x: Ex): Ex {
@@ -48,7 +57,7 @@ function exp2of32(e: Exprs, x: Ex): Ex {
   const t = e.add(y, e.f32(magic));
   const bits = e.sub(e.bitcast("i32", t), e.bitcast("i32", e.f32(magic)));
   const r = e.mul(e.sub(y, e.sub(t, e.f32(magic))), e.f32(Math.LN2));
-  return scale(e, e.add(expm1Reduced(e, r), e.f32(1)), bits);
+  return scale(e, orNothing(e, x, -150, e.add(expm1Reduced(e, r), e.f32(1))), bits);
 }
 
 function expm1of32(e: Exprs, x: Ex): Ex {
