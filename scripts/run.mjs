@@ -58,6 +58,10 @@ const tasks = {
     build();
     node("scripts/parity.ts", ...args);
   },
+  soak() {
+    build();
+    node("--expose-gc", "scripts/soak.ts", ...args);
+  },
 };
 
 if (!(task in tasks)) {

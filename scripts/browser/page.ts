@@ -29,12 +29,21 @@ function inAWorker(options: CpuOptions, expected: number): Promise<Outcome> {
 }
 
 function show({ isolated, outcome }: Report): void {
-  const rows = Object.entries(outcome.digests).map(
-    ([name, text]) => `<tr><td>${name}</td><td><code>${text.slice(-64)}</code></td></tr>`,
+  const table = element("table");
+  for (const [name, text] of Object.entries(outcome.digests)) {
+    table.append(element("tr", element("td", name), element("td", element("code", text.slice(-64)))));
+  }
+  document.body.append(
+    element("h1", "Traceform in a browser"),
+    element("p", `${isolated ? "cross-origin isolated" : "not isolated"}, threads: ${outcome.threads}, sleeps: ${outcome.sleeps}`),
+    table,
   );
-  document.body.innerHTML = `<h1>Traceform in a browser</h1>
-    <p>${isolated ? "cross-origin isolated" : "not isolated"}, ${outcome.threads} threads, ${outcome.sleeps} sleeps</p>
-    <table>${rows.join("")}</table>`;
+}
+
+function element(name: string, ...content: (Node | string)[]): HTMLElement {
+  const e = document.createElement(name);
+  e.append(...content);
+  return e;
 }
 
 // This module is the page's script and the worker's.

@@ -81,7 +81,7 @@ export function gemmLibrary(options: Options): GemmLibrary {
     if (module !== null) {
       // The flag is experimental: code that computes something else is not used, however fast.
       const [fast, safe] = [rate(module, wide, options), rate(library.module, narrow, options)];
-      if (fast.result === safe.result && fast.rate > 1.15 * safe.rate) library = makeLibrary(wide, module, true);
+      if (fast.result === safe.result && fast.rate > safe.rate) library = makeLibrary(wide, module, true);
     }
     cache.set(key, library);
   }

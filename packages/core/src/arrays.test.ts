@@ -5,6 +5,7 @@ import {
   arrayScope,
   asArray,
   BackendError,
+  type ConcreteArray,
   DisposedError,
   fromTyped,
   makeAval,
@@ -128,4 +129,13 @@ test("equal avals are the same object", () => {
   expect(makeAval([2, 3], "float32")).toBe(makeAval([2, 3], "float32"));
   expect(makeAval([2, 3], "float32")).not.toBe(makeAval([2, 3], "float32", { weakType: true }));
   expect(makeAval([2], "float32", { varying: ["x"] })).not.toBe(makeAval([2], "float32"));
+});
+
+test("where a shared constant was used before does not decide where an operation runs", () => {
+  const two = scalar(2, "float32");
+  neg(two);
+  const [device] = setDefaultBackend(referenceBackend()).devices;
+  const three = add(two, scalar(1, "float32"));
+  expect((three as ConcreteArray).device).toBe(device);
+  expect(three.jsSync()).toBe(3);
 });

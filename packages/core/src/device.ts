@@ -42,6 +42,8 @@ export interface MemoryStats {
   readonly bytesInUse: number;
   readonly liveBuffers: number;
   readonly bytesLimit: number;
+  /** Bytes that the device's heap has taken from the system, in use or not; a heap of WebAssembly never shrinks. */
+  readonly bytesReserved: number;
   /** Bytes moved out of the device's heap under pressure, so far. */
   readonly bytesSpilled: number;
 }

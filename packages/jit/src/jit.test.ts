@@ -1,10 +1,13 @@
 import {
   asArray,
   compilationCount,
+  type ConcreteArray,
+  defaultBackend,
   DisposedError,
   evalClosedJaxpr,
   type NDArray,
   printJaxpr,
+  scalar,
   setDefaultBackend,
   TransformError,
   TreeError,
@@ -177,4 +180,24 @@ test("shapes without values", () => {
   expect(String(out.y)).toBe("float32[4,5]");
   const closed = makeJaxpr((y: NDArray) => add(y, x))(new ShapeDtypeStruct([3], "float32"));
   expect(evalClosedJaxpr(closed, [x])[0].jsSync()).toEqual([2, 4, 6]);
+});
+
+test("a jitted function runs where its arguments are, else where its captured arrays are, and constants do not decide", () => {
+  const place = (y: NDArray): unknown => (y as ConcreteArray).device;
+  const before = defaultBackend();
+  const captured = mul(x, 1);
+  const two = mul(scalar(1, "float32"), 2);
+  const twice = jit((y: NDArray) => mul(y, 2));
+  const shifted = jit((y: NDArray) => add(y, captured));
+  const here = place(twice(two));
+  const [device] = setDefaultBackend(referenceBackend()).devices;
+  try {
+    expect(place(twice(scalar(2, "float32")))).toBe(device);
+    expect(place(shifted(scalar(2, "float32")))).toBe(here);
+    const there = shifted(mul(asArray([1, 2, 3]), 1));
+    expect(place(there)).toBe(device);
+    expect(there.jsSync()).toEqual([2, 4, 6]);
+  } finally {
+    setDefaultBackend(before);
+  }
 });

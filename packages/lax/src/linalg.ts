@@ -29,6 +29,7 @@ export {
 } from "./linalg/qr.ts";
 export { bidiagonalPanelP, svd, type SvdOptions, svdP, type SvdParams } from "./linalg/svd.ts";
 export { applyRotationsP, bidiagonalSweepsP, type SweepParams, tridiagonalSweepsP } from "./linalg/sweeps.ts";
+export { tridiagonalSolve } from "./linalg/tridiagonal.ts";
 export {
   triangularBlockP,
   triangularSolve,

@@ -11,6 +11,7 @@ export {
   truncatedNormal,
 } from "./distributions.ts";
 export { clone, foldIn, type Key, key, keyData, keyDType, PRNGKey, split, wrapKeyData } from "./keys.ts";
+export { multivariateNormal, type MultivariateNormalOptions, orthogonal } from "./matrices.ts";
 export {
   categorical,
   type CategoricalOptions,

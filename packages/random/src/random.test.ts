@@ -121,6 +121,37 @@ const discrete: Record<string, () => NDArray> = {
     ),
   "categorical 5": () => random.categorical(key, asArray([0, 1, 2]), { shape: [5] }),
 };
+const matrices: Record<string, () => NDArray> = {
+  multivariateNormal: () =>
+    random.multivariateNormal(
+      key,
+      asArray([1, -2]),
+      asArray([
+        [2, 0.5],
+        [0.5, 1],
+      ]),
+      [4],
+    ),
+  orthogonal: () => random.orthogonal(key, 4),
+  "orthogonal 4x2": () => random.orthogonal(key, 4, [2], { m: 2 }),
+  "orthogonal 2x3": () => random.orthogonal(key, 2, [], { m: 3 }),
+};
+describe("samples that need linear algebra are JAX's", () => {
+  test.each(Object.entries(matrices))("%s", (name, draw) => same(draw(), recorded[name], 64));
+  test("the methods of multivariateNormal agree in distribution", () => {
+    const cov = asArray([
+      [2, 0.5],
+      [0.5, 1],
+    ]);
+    for (const method of ["cholesky", "eigh", "svd"] as const) {
+      const x = random.multivariateNormal(key, asArray([0, 0]), cov, [4000], { method }).jsSync() as number[][];
+      const moment = (i: number, j: number): number => x.reduce((s, v) => s + v[i] * v[j], 0) / x.length;
+      [moment(0, 0) - 2, moment(0, 1) - 0.5, moment(1, 1) - 1].forEach((d) => expect(Math.abs(d)).toBeLessThan(0.15));
+    }
+    expect(() => random.multivariateNormal(key, asArray([0, 0]), asArray([[1]]))).toThrow(ShapeError);
+  });
+});
+
 describe("discrete samples are JAX's", () => {
   test.each(Object.entries(discrete))("%s", (name, draw) => same(draw(), recorded[name]));
 });

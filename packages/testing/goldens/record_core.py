@@ -73,6 +73,10 @@ def threefry():
         "choice p": flat(r.choice(key, 5, (12,), p=jnp.array([0.1, 0.2, 0.3, 0.15, 0.25]))),
         "choice p no replace": flat(r.choice(key, 5, (3,), replace=False, p=jnp.array([0.1, 0.2, 0.3, 0.15, 0.25]))),
         "categorical": flat(r.categorical(key, jnp.log(jnp.array([[0.1, 0.6, 0.3], [0.5, 0.25, 0.25]])))),
+        "multivariateNormal": flat(r.multivariate_normal(key, jnp.array([1.0, -2.0]), jnp.array([[2.0, 0.5], [0.5, 1.0]]), (4,))),
+        "orthogonal": flat(r.orthogonal(key, 4)),
+        "orthogonal 4x2": flat(r.orthogonal(key, 4, (2,), m=2)),
+        "orthogonal 2x3": flat(r.orthogonal(key, 2, m=3)),
         "categorical 5": flat(r.categorical(key, jnp.array([0.0, 1.0, 2.0]), shape=(5,))),
     }
     jax.config.update("jax_enable_x64", True)

@@ -66,6 +66,12 @@ case("linalg.matmul", m23, m34); case("linalg.vecdot", m23, m23); case("linalg.v
 case("linalg.tensordot", t234, R(3, 4, 2)); case("linalg.tensordot", t234, R(4, 2), at=2, axes=1); case("linalg.tensordot", t234, R(2, 4), at=2, axes=[[0, 2], [0, 1]], py=lambda a, c, axes: jnp.linalg.tensordot(a, c, axes=((0, 2), (0, 1))))
 case("linalg.diagonal", t234); case("linalg.diagonal", m34, at=1, offset=1); case("linalg.diagonal", m34, at=1, offset=-1); case("linalg.trace", gs); case("linalg.trace", m34, at=1, offset=1); case("linalg.trace", i32([[1, 2], [3, 4]]), at=1, dtype="float32", py=lambda x, dtype: jnp.linalg.trace(x, dtype=dtype)); case("linalg.matrixTranspose", t234)
 case("linalg.tensorinv", R(2, 3, 6), 2, tol=1e-4); case("linalg.tensorinv", R(4, 2, 2), 1, tol=1e-4); case("linalg.tensorinv", R(2, 3, 4), error=True); case("linalg.tensorsolve", R(2, 3, 6), R(2, 3), tol=1e-4); case("linalg.tensorsolve", R(2, 6, 3), R(2, 3), [1], tol=1e-4)
+for x in (g3, R(4, 4), gs, Cx(3, 3), f32([[0, 1], [-1, 0]])):
+    case("own.powerSums", x, tol=1e-4, py=lambda x: (lambda w: jnp.stack([jnp.sum(w, -1), jnp.sum(w * w, -1), jnp.sum(jnp.exp(w), -1)]))(jnp.linalg.eigvals(x)))
+    case("own.diagonalised", i32([[2, 1], [1, 3]]) if x is gs else Cx(3, 3), tol=1e-4, py=lambda x: x.astype(np.complex64))
+for shape, k in (((4,), 2), ((2, 5), 1)):
+    case("laxlinalg.tridiagonalSolve", R(*shape), R(*shape), R(*shape), R(*shape, k), tol=1e-4)
+case("laxlinalg.tridiagonalSolve", R(3), R(3), R(3), R(4, 1), error=True)
 for left in (True, False):
     for lower in (True, False):
         for t in (True, False):

@@ -71,6 +71,59 @@ function customs(): CorpusFunction[] {
   ];
 }
 
+/** A positive definite matrix with eigenvalues far apart. */
+function definite(x: NDArray): NDArray {
+  const a = asMatrix(lax.tanh(x));
+  const apartEigenvalues = lax.mul(lax.broadcastInDim(vector(1, 2.5, 4), [n, n], [0]), identity());
+  return lax.add(lax.mul(lax.dot(a, lax.transpose(a, [1, 0])), 0.1), apartEigenvalues);
+}
+function identity(): NDArray {
+  const at = (d: number): NDArray => lax.broadcastedIota("int32", [n, n], d);
+  return lax.convertElementType(lax.eq(at(0), at(1)), "float64");
+}
+function diagonal(a: NDArray): NDArray {
+  return lax.reduceSum(lax.mul(a, identity()), [1]);
+}
+
+function decompositions(): CorpusFunction[] {
+  const { linalg } = lax;
+  const triangular = (a: NDArray, b: NDArray, options: lax.linalg.TriangularSolveOptions): NDArray =>
+    linalg.triangularSolve(a, b, { leftSide: true, ...options });
+  return [
+    { name: "logdet by cholesky", fn: (x) => fill(total(lax.log(diagonal(linalg.cholesky(definite(x)))))) },
+    {
+      name: "solve by cholesky",
+      fn: (x) => {
+        const l = linalg.cholesky(definite(x));
+        return triangular(l, triangular(l, lax.sin(x), { lower: true }), { lower: true, transposeA: true });
+      },
+    },
+    {
+      name: "solve by lu",
+      fn: (x) => {
+        const [factors, , permutation] = linalg.lu(definite(x));
+        const b = linalg.takeElements(lax.cos(x), permutation);
+        return triangular(factors, triangular(factors, b, { lower: true, unitDiagonal: true }), {});
+      },
+    },
+    {
+      name: "qr",
+      fn: (x) => {
+        const [q, r] = linalg.qr(definite(x));
+        return lax.add(lax.dot(q, lax.dot(r, x)), lax.square(diagonal(r)));
+      },
+    },
+    {
+      name: "function of a symmetric matrix",
+      fn: (x) => {
+        const [v, w] = linalg.eigh(definite(x));
+        return lax.dot(lax.mul(v, lax.broadcastInDim(lax.sin(w), [n, n], [1])), lax.dot(x, v));
+      },
+    },
+    { name: "singular values", fn: (x) => lax.mul(x, linalg.svd(definite(x), { computeUv: false })) },
+  ];
+}
+
 /** The corpus, made when asked for, because some of its constants are arrays. */
 export function corpus(): CorpusFunction[] {
   const w = matrix(n, n);
@@ -154,6 +207,7 @@ export function corpus(): CorpusFunction[] {
     { name: "scatter", fn: (x) => lax.scatter(lax.sin(x), at(1), lax.mul(lax.slice(x, [2], [3]), 2), rowsTo) },
     { name: "scatter add", fn: (x) => lax.scatterAdd(x, at(2, 2, 0), lax.cos(x), rowsTo) },
     { name: "sort", fn: (x) => lax.mul(lax.sort(apart(x)), vector(1, 2, 3)) },
+    ...decompositions(),
     { name: "fft", fn: (x) => lax.mul(x, lax.real(lax.fft(lax.sin(x), "FFT", [n]))) },
     {
       name: "real fft",

@@ -433,6 +433,10 @@ function linalgCases(): PrimitiveCase[] {
     // Reflections have no derivative of their own, as in JAX; qr has.
     makeCase(linalg.geqrfP, none, [tall], { diff: [] }),
     makeCase(linalg.householderProductP, none, [tall, float([2])], { diff: [] }),
+    makeCase(linalg.eigP, { computeLeftEigenvectors: false, computeRightEigenvectors: false }, [general], { diff: [] }),
+    makeCase(linalg.eigP, { computeLeftEigenvectors: true, computeRightEigenvectors: true }, [general], { diff: [] }),
+    makeCase(linalg.hessenbergP, none, [general], { diff: [] }),
+    makeCase(linalg.schurP, { computeSchurVectors: true }, [{ ...general, dtype: "complex128" }], { diff: [] }),
     makeCase(linalg.luPivotsToPermutationP, { permutationSize: 4 }, [given([3], [2, 3, 2])]),
   ];
 }

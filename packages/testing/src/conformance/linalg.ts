@@ -45,6 +45,22 @@ function spectrum(x: NDArray): NDArray[] {
   return [w, times(scaled(v, lax.cos(w)), adjoint(v)), times(adjoint(v), v), linalg.eigvalsh(lax.div(x, Math.sqrt(size)))];
 }
 
+/** V diag(w) V⁻¹ and (diag(w) Uᴴ) without U, which is the matrix again, and sums of the eigenvalues. */
+function diagonalised(x: NDArray): NDArray[] {
+  const [w, u, v] = linalg.eig(x);
+  const typed = lax.convertElementType(x, w.dtype);
+  const left = lax.sub(times(adjoint(u), typed), transposed(scaled(transposed(adjoint(u)), w)));
+  const [factors, , permutation] = linalg.lu(transposed(v));
+  const y = linalg.triangularSolve(factors, linalg.takeRows(transposed(scaled(v, w)), permutation), {
+    leftSide: true,
+    lower: true,
+    unitDiagonal: true,
+  });
+  const again = transposed(linalg.triangularSolve(factors, y, { leftSide: true }));
+  // What should vanish is added to what does not, so that errors have a scale.
+  return [again, lax.add(left, typed), lax.reduceSum(w, [w.ndim - 1]), lax.reduceSum(lax.mul(w, w), [w.ndim - 1])];
+}
+
 /** Singular values, the matrix again, and what should be identities. */
 const singular =
   (fullMatrices: boolean) =>
@@ -57,9 +73,25 @@ const singular =
   };
 
 /** Shapes below and above the sizes at which blocks begin; the large ones for two dtypes only, because the oracle is slow. */
-const squares: readonly (readonly number[])[] = [[1, 1], [2, 3, 3], [17, 17], [70, 70]];
-const condensed: readonly (readonly number[])[] = [[1, 1], [3, 2, 2], [5, 5], [2, 17, 17], [40, 40]];
-const oblongs: readonly (readonly number[])[] = [[5, 3], [3, 5], [2, 40, 33], [12, 40]];
+const squares: readonly (readonly number[])[] = [
+  [1, 1],
+  [2, 3, 3],
+  [17, 17],
+  [70, 70],
+];
+const condensed: readonly (readonly number[])[] = [
+  [1, 1],
+  [3, 2, 2],
+  [5, 5],
+  [2, 17, 17],
+  [40, 40],
+];
+const oblongs: readonly (readonly number[])[] = [
+  [5, 3],
+  [3, 5],
+  [2, 40, 33],
+  [12, 40],
+];
 
 function each(
   name: string,
@@ -86,6 +118,8 @@ function factorisations(): ConformanceCase[] {
     ...each("qr, full matrices", all, (x) => [linalg.qr(x)[1], times(...linalg.qr(x))], 1e-4),
     ...each("geqrf", all, (x) => linalg.geqrf(x), 1e-4),
     ...each("eigh", condensed, (x) => spectrum(hermitian(x)), 1e-5),
+    ...each("hessenberg", condensed, (x) => linalg.hessenberg(x), 1e-4),
+    ...each("eig", condensed, diagonalised, 1e-4),
     ...each("svd", [...condensed, ...oblongs], singular(false), 1e-5),
     ...each("svd, full matrices", oblongs, (x) => singular(true)(x), 1e-5),
   ];
@@ -93,7 +127,10 @@ function factorisations(): ConformanceCase[] {
 
 function triangularSolves(): ConformanceCase[] {
   const cases: ConformanceCase[] = [];
-  for (const shape of [[3, 3], [2, 70, 70]]) {
+  for (const shape of [
+    [3, 3],
+    [2, 70, 70],
+  ]) {
     for (const leftSide of [true, false]) {
       for (const lower of [true, false]) {
         for (const transposeA of [true, false]) {
@@ -138,7 +175,9 @@ function hard(): ConformanceCase[] {
     only("qr of zeros", [4, 3], (x) => linalg.qr(lax.mul(x, 0), { fullMatrices: false })),
     only("eigh of equal eigenvalues", [40, 40], (x) => spectrum(lax.mul(eye(x), 3))),
     only("eigh of zeros", [5, 5], (x) => spectrum(lax.mul(x, 0))),
-    only("eigh of rank one", [40, 40], (x) => spectrum(hermitian(times(lax.sliceInDim(x, 0, 1, 1, 1), adjoint(lax.sliceInDim(x, 0, 1, 1, 1)))))),
+    only("eigh of rank one", [40, 40], (x) =>
+      spectrum(hermitian(times(lax.sliceInDim(x, 0, 1, 1, 1), adjoint(lax.sliceInDim(x, 0, 1, 1, 1))))),
+    ),
     only("eigh of NaN", [6, 6], (x) => linalg.eigh(withNaN(x))),
     only("eigh of large and of small numbers", [20, 20], (x) =>
       [1, -1].map((sign) => linalg.eigvalsh(lax.mul(hermitian(x), 10 ** (sign * decade(x))))),
@@ -147,6 +186,18 @@ function hard(): ConformanceCase[] {
       const steps = lax.exp(lax.neg(lax.convertElementType(lax.iota("int32", 40), realDType(x.dtype))));
       return linalg.eigvalsh(scaled(transposed(scaled(hermitian(x), lax.sqrt(steps))), lax.sqrt(steps)));
     }),
+    only("eig of NaN", [6, 6], (x) => linalg.eig(withNaN(x))),
+    only("eig of a cycle", [8, 8], (x) => {
+      const cycle = lax.concatenate([lax.sliceInDim(eye(x), 1, 8, 1, 0), lax.sliceInDim(eye(x), 0, 1, 1, 0)], 0);
+      return diagonalised(lax.add(cycle, lax.mul(eye(x), 0.5)));
+    }),
+    {
+      ...only("schur", [2, 17, 17], (x) => {
+        const [t, z] = linalg.schur(x);
+        return [times(times(z, t), adjoint(z)), times(adjoint(z), z)];
+      }),
+      dtypes: complexes,
+    },
     only("svd of zeros", [5, 3], (x) => singular(false)(lax.mul(x, 0))),
     only("svd of rank one", [40, 40], (x) => singular(true)(rankOne(x))),
     only("svd of equal singular values", [40, 40], (x) => singular(true)(eye(x))),

@@ -67,7 +67,7 @@ class RefDevice implements Device {
   memoryStats(): MemoryStats {
     let bytesInUse = 0;
     for (const b of this.live.values()) bytesInUse += b.byteLength;
-    return { bytesInUse, liveBuffers: this.live.size, bytesLimit: Infinity, bytesSpilled: 0 };
+    return { bytesInUse, liveBuffers: this.live.size, bytesLimit: Infinity, bytesReserved: bytesInUse, bytesSpilled: 0 };
   }
   toString(): string {
     return `reference:${this.id}`;

@@ -312,7 +312,114 @@ function permutation([pivots]: Matrix[], { permutationSize }: { permutationSize:
   return [row(order.map(real))];
 }
 
+/** The plain QR algorithm, with Wilkinson's shift, on the whole of the block that is left. */
+function schur(source: Matrix): [Matrix, Matrix] {
+  const t = source.copy();
+  const z = Matrix.identity(t.rows);
+  const n = t.rows;
+  let hi = n - 1;
+  for (let sweep = 1; hi > 0 && sweep < 100 * n; sweep++) {
+    const left = Array.from({ length: hi }, (_, j) => abs(t.get(hi, j)));
+    if (Math.hypot(...left) <= 1e-16 * (abs(t.get(hi, hi)) + abs(t.get(hi - 1, hi - 1)))) {
+      for (let j = 0; j < hi; j++) t.set(hi, j, real(0));
+      hi--;
+      continue;
+    }
+    const [a, b, c, d] = [t.get(hi - 1, hi - 1), t.get(hi - 1, hi), t.get(hi, hi - 1), t.get(hi, hi)];
+    const half = scale(sub(a, d), 0.5);
+    const root = squareRoot(add(mul(half, half), mul(b, c)));
+    const larger = abs(add(half, root)) > abs(sub(half, root)) ? add(half, root) : sub(half, root);
+    const cycle = sweep % 10 === 0;
+    const shift = cycle || abs(larger) === 0 ? add(d, real(0.6 * Math.hypot(...left))) : sub(d, div(mul(b, c), larger));
+    const m = hi + 1;
+    const block = t.part(0, m, 0, m).map((x, i, j) => (i === j ? sub(x, shift) : x));
+    const [q] = qr(block, true);
+    const whole = Matrix.build(n, n, (i, j) => (i < m && j < m ? q.get(i, j) : real(i === j ? 1 : 0)));
+    const [t1, z1] = [whole.adjoint.times(t).times(whole), z.times(whole)];
+    for (let i = 0; i < n; i++) {
+      for (let j = 0; j < n; j++) {
+        t.set(i, j, t1.get(i, j));
+        z.set(i, j, z1.get(i, j));
+      }
+    }
+  }
+  return [t.map((x, i, j) => (i > j ? real(0) : x)), z];
+}
+function squareRoot(z: Complex): Complex {
+  const r = Math.sqrt(abs(z));
+  const angle = Math.atan2(z.im, z.re) / 2;
+  return { re: r * Math.cos(angle), im: r * Math.sin(angle) };
+}
+
+/** Eigenvectors of an upper triangular matrix as columns, of length one after `basis`, with a real largest element. */
+function triangularVectors(t: Matrix, basis: Matrix): Matrix {
+  const n = t.rows;
+  const x = Matrix.identity(n);
+  for (let j = 0; j < n; j++) {
+    for (let i = j - 1; i >= 0; i--) {
+      let sum = real(0);
+      for (let k = i + 1; k <= j; k++) sum = add(sum, mul(t.get(i, k), x.get(k, j)));
+      const gap = sub(t.get(j, j), t.get(i, i));
+      x.set(i, j, div(sum, abs(gap) < 1e-15 ? real(1e-15) : gap));
+    }
+  }
+  const v = basis.times(x);
+  for (let j = 0; j < n; j++) {
+    const column = Array.from({ length: n }, (_, i) => v.get(i, j));
+    const length = Math.hypot(...column.map(abs));
+    const largest = column.reduce((a, b) => (abs(b) > abs(a) ? b : a));
+    const factor = scale(conj(largest), 1 / (abs(largest) * length));
+    column.forEach((z, i) => v.set(i, j, mul(z, factor)));
+  }
+  return v;
+}
+
+interface EigParams {
+  readonly computeLeftEigenvectors: boolean;
+  readonly computeRightEigenvectors: boolean;
+}
+function eig([a]: Matrix[], p: EigParams): Matrix[] {
+  const n = a.rows;
+  const wanted = [true, p.computeLeftEigenvectors, p.computeRightEigenvectors];
+  if (!isFinite(a)) return [nan(1, n), nan(n, n), nan(n, n)].filter((_, i) => wanted[i]);
+  const [t, z] = schur(a);
+  const w = row(Array.from({ length: n }, (_, i) => t.get(i, i)));
+  const reversed = (m: Matrix): Matrix => m.map((_, i, j) => m.get(n - 1 - i, n - 1 - j));
+  const columnsReversed = (m: Matrix): Matrix => m.map((_, i, j) => m.get(i, n - 1 - j));
+  const left = columnsReversed(triangularVectors(reversed(t.adjoint), columnsReversed(z)));
+  return [w, left, triangularVectors(t, z)].filter((_, i) => wanted[i]);
+}
+
+function hessenberg(source: Matrix): Matrix[] {
+  const n = source.rows;
+  const taus: Complex[] = [];
+  const a = source.copy();
+  for (let k = 0; k < n - 1; k++) {
+    // The reflection of the column below row k, seen as a matrix of its own.
+    const column = Matrix.build(n - k - 1, 1, (i) => a.get(k + 1 + i, k));
+    const tau = reflect(column, 0);
+    taus.push(tau);
+    const v = column.map((z, i) => (i === 0 ? real(1) : z));
+    const h = Matrix.identity(n).map((z, i, j) =>
+      i > k && j > k ? sub(z, mul(tau, mul(v.get(i - k - 1, 0), conj(v.get(j - k - 1, 0))))) : z,
+    );
+    const next = h.adjoint.times(a.map((z, i, j) => (j < k && i > j + 1 ? real(0) : z))).times(h);
+    for (let i = 0; i < n; i++) {
+      for (let j = 0; j < n; j++) {
+        if (j >= k || i <= j + 1) a.set(i, j, next.get(i, j));
+      }
+    }
+    for (let i = 0; i < n - k - 1; i++) a.set(k + 1 + i, k, column.get(i, 0));
+  }
+  return [a, row(taus)];
+}
+
 export const linalgRules: Record<string, Rule> = {
+  eig: each(eig),
+  schur: each(([a], p: { computeSchurVectors: boolean }) =>
+    (isFinite(a) ? schur(a) : [nan(a.rows, a.rows), nan(a.rows, a.rows)]).slice(0, p.computeSchurVectors ? 2 : 1),
+  ),
+  hessenberg: each(([a]) => hessenberg(a)),
   cholesky: each(([a]) => [cholesky(a)]),
   triangular_solve: each(triangularSolve),
   lu: each(([a]) => lu(a)),
@@ -322,11 +429,15 @@ export const linalgRules: Record<string, Rule> = {
     return [factors, row(taus)];
   }),
   householder_product: each(
-    ([a, taus]) => [householderProduct(a, Array.from({ length: taus.columns }, (_, k) => taus.get(0, k)))],
+    ([a, taus]) => [
+      householderProduct(
+        a,
+        Array.from({ length: taus.columns }, (_, k) => taus.get(0, k)),
+      ),
+    ],
     [1],
   ),
   qr: each(([a], p: { fullMatrices: boolean }) => qr(a, p.fullMatrices)),
   eigh: each(eighRule),
   svd: each(svdRule),
 };
-

@@ -97,6 +97,7 @@ export function matrices(x: RefArray, vectors = false): Matrix[] {
 export function stacked(list: readonly Matrix[], shape: readonly number[], dtype: DType): RefArray {
   const round = rounder(dtype);
   const values: Element[] = [];
-  for (const a of list) for (let p = 0; p < a.re.length; p++) values.push(round(isComplex(dtype) ? { re: a.re[p], im: a.im[p] } : a.re[p]));
+  for (const a of list)
+    for (let p = 0; p < a.re.length; p++) values.push(round(isComplex(dtype) ? { re: a.re[p], im: a.im[p] } : a.re[p]));
   return { shape, dtype, values };
 }
