@@ -20,12 +20,14 @@ export class Allocator {
   readonly #bins: Set<number>[] = Array.from({ length: 33 * 4 }, () => new Set<number>());
   /** Small free ranges by their size in units of the alignment. */
   readonly #kept: number[][] = Array.from({ length: smallBytes / alignment + 1 }, () => []);
+  readonly #start: number;
   #end: number;
   readonly #limit: number;
   #free = 0;
 
   /** Manages [start, limit); `end` is how far the memory reaches now. */
   constructor(start: number, end: number, limit: number) {
+    this.#start = start;
     this.#end = start;
     this.#limit = limit;
     if (end > start) this.extend(end);
@@ -40,6 +42,10 @@ export class Allocator {
   get limit(): number {
     return this.#limit;
   }
+  /** The largest range there could be. */
+  get capacity(): number {
+    return this.#limit - this.#start;
+  }
 
   /** The memory now reaches up to `end`. */
   extend(end: number): void {
@@ -51,6 +57,8 @@ export class Allocator {
   /** A range of at least `bytes`, or -1 when no free range is large enough. */
   allocate(bytes: number): number {
     const size = blockSize(bytes);
+    // Bins are for sizes of 32 bits.
+    if (size > this.#limit) return -1;
     if (size <= smallBytes) {
       const start = this.#kept[size / alignment].pop();
       if (start !== undefined) {

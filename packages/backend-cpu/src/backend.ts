@@ -8,17 +8,19 @@ import {
   type Device,
   type Executable,
   type HostArray,
+  OutOfMemoryError,
   standardDTypes,
 } from "@traceform/core";
-import { lowerProgram, type Target } from "@traceform/compiler";
+import { lowerProgram, type Program, type Target } from "@traceform/compiler";
 import { byteLengthOf, CpuBuffer } from "./buffer.ts";
 import { CpuDevice } from "./device.ts";
 import { type CodeHost, ProgramCode } from "./code.ts";
 import { CpuExecutable } from "./executable.ts";
 import { relaxedSimdWorks } from "./features.ts";
 import { canCompileWide, type GemmLibrary, gemmLibrary } from "./gemm.ts";
-import { Heap, spilledBytes } from "./heap.ts";
+import { Heap, mostBytes, spilledBytes } from "./heap.ts";
 import { toDevice, toHost } from "./host.ts";
+import { labelText, largestTemporaries, memoryFix, readableBytes } from "./outofmemory.ts";
 import { nextTask } from "./task.ts";
 import { canShareMemory, hardwareThreads } from "./threads/host.ts";
 import { WorkerPool } from "./threads/pool.ts";
@@ -73,6 +75,23 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
   return new WebAssemblyBackend(options);
 }
 
+/** Loops count with 32 bits and a sign. */
+const longestAxis = 2 ** 31 - 1;
+
+/** Does a part of compiling, and says what limit of the engine a program was too large for. */
+function explained<T>(name: string, { jaxpr }: ClosedJaxpr, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof RangeError || error instanceof WebAssembly.CompileError)) throw error;
+    throw new BackendError(name, {
+      message: `the program, of ${jaxpr.eqns.length} equations, ${jaxpr.invars.length} arguments and ${jaxpr.outvars.length} results, could not be compiled: ${error.message}`,
+      fix: "if it is that large, write unrolled loops as scan or map, and stack lists of arrays into one array",
+      cause: error,
+    });
+  }
+}
+
 class WebAssemblyBackend implements CpuBackend {
   readonly name = "cpu";
   readonly devices: readonly CpuDevice[];
@@ -86,9 +105,10 @@ class WebAssemblyBackend implements CpuBackend {
   constructor(options: CpuOptions) {
     const threads = Math.min(mostThreads, options.threads ?? hardwareThreads());
     const shared = threads > 1 && canShareMemory();
+    const grain = options.grain ?? 1 << 16;
     const heap = new Heap(options.maxMemoryBytes ?? 2 ** 32, shared);
     this.#heap = heap;
-    this.#pool = shared ? new WorkerPool(heap.memory, threads - 1) : null;
+    this.#pool = shared ? new WorkerPool(heap.memory, threads - 1, 1024 * grain) : null;
     this.#revectorize = (options.revectorize ?? true) && canCompileWide();
     this.#code = {
       memory: heap.memory,
@@ -97,7 +117,7 @@ class WebAssemblyBackend implements CpuBackend {
       shared,
       maximumPages: heap.maximumPages,
       relaxed: (options.relaxedSimd ?? true) && relaxedSimdWorks(),
-      grain: options.grain ?? 1 << 16,
+      grain,
       warmUp: this.#revectorize ? (options.warmUp ?? 2 ** 26) : Infinity,
     };
     const tile = (): Target["tile"] => this.#gemm().tile;
@@ -118,11 +138,40 @@ class WebAssemblyBackend implements CpuBackend {
   }
 
   compile(program: ClosedJaxpr, options: CompileOptions): Executable {
-    const lowered = lowerProgram(program, options.name ?? "program", this.#target, options.donate);
-    const code = new ProgramCode(lowered, this.#code);
+    const name = options.name ?? "program";
+    const lowered = explained(name, program, () => lowerProgram(program, name, this.#target, options.donate));
+    this.#refuseTooLarge(lowered);
+    const code = explained(name, program, () => new ProgramCode(lowered, this.#code));
     const device = (options.devices?.[0] as CpuDevice | undefined) ?? this.devices[0];
     const constants = program.consts.map((c) => this.#constant(c, device));
     return new CpuExecutable(lowered, this.#heap, device, code, constants);
+  }
+
+  /** What can never run is not compiled: code cannot address it. */
+  #refuseTooLarge(program: Program): void {
+    const { capacity, limit } = this.#heap;
+    const arrays = [...program.arguments, ...program.results];
+    const long = arrays.find((a) => a.shape.some((n) => n > longestAxis) && a.bytes > 0);
+    if (long !== undefined) {
+      throw new BackendError(program.name, {
+        message: `${labelText(long)} has an axis longer than ${longestAxis}, to which loops can count`,
+        fix: "reshape it to several axes",
+      });
+    }
+    const array = arrays.find((a) => a.bytes > capacity);
+    if (array !== undefined) {
+      throw new OutOfMemoryError(program.name, {
+        message: `${labelText(array)} has ${readableBytes(array.bytes)}, more than the heap of ${readableBytes(limit)}`,
+        fix: "split it, or use it only inside one jitted function, which need not store what one kernel makes and takes",
+      });
+    }
+    if (program.arenaBytes > capacity) {
+      throw new OutOfMemoryError(program.name, {
+        message: `the program needs ${readableBytes(program.arenaBytes)} for temporaries at once, more than the heap of ${readableBytes(limit)}`,
+        operands: { "largest temporaries": largestTemporaries(program) },
+        fix: memoryFix({ disposing: false, growing: limit < mostBytes }),
+      });
+    }
   }
 
   /** The tile is asked for only by programs with products: choosing it takes some milliseconds. */

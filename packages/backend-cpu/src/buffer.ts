@@ -1,4 +1,4 @@
-import { type Buffer, dtypeName, formatShape, invariant, itemsize, type StandardDType } from "@traceform/core";
+import { type Buffer, invariant, itemsize, type StandardDType } from "@traceform/core";
 import type { CpuDevice } from "./device.ts";
 import type { Heap, Storage } from "./heap.ts";
 
@@ -58,9 +58,4 @@ export function byteLengthOf(shape: readonly number[], dtype: StandardDType): nu
   let n = itemsize(dtype);
   for (const d of shape) n *= d;
   return n;
-}
-
-/** An array's type as errors print it. */
-export function describe(shape: readonly number[], dtype: StandardDType): string {
-  return `${dtypeName(dtype)}${formatShape(shape)}`;
 }

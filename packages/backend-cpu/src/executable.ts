@@ -6,6 +6,7 @@ import type { CpuDevice } from "./device.ts";
 import { describeProgram } from "./inspect.ts";
 import type { Heap, Storage } from "./heap.ts";
 import { InstalledProgram } from "./installed.ts";
+import { largestTemporaries } from "./outofmemory.ts";
 
 /**
  * Ends what an executable has in the memory and in the workers when nobody refers to the executable any more: the caches drop
@@ -143,7 +144,7 @@ export class CpuExecutable implements Executable {
   #launch(inputs: readonly CpuBuffer[], outs: readonly CpuBuffer[]): void {
     const heap = this.#heap;
     const { sources, donations, arenaBytes } = this.#program;
-    const arena = arenaBytes > 0 ? heap.allocate(arenaBytes, "temporaries") : 0;
+    const arena = arenaBytes > 0 ? heap.allocate(arenaBytes, this.#temporaries) : 0;
     try {
       // Only now: allocation may have grown the memory and moved the view.
       const table = heap.u32;
@@ -168,6 +169,9 @@ export class CpuExecutable implements Executable {
       if (arena !== 0) heap.release(arena, arenaBytes);
     }
   }
+
+  readonly #temporaries = (): string =>
+    `the temporaries of ${this.#program.name}, of which the largest are ${largestTemporaries(this.#program)}`;
 
   execute(args: readonly (readonly Buffer[])[]): Buffer[][] {
     return args.map((list) => this.run(list));

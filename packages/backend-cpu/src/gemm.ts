@@ -112,7 +112,8 @@ function rate(module: WebAssembly.Module, tile: Tile, options: Options): { reado
   // A[row, k] and B[k, column], by panels.
   const fill = (at: number, width: number, extent: number, value: (i: number, k: number) => number): void => {
     for (let i = 0; i < extent; i++)
-      for (let k = 0; k < depth; k++) numbers[at / 4 + Math.floor(i / width) * depth * width + k * width + (i % width)] = value(i, k);
+      for (let k = 0; k < depth; k++)
+        numbers[at / 4 + Math.floor(i / width) * depth * width + k * width + (i % width)] = value(i, k);
   };
   fill(a, tile.m, rows, (i, k) => Math.fround(1 / (1 + i + k)));
   fill(b, tile.n, columns, (j, k) => Math.fround(((j * 7 + k * 3) % 11) - 5.3));

@@ -1,8 +1,11 @@
 import { BackendError, OutOfMemoryError } from "@traceform/core";
 import { Allocator, blockSize } from "./allocator.ts";
+import { type Label, labelText, memoryFix, readableBytes } from "./outofmemory.ts";
 import { control } from "./threads/control.ts";
 
 const page = 65536;
+/** What addresses of 32 bits reach. */
+export const mostBytes: number = 65536 * page;
 const growth = 64 << 20;
 /** After so many bytes of new storages finalizers should have a chance to run. */
 const accountLimit = 32 << 20;
@@ -24,7 +27,7 @@ export interface Storage {
   /** While above zero the storage stays where it is. */
   pins: number;
   /** Said in out-of-memory errors. */
-  readonly label: { readonly shape: readonly number[]; readonly dtype: string } | string;
+  readonly label: Label;
   readonly id: number;
   readonly device: number;
   /** References held by the library. */
@@ -51,7 +54,7 @@ export class Heap {
 
   /** `shared`: between threads. */
   constructor(maxBytes: number, shared: boolean) {
-    let maximum = Math.max(2, Math.min(65536, Math.floor(maxBytes / page)));
+    let maximum = Math.max(2, Math.min(mostBytes / page, Math.floor(maxBytes / page)));
     let memory: WebAssembly.Memory | null = null;
     // Some engines reserve the maximum: settle for less where that fails.
     while (memory === null) {
@@ -100,7 +103,7 @@ export class Heap {
   }
 
   /** Memory for a new storage; it starts with one pin if `pinned`. */
-  create(id: number, device: number, bytes: number, label: Storage["label"], pinned: boolean): Storage {
+  create(id: number, device: number, bytes: number, label: Label, pinned: boolean): Storage {
     const storage: Storage = {
       pointer: this.allocate(bytes, label),
       bytes,
@@ -125,7 +128,7 @@ export class Heap {
   }
 
   /** A new storage, with one pin, in the memory of a resident one that has come to its end. */
-  takeOver(from: Storage, id: number, device: number, label: Storage["label"]): Storage {
+  takeOver(from: Storage, id: number, device: number, label: Label): Storage {
     const storage: Storage = { pointer: from.pointer, bytes: from.bytes, spilled: null, pins: 1, label, id, device, refs: 1 };
     this.#resident.delete(from.id);
     from.pointer = -1;
@@ -160,10 +163,12 @@ export class Heap {
     storage.spilled = null;
   }
 
-  /** A range of the heap; the memory grows, then storages are spilled, to find it. */
-  allocate(bytes: number, label: Storage["label"]): number {
+  /** A range of the heap; the memory grows, then storages are spilled, to find it. @throws {OutOfMemoryError} */
+  allocate(bytes: number, label: Label): number {
     let pointer = this.#allocator.allocate(bytes);
     if (pointer >= 0) return pointer;
+    // What cannot fit at all should not drive everything else out.
+    if (bytes > this.capacity) throw this.#outOfMemory(bytes, label);
     if (this.#grow(blockSize(bytes))) {
       pointer = this.#allocator.allocate(bytes);
       if (pointer >= 0) return pointer;
@@ -208,16 +213,27 @@ export class Heap {
     this.#bytesSpilled += storage.bytes;
   }
 
-  #outOfMemory(bytes: number, label: Storage["label"]): OutOfMemoryError {
+  #outOfMemory(bytes: number, label: Label): OutOfMemoryError {
     const largest = [...this.#resident.values()]
       .sort((a, b) => b.bytes - a.bytes)
       .slice(0, 5)
       .map((s) => labelText(s.label));
+    const fits = bytes <= this.capacity;
+    const room = `${readableBytes(this.#bytesResident)} are taken by arrays, ${readableBytes(this.bytesOther)} by programs`;
     return new OutOfMemoryError("cpu", {
-      message: `no room for ${labelText(label)} (${bytes} bytes) in a heap of ${this.limit} bytes, of which arrays in use hold ${this.#bytesResident}`,
-      operands: { "largest in use": largest.join(", ") || "none" },
-      fix: "dispose of arrays that are no longer needed, use smaller batches, or give cpu({ maxMemoryBytes }) more",
+      message: `no room for ${labelText(label)} (${readableBytes(bytes)}) in a heap of ${readableBytes(this.limit)}, ${fits ? `of which ${room}` : "not even if it were empty"}`,
+      operands: fits ? { "largest in use": largest.join(", ") || "none" } : {},
+      fix: memoryFix({ disposing: fits, growing: this.limit < mostBytes }),
     });
+  }
+
+  /** The largest range there could be. */
+  get capacity(): number {
+    return this.#allocator.capacity;
+  }
+  /** Bytes that are neither free nor of arrays: tables of programs, and temporaries of those that run. */
+  get bytesOther(): number {
+    return this.#allocator.end - guardBytes - this.#allocator.freeBytes - this.#bytesResident;
   }
 }
 
@@ -228,9 +244,4 @@ export function spilledBytes(storage: Storage): ArrayBuffer {
     message: `the buffer ${labelText(storage.label)} was donated or released: it has no memory any more`,
     fix: "use the result that took its memory over, or do not donate the argument",
   });
-}
-
-/** Labels are formatted only when an error needs them. */
-function labelText(label: Storage["label"]): string {
-  return typeof label === "string" ? label : `${label.dtype}[${label.shape.join(",")}]`;
 }

@@ -111,7 +111,7 @@ describe("the pool", () => {
   });
   function pool(workers: number): { readonly pool: WorkerPool; readonly words: Int32Array } {
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 16, shared: true });
-    const p = new WorkerPool(memory, workers);
+    const p = new WorkerPool(memory, workers, 0);
     made.push(p);
     return { pool: p, words: new Int32Array(memory.buffer) };
   }
@@ -125,7 +125,7 @@ describe("the pool", () => {
 
   test("each worker joins a job once, asleep or not", async () => {
     const { pool: p, words } = pool(3);
-    p.register({ module: worker(), library: null }).select();
+    p.register({ module: worker(), library: null, work: 1 }).select();
     await until(() => p.ready === 3);
     for (let job = 1; job <= 20; job++) {
       open(words);
@@ -136,10 +136,23 @@ describe("the pool", () => {
     expect(Atomics.load(words, control.state / 4) & state.active).toBe(0);
   });
 
+  test("workers start when there is enough for them to do", async () => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 16, shared: true });
+    const p = new WorkerPool(memory, 2, 100);
+    made.push(p);
+    const jobs = p.register({ module: worker(), library: null, work: 60 });
+    jobs.select();
+    expect(p.size).toBe(0);
+    jobs.select();
+    expect(p.size).toBe(2);
+    await until(() => p.ready === 2);
+  });
+
   test("a program that was dropped is not run", async () => {
     const { pool: p, words } = pool(1);
-    const first = p.register({ module: worker(), library: null });
-    const second = p.register({ module: worker(), library: null });
+    const first = p.register({ module: worker(), library: null, work: 1 });
+    const second = p.register({ module: worker(), library: null, work: 1 });
+    first.select();
     await until(() => p.ready === 1);
     first.drop();
     first.select();
@@ -154,7 +167,8 @@ describe("the pool", () => {
 
   test("a kernel that fails in a worker is an error, and the worker goes on", async () => {
     const { pool: p, words } = pool(1);
-    const jobs = p.register({ module: worker((code) => code.op("unreachable")), library: null });
+    const jobs = p.register({ module: worker((code) => code.op("unreachable")), library: null, work: 1 });
+    jobs.select();
     await until(() => p.ready === 1);
     for (let i = 1; i <= 2; i++) {
       jobs.select();
@@ -175,8 +189,9 @@ describe("the pool", () => {
         again();
       }),
     );
-    const stuck = p.register({ module: forever, library: null });
-    const fine = p.register({ module: worker(), library: null });
+    const stuck = p.register({ module: forever, library: null, work: 1 });
+    const fine = p.register({ module: worker(), library: null, work: 1 });
+    stuck.select();
     await until(() => p.ready === 2);
     stuck.select();
     open(words);
@@ -194,10 +209,10 @@ describe("the pool", () => {
 
   test("workers that die while nobody needs them are replaced, but not for ever", async () => {
     const { pool: p } = pool(1);
-    p.register({ module: worker(), library: null });
+    p.register({ module: worker(), library: null, work: 1 }).select();
     await until(() => p.ready === 1);
     // What is no module ends the worker that receives it, again and again.
-    p.register({ module: {} as WebAssembly.Module, library: null });
+    p.register({ module: {} as WebAssembly.Module, library: null, work: 1 });
     await until(() => p.size === 0);
   });
 });

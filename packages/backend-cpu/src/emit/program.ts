@@ -52,10 +52,7 @@ export function emitProgram(program: Program, options: EmitOptions): EmittedProg
   const pointers = new Map<BufferInfo, number>();
   const loops = new Map<number, number>();
   const firsts = tableLayout(program);
-  for (const buffer of program.buffers) {
-    if (buffer.kind === "temporary" && !program.offsets.has(buffer.id)) continue;
-    const local = code.local("i32");
-    pointers.set(buffer, local);
+  const address = (buffer: BufferInfo): void => {
     if (buffer.kind === "temporary") {
       code.get(1);
       code.i32(program.offsets.get(buffer.id)!);
@@ -64,11 +61,22 @@ export function emitProgram(program: Program, options: EmitOptions): EmittedProg
       code.get(0);
       code.memory("i32.load", 4 * (firsts[buffer.kind] + buffer.position));
     }
+  };
+  // Loops exchange buffers by exchanging locals. The others have one as long as there are not too many.
+  const exchanged = program.buffers.length > mostPointerLocals ? exchangedBuffers(program.steps) : null;
+  for (const buffer of program.buffers) {
+    if (buffer.kind === "temporary" && !program.offsets.has(buffer.id)) continue;
+    if (exchanged !== null && !exchanged.has(buffer)) continue;
+    const local = code.local("i32");
+    pointers.set(buffer, local);
+    address(buffer);
     code.set(local);
   }
 
   const pointer = (v: View): void => {
-    code.get(pointers.get(v.buffer)!);
+    const local = pointers.get(v.buffer);
+    if (local === undefined) address(v.buffer);
+    else code.get(local);
     if (v.offset !== 0) {
       code.i32(v.offset);
       code.op("i32.add");
@@ -255,6 +263,25 @@ export function emitProgram(program: Program, options: EmitOptions): EmittedProg
   jobs?.finish();
   const bytes = module.finish({ shared: options.shared, maximumPages: options.maximumPages });
   return { bytes, hasJobs: jobs !== null && jobs.count > 0 };
+}
+
+/** The most pointers in locals: engines allow a function 50,000 locals of all kinds, and the loops of launches take some, too. */
+const mostPointerLocals = 20_000;
+
+/** The buffers that loops exchange. */
+function exchangedBuffers(steps: readonly Step[]): Set<BufferInfo> {
+  const found = new Set<BufferInfo>();
+  const visit = (list: readonly Step[]): void => {
+    for (const s of list) {
+      if (s.kind === "branch") s.branches.forEach(visit);
+      if (s.kind !== "loop") continue;
+      for (const buffer of s.swaps.flat()) found.add(buffer);
+      visit(s.condition);
+      visit(s.body);
+    }
+  };
+  visit(steps);
+  return found;
 }
 
 /** How many operations of a matrix product take as long as a simple one elsewhere. */

@@ -11,10 +11,11 @@ const napMilliseconds = 50;
 /** After so many workers have died, programs run on one thread. */
 const mostDeaths = 8;
 
-/** What a program needs of the pool: its module, and the library of matrix products if it imports that. */
+/** What the pool is told of a program: its module, the library of matrix products if it imports that, operations of a run. */
 export interface PooledProgram {
   readonly module: WebAssembly.Module;
   readonly library: WebAssembly.Module | null;
+  readonly work: number;
 }
 
 /** A program that the workers know. */
@@ -28,7 +29,7 @@ export interface PooledJobs {
 }
 
 /**
- * The workers of one shared memory. They start with the first program that has jobs for them, run instances of the same
+ * The workers of one shared memory. They run instances of the same
  * modules, and share the chunks of its jobs with the main thread (`control.ts` says how).
  */
 export class WorkerPool {
@@ -44,11 +45,15 @@ export class WorkerPool {
   /** How long a worker may keep the main thread waiting, in milliseconds, before it is taken for dead. */
   patience = 10_000;
 
-  /** `workers`: how many threads besides the caller's. */
-  constructor(memory: WebAssembly.Memory, workers: number) {
+  /**
+   * `workers`: how many threads besides the caller's. They start when programs with jobs have done `startAfter` operations:
+   * starting them takes as long as tracing and compiling a small model, on the same cores.
+   */
+  constructor(memory: WebAssembly.Memory, workers: number, startAfter: number) {
     this.#memory = memory;
     this.#words = new Int32Array(memory.buffer, 0, control.end / 4);
     this.#size = workers;
+    this.#left = startAfter;
     abandoned.register(this, this.#owned, this.#owned);
   }
 
@@ -65,11 +70,11 @@ export class WorkerPool {
   register(program: PooledProgram): PooledJobs {
     const id = this.#nextId++;
     this.#programs.set(id, program);
-    if (!this.#started) this.#start();
-    else this.#introduce(id, program);
+    if (this.#started) this.#introduce(id, program);
     return {
       select: () => {
         this.#words[control.program / 4] = id;
+        if (!this.#started && (this.#left -= program.work) <= 0) this.#start();
       },
       settle: () => this.#settle(),
       drop: () => {
@@ -79,6 +84,8 @@ export class WorkerPool {
   }
 
   #started = false;
+  /** Operations until the workers start. */
+  #left: number;
   #start(): void {
     this.#started = true;
     try {
