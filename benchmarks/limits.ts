@@ -40,7 +40,14 @@ function fmaModule(): Uint8Array<ArrayBuffer> {
   const sized = (list: readonly number[]): number[] => [...leb(list.length), ...list];
   const section = (id: number, list: readonly number[]): number[] => [id, ...sized(list)];
   return Uint8Array.from([
-    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    0,
+    0x61,
+    0x73,
+    0x6d,
+    1,
+    0,
+    0,
+    0,
     ...section(1, [1, 0x60, 2, 0x7f, 0x7f, 0]),
     ...section(3, [1, 0]),
     ...section(5, [1, 0, 1]),

@@ -78,7 +78,8 @@ export class ProgramCode {
     if (this.#contracts) imports["block"] = library().block(memory);
     if (pool !== null) imports["trouble"] = pool.trouble;
     this.#run = new WebAssembly.Instance(module, { e: imports }).exports["run"] as Run;
-    if (this.#hasJobs) this.#jobs = pool!.register({ module, library: this.#contracts ? library().module : null, work: this.#work });
+    if (this.#hasJobs)
+      this.#jobs = pool!.register({ module, library: this.#contracts ? library().module : null, work: this.#work });
   }
 
   [Symbol.dispose](): void {

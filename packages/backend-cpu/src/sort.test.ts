@@ -110,7 +110,7 @@ test("a column of keys is sorted by several operands, the first foremost", () =>
   const iota = a.map((_, i) => i);
   const [, , perm] = run(
     backend,
-    (x, y, z) => lax.sort([x, y, z], 0, { numKeys: 2 }) as unknown as NDArray[],
+    (x, y, z) => lax.sort([x, y, z], 0, { numKeys: 2 }),
     [
       ["int8", a],
       ["float32", b],
