@@ -4,7 +4,7 @@ import { lowerConv, lowerDotGeneral } from "./dot.ts";
 import { lowerFft } from "./fft.ts";
 import { linalgRules } from "./linalg/index.ts";
 import { lowerArgReduce, lowerGeneralReduce, lowerReduce } from "./reduce.ts";
-import { lowerDynamicUpdateSlice, lowerScatter } from "./scatter.ts";
+import { lowerConcatenate, lowerDynamicUpdateSlice, lowerScatter } from "./scatter.ts";
 import type { KernelRule } from "./scope.ts";
 import { lowerSort, lowerTopK } from "./sort.ts";
 import { lowerGeneralReduceWindow, lowerReduceWindow, lowerSelectAndGatherAdd, lowerSelectAndScatterAdd } from "./windows.ts";
@@ -40,6 +40,7 @@ export const kernelRules: Readonly<Record<string, KernelRule>> = {
   "scatter-min": lowerScatter("min"),
   "scatter-max": lowerScatter("max"),
   dynamic_update_slice: lowerDynamicUpdateSlice,
+  concatenate_each: lowerConcatenate,
   fft: lowerFft,
   sort: lowerSort,
   top_k: lowerTopK,

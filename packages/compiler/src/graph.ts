@@ -37,6 +37,12 @@ export interface TensorType {
   readonly dtype: StandardDType;
 }
 
+/**
+ * The most operands whose concatenation is an expression, which chooses among all of them for each element and may meet limits on
+ * the depth of expressions and the parameters of functions. Longer ones are copied operand by operand.
+ */
+const mostChosen = 64;
+
 const emptyParams: Readonly<Record<string, unknown>> = {};
 let nextId = 0;
 
@@ -71,6 +77,7 @@ export class BlockBuilder {
     params: Readonly<Record<string, unknown>> = emptyParams,
     blocks: readonly Block[] = [],
   ): readonly Value[] {
+    if (op === "concatenate" && ins.length > mostChosen) op = "concatenate_each";
     const key =
       blocks.length > 0
         ? null

@@ -216,6 +216,9 @@ function usesOfAxes(nodes: ReadonlySet<Ex>, stages: readonly Stage[]): { bare: S
   return { bare, holders };
 }
 
+/** Loops count with 32 bits and a sign. */
+const longestLoop = 2 ** 31 - 1;
+
 /**
  * Merges neighbouring axes (i, j) wherever every index moves along i as it does along j's whole extent: then
  * `i * extent + j` is one loop. Indices are rewritten in place; nothing is built on these expressions afterwards.
@@ -226,7 +229,7 @@ function collapse(axes: readonly Axis[], nodes: ReadonlySet<Ex>, stages: readonl
   for (let i = list.length - 2; i >= 0; i--) {
     const outer = list[i];
     const inner = list[i + 1];
-    if (bare.has(outer) || bare.has(inner)) continue;
+    if (bare.has(outer) || bare.has(inner) || outer.extent * inner.extent > longestLoop) continue;
     if (!holders.every((h) => coefficient(h.index, outer) === coefficient(h.index, inner) * inner.extent)) continue;
     for (const h of holders) {
       const terms = h.index.terms.filter((t) => t.atom.axis !== outer);

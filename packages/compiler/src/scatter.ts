@@ -98,7 +98,7 @@ export function lowerDynamicUpdateSlice(scope: Scope, node: Node): void {
   scope.launch(k.nest(node.op, axes, [storing([], [store])]), k.slots);
 }
 
-/** concatenate: one kernel for each operand, into its part of the result. */
+/** concatenate of many: one kernel for each operand, into its part of the result. */
 export function lowerConcatenate(scope: Scope, node: Node): void {
   const [out] = node.outs;
   const dim = Number(node.params["dimension"]);

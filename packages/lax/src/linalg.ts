@@ -37,3 +37,4 @@ export {
   triangularSolveP,
   type TriangularSolveParams,
 } from "./linalg/triangular.ts";
+export { choleskyUpdate, symmetricProduct, type SymmetricProductOptions } from "./linalg/update.ts";

@@ -56,8 +56,8 @@ export interface SortOptions {
 }
 
 /** Sorts along one axis, ascending, NaN last. Several operands are sorted together by the first `numKeys` of them. */
-export function sort(operand: ArrayLike, dimension?: number, options?: SortOptions): NDArray;
 export function sort(operands: readonly NDArray[], dimension?: number, options?: SortOptions): NDArray[];
+export function sort(operand: ArrayLike, dimension?: number, options?: SortOptions): NDArray;
 export function sort(operand: ArrayLike | readonly NDArray[], dimension = -1, options: SortOptions = {}): NDArray | NDArray[] {
   const many = Array.isArray(operand) && operand.length > 0 && typeof operand[0] === "object" && "aval" in operand[0];
   const arrays = many ? (operand as readonly NDArray[]).map((x) => asArray(x)) : [asArray(operand as ArrayLike)];
