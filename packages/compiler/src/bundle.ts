@@ -99,8 +99,16 @@ interface Access {
   readonly writes: ReadonlySet<BufferInfo>;
 }
 
+const known = new WeakMap<Step, Access>();
+
 /** The buffers that a step touches; those of other steps than launches count as written. */
 function accesses(step: Step): Access {
+  let found = known.get(step);
+  if (found === undefined) known.set(step, (found = findAccesses(step)));
+  return found;
+}
+
+function findAccesses(step: Step): Access {
   const reads = new Set<BufferInfo>();
   const writes = new Set<BufferInfo>();
   const touch = (view: View): void => void writes.add(view.buffer);

@@ -29,7 +29,15 @@ function partsKey(parts: readonly (Part | null)[]): string {
   return parts.map((p) => (p === null ? "-" : `${p.args.join(",")} ${nestKey(p.nest)}`)).join("\n");
 }
 
+const nestKeys = new WeakMap<Nest, string>();
+
 function nestKey(nest: Nest): string {
+  let key = nestKeys.get(nest);
+  if (key === undefined) nestKeys.set(nest, (key = writeNest(nest)));
+  return key;
+}
+
+function writeNest(nest: Nest): string {
   const roots: Ex[] = [];
   const ids = (list: readonly Ex[]): string => list.map((x) => x.id).join(",");
   const axes = (list: readonly Axis[]): string => list.map((a) => `${a.id}:${a.extent}`).join(",");
