@@ -1,7 +1,7 @@
 import type { Program, Step } from "@traceform/compiler";
 import { contractionRate, emitProgram, type EmitOptions, usesContractions } from "./emit/program.ts";
 import { compileWide, type GemmLibrary } from "./gemm.ts";
-import type { PooledJobs, WorkerPool } from "./threads/pool.ts";
+import { type PooledJobs, type WorkerPool, workersAreQuiet } from "./threads/pool.ts";
 
 /** What the code of all programs of a backend shares. */
 export interface CodeHost extends EmitOptions {
@@ -63,7 +63,8 @@ export class ProgramCode {
   /** Counts a run; takes the better code when it is time. */
   #warm(): boolean {
     this.#left -= this.#work;
-    if (this.#left > 0) return false;
+    // The flags for it are the whole process's, so no worker may be making instances.
+    if (this.#left > 0 || !workersAreQuiet()) return false;
     const module = compileWide(this.#bytes!);
     this.#bytes = null;
     if (module === null) return false;

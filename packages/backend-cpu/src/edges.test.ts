@@ -124,6 +124,14 @@ const binary: Readonly<Record<string, (x: NDArray, y: NDArray) => NDArray>> = {
 
 const floats = ["float32", "float64"] as const;
 
+test("integers become 16-bit floats by way of float32, as in JAX", () => {
+  // A tie of bfloat16 but for the last bit, which float32 cannot hold: rounded once the first would be 33816576.
+  const values = [2 ** 25 + 2 ** 17 + 1, 2 ** 25 + 3 * 2 ** 17 - 1, -(2 ** 25 + 2 ** 17 + 1), 2 ** 31 - 1];
+  const got = run(cpu({ threads: 1 }), (x) => lax.convertElementType(x, "bfloat16"), [{ dtype: "int32", values }]);
+  // Recorded from JAX 0.10.2: jnp.array(values, jnp.int32).astype(jnp.bfloat16).
+  expect(got).toEqual([33554432, 34078720, -33554432, 2147483648]);
+});
+
 describe.each([false, true])("relaxed SIMD: %s", (relaxedSimd) => {
   const backend = cpu({ relaxedSimd, revectorize: relaxedSimd });
 

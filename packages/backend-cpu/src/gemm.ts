@@ -1,5 +1,6 @@
 import type { Tile } from "@traceform/compiler";
 import { blockParameters, emitGemmLibrary } from "./emit/gemm-library.ts";
+import { awaitQuietWorkers } from "./threads/pool.ts";
 
 /** The compiled inner loops of matrix products, and the tile for which operands are packed. */
 export interface GemmLibrary {
@@ -31,11 +32,12 @@ function v8Flags(): V8Flags | null {
 export function compileWide(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | null {
   const flags = v8Flags();
   if (flags === null) return null;
-  const on = ["--experimental-wasm-revectorize", "--no-liftoff", "--no-wasm-lazy-compilation"];
-  const off = ["--no-experimental-wasm-revectorize", "--liftoff", "--wasm-lazy-compilation"];
-  // Inlining asks for counts of calls that only the baseline compiler's code collects, and only if it was compiled for that. So it
-  // stays off: what another thread compiles at this moment would lack them later, and V8 does not check.
-  flags.setFlagsFromString("--no-wasm-inlining");
+  // Inlining asks for counts of calls, which only the baseline compiler's code collects, into memory that instances have if the
+  // flag is set when they are made; V8 checks neither. So the flag must not stay off: code of this process that counted before would
+  // crash in an instance made after. Nor may another thread make an instance meanwhile: callers see to it that the
+  // workers are quiet.
+  const on = ["--experimental-wasm-revectorize", "--no-liftoff", "--no-wasm-lazy-compilation", "--no-wasm-inlining"];
+  const off = ["--no-experimental-wasm-revectorize", "--liftoff", "--wasm-lazy-compilation", "--wasm-inlining"];
   try {
     on.forEach((f) => flags.setFlagsFromString(f));
     return new WebAssembly.Module(marked(bytes));
@@ -64,6 +66,8 @@ interface Options {
 }
 
 const cache = new Map<string, GemmLibrary>();
+/** How long the first product waits for workers, in milliseconds. */
+const patience = 200;
 
 /**
  * The library that is fastest here: a 6x16 tile where the engine packs pairs of vectors into 256-bit ones, otherwise
@@ -76,7 +80,8 @@ export function gemmLibrary(options: Options): GemmLibrary {
     const build = (tile: Tile, unroll: number): Uint8Array<ArrayBuffer> => emitGemmLibrary(tile, { ...options, unroll });
     const narrow: Tile = { m: 6, n: 8 };
     const bytes = build(narrow, 1);
-    const optimised = options.revectorize ? compileWide(bytes) : null;
+    // The flags are the whole process's: see `compileWide`. Workers that have something to do have done it in a moment.
+    const optimised = options.revectorize && awaitQuietWorkers(patience) ? compileWide(bytes) : null;
     library = makeLibrary(narrow, optimised ?? new WebAssembly.Module(bytes), false);
     const wide: Tile = { m: 6, n: 16 };
     const module = optimised === null ? null : compileWide(build(wide, 2));

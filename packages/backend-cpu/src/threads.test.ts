@@ -148,6 +148,18 @@ describe("the pool", () => {
     await until(() => p.ready === 2);
   });
 
+  test("the pool is quiet when its workers have taken all messages, and when there are none", async () => {
+    const { pool: p } = pool(2);
+    expect(p.isQuiet).toBe(true);
+    p.register({ module: worker(), library: null, work: 1 }).select();
+    expect(p.isQuiet).toBe(false);
+    await until(() => p.isQuiet && p.ready === 2);
+    p.register({ module: worker(), library: null, work: 1 }).drop();
+    expect(p.isQuiet).toBe(false);
+    p.terminate();
+    expect(p.isQuiet).toBe(true);
+  });
+
   test("a program that was dropped is not run", async () => {
     const { pool: p, words } = pool(1);
     const first = p.register({ module: worker(), library: null, work: 1 });

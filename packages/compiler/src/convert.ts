@@ -4,7 +4,7 @@ import { roundToDType, scalarInfo, storedElement, widenElement } from "./scalars
 
 /**
  * A value of dtype `from` as dtype `to`: floats to integers saturate (NaN is 0), integers wrap, anything but zero is
- * true, floats round to nearest even.
+ * true, floats round to nearest even. Integers become 16-bit floats through f32, with two roundings, because XLA does so.
  */
 export function convertElement(e: Exprs, x: Ex, from: DType, to: DType): Ex {
   if (from === to) return x;

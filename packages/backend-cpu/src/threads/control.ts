@@ -19,6 +19,8 @@ export const control = {
   ready: 80,
   /** Whether the main thread sleeps until the workers of its job are done. */
   waiting: 84,
+  /** Messages that workers are done with, over all of them. */
+  taken: 88,
   /** The first task that nobody has taken yet; on a cache line of its own. */
   next: 128,
   /** Which program and which of its kernels the job is, then the kernel's pointers. */

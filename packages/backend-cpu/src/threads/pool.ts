@@ -55,6 +55,7 @@ export class WorkerPool {
     this.#size = workers;
     this.#left = startAfter;
     abandoned.register(this, this.#owned, this.#owned);
+    pools.add(new WeakRef(this));
   }
 
   /** Workers there are. */
@@ -65,6 +66,13 @@ export class WorkerPool {
   get ready(): number {
     return Atomics.load(this.#words, control.ready / 4);
   }
+
+  /** Whether the workers have done all that they were told: between jobs they then neither compile nor make instances. */
+  get isQuiet(): boolean {
+    return Atomics.load(this.#words, control.taken / 4) >= this.#sent;
+  }
+  /** Messages to single workers so far. */
+  #sent = 0;
 
   /** Gives a program to the workers. */
   register(program: PooledProgram): PooledJobs {
@@ -109,6 +117,7 @@ export class WorkerPool {
         ready: at(control.ready),
         waiting: at(control.waiting),
         program: at(control.program),
+        taken: at(control.taken),
       },
       open: state.open,
       generation: state.generation,
@@ -133,6 +142,7 @@ export class WorkerPool {
     if (this.#threads.length === 0) return;
     // Counted first: a worker that has the message must find that there is nothing more.
     Atomics.add(this.#words, control.posted / 4, 1);
+    this.#sent += this.#threads.length;
     this.#threads.forEach((thread, i) => thread.post(typeof message === "function" ? message(i) : message));
     Atomics.add(this.#words, control.state / 4, state.generation);
     Atomics.notify(this.#words, control.state / 4);
@@ -182,7 +192,8 @@ export class WorkerPool {
     const words = this.#words;
     // A new generation, closed, with nobody inside.
     Atomics.store(words, control.state / 4, ((Atomics.load(words, control.state / 4) & -state.generation) + state.generation) | 0);
-    for (const word of [control.ready, control.sleepers, control.failed, control.waiting]) Atomics.store(words, word / 4, 0);
+    for (const word of [control.ready, control.sleepers, control.failed, control.waiting, control.taken])
+      Atomics.store(words, word / 4, 0);
     if (this.#programs.size > 0) this.#start();
   }
 
@@ -191,6 +202,7 @@ export class WorkerPool {
     const threads = this.#threads;
     this.#threads = [];
     this.#owned.threads = [];
+    this.#sent = 0;
     for (const thread of threads) thread.terminate();
   }
 }
@@ -198,3 +210,23 @@ export class WorkerPool {
 const abandoned = new FinalizationRegistry<{ threads: readonly Thread[] }>((owned) => {
   for (const thread of owned.threads) thread.terminate();
 });
+
+/** The pools of this thread: what concerns the whole process concerns all of them. */
+const pools = new Set<WeakRef<WorkerPool>>();
+
+/** Whether the workers of all pools are quiet. */
+export function workersAreQuiet(): boolean {
+  for (const ref of pools) {
+    const pool = ref.deref();
+    if (pool === undefined) pools.delete(ref);
+    else if (!pool.isQuiet) return false;
+  }
+  return true;
+}
+
+/** Waits until the workers are quiet, which they come to be by themselves; false if that takes too long. */
+export function awaitQuietWorkers(milliseconds: number): boolean {
+  const end = performance.now() + milliseconds;
+  while (!workersAreQuiet()) if (performance.now() > end) return false;
+  return true;
+}
