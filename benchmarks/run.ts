@@ -57,13 +57,34 @@ interface Entry {
   failed: boolean;
 }
 
+/**
+ * One sample: the mean of calls in a row. Before them a pause, in which the threads of the library before go to sleep, and, if the
+ * calls are short, some that do not count: they wake up this one's threads, and the processor.
+ */
 async function sample({ side, samples }: Entry, repeat: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, pauseMilliseconds));
+  if ((samples.at(-1) ?? 0) < longCall) await callsFor(side, wakeMilliseconds, repeat);
+  samples.push(await callsFor(side, sampleMilliseconds, repeat));
+}
+/** The threads of onnxruntime look for work for 40 to 60 ms. */
+const pauseMilliseconds = 60;
+const wakeMilliseconds = 10;
+const sampleMilliseconds = 20;
+/** Milliseconds from which on a call needs none before it. */
+const longCall = 100;
+
+/** Calls in a row for some milliseconds, at least `repeat`: their mean. */
+async function callsFor(side: Side, milliseconds: number, repeat: number): Promise<number> {
   const begun = performance.now();
-  for (let i = 0; i < repeat; i++) {
-    const pending = side.run();
-    if (pending instanceof Promise) await pending;
-  }
-  samples.push((performance.now() - begun) / repeat);
+  let calls = 0;
+  do {
+    for (let i = 0; i < repeat; i++) {
+      const pending = side.run();
+      if (pending instanceof Promise) await pending;
+    }
+    calls += repeat;
+  } while (performance.now() - begun < milliseconds);
+  return (performance.now() - begun) / calls;
 }
 
 /** The largest difference relative to the largest value of `expected`. */
