@@ -58,7 +58,7 @@ interface Entry {
 }
 
 /**
- * One sample: the mean of calls in a row. Before them a pause, in which the threads of the library before go to sleep, and, if the
+ * One sample: the median of calls in a row. Before them a pause, in which the threads of the library before go to sleep, and, if the
  * calls are short, some that do not count: they wake up this one's threads, and the processor.
  */
 async function sample({ side, samples }: Entry, repeat: number): Promise<void> {
@@ -73,18 +73,22 @@ const sampleMilliseconds = 20;
 /** Milliseconds from which on a call needs none before it. */
 const longCall = 100;
 
-/** Calls in a row for some milliseconds, at least `repeat`: their mean. */
+/**
+ * Calls in a row for some milliseconds: the median time of `repeat` of them. A mean would be that of a few calls in which the
+ * machine was doing something else.
+ */
 async function callsFor(side: Side, milliseconds: number, repeat: number): Promise<number> {
   const begun = performance.now();
-  let calls = 0;
+  const times: number[] = [];
   do {
+    const start = performance.now();
     for (let i = 0; i < repeat; i++) {
       const pending = side.run();
       if (pending instanceof Promise) await pending;
     }
-    calls += repeat;
+    times.push((performance.now() - start) / repeat);
   } while (performance.now() - begun < milliseconds);
-  return (performance.now() - begun) / calls;
+  return median(times);
 }
 
 /** The largest difference relative to the largest value of `expected`. */
