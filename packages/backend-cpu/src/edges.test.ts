@@ -239,6 +239,56 @@ describe.each([false, true])("relaxed SIMD: %s", (relaxedSimd) => {
     },
   );
 
+  test.each(["float16", "bfloat16", "float32", "float64"] as const)(
+    "of zeros the positive one is the largest and the negative one the smallest, in any order: %s",
+    (dtype) => {
+      const shape = [9, 7];
+      const n = sizeOf(shape);
+      const folds = {
+        max: { wanted: 0, from: -Infinity, two: lax.max, reduce: lax.reduceMax, cumulative: lax.cummax },
+        min: { wanted: -0, from: Infinity, two: lax.min, reduce: lax.reduceMin, cumulative: lax.cummin },
+      };
+      const failures: string[] = [];
+      for (const [name, { wanted, from, two, reduce, cumulative }] of Object.entries(folds)) {
+        const pool = (x: NDArray): NDArray => lax.reduceWindow(x, from, two, [3, 3], [3, 3], "SAME");
+        for (const at of [0, 1, 6, 7, 30, 58, 62]) {
+          const values = Array.from({ length: n }, (_, i) => (i === at ? wanted : -wanted));
+          const check = (what: string, got: readonly Element[], hits: (i: number) => boolean): void =>
+            got.forEach((y, i) => {
+              if (!Object.is(y, hits(i) ? wanted : -wanted))
+                failures.push(`${name} ${what}, ${wanted} at ${at}: ${String(y)} at ${i}`);
+            });
+          const operand = [{ dtype, values, shape }];
+          const [row, column] = [Math.floor(at / 7), at % 7];
+          check(
+            "of all",
+            run(backend, (x) => reduce(x, [0, 1]), operand),
+            () => true,
+          );
+          check(
+            "of columns",
+            run(backend, (x) => reduce(x, [0]), operand),
+            (i) => i === column,
+          );
+          check(
+            "of rows",
+            run(backend, (x) => reduce(x, [1]), operand),
+            (i) => i === row,
+          );
+          // Seven columns are padded by one on either side.
+          const window = Math.floor(row / 3) * 3 + Math.floor((column + 1) / 3);
+          check("of windows", run(backend, pool, operand), (i) => i === window);
+          check(
+            "up to there",
+            run(backend, (x) => cumulative(lax.reshape(x, [n])), operand),
+            (i) => i >= at,
+          );
+        }
+      }
+      expect(failures).toEqual([]);
+    },
+  );
+
   test.each(Object.keys(edges.integers))("division by zero, overflow and shifts beyond the width do not trap: %s", (name) => {
     const dtype = name as StandardDType;
     const r = edges.integers[name];
