@@ -5,7 +5,7 @@ import type { GroupDraft } from "./group.ts";
 import type { KernelBuilder } from "./kernels.ts";
 import { pack } from "./packing.ts";
 import { depthParts, joinColumns, type Product, splitDepth } from "./product.ts";
-import type { Contraction, Part, Target, View } from "./program.ts";
+import type { Contraction, PackedOperand, Part, Target, View } from "./program.ts";
 import { roundToDType } from "./scalars.ts";
 import type { Scope } from "./scope.ts";
 
@@ -21,45 +21,34 @@ export function emitProduct(scope: Scope, value: Value, product: Product): void 
   // Sums grow in the value's own memory if they can.
   const own = p.linear === null && parts === 1 && value.dtype === "float32";
   const c = own ? scope.target(value) : scope.lowering.temporary(p.batch * p.m * p.n * 4);
-  const panels = { a: Math.ceil(p.m / tile.m), b: Math.ceil(p.n / tile.n) };
   const schedule = scheduleProduct(p, scope.lowering.target);
-  const panelBytes = { a: p.k * tile.m * 4, b: p.k * tile.n * 4 };
-  const bytesOf = (side: "a" | "b", shared: boolean): number =>
-    schedule.packedByBlock === side
-      ? threads * schedule.blockPanels * panelBytes[side]
-      : (shared ? 1 : p.batch) * panels[side] * panelBytes[side];
+  /** Memory for the panels of an operand: of all of them, or of those of one block for each thread. */
+  const panels = (side: "a" | "b", extent: number, width: number): View => {
+    const count =
+      schedule.packedByBlock === side ? threads * schedule.blockPanels : (p[side].shared ? 1 : p.batch) * Math.ceil(extent / width);
+    return scope.lowering.temporary(count * p.k * width * 4);
+  };
   const views: View[] = [
-    scope.lowering.temporary(bytesOf("a", p.sharedA)),
-    scope.lowering.temporary(bytesOf("b", p.sharedB)),
+    panels("a", p.m, tile.m),
+    panels("b", p.n, tile.n),
     c,
     scope.lowering.temporary(threads * tile.m * tile.n * 4),
   ];
   /** Positions of a part's pointers among those of the kernel. */
   const place = (list: readonly View[]): number[] => list.map((v) => views.push(v) - 1);
-  const packA = pack(
-    scope,
-    `${p.name}.packA`,
-    fixed.a,
-    views[fixed.a],
-    place,
-    p.sharedA ? 1 : p.batch,
-    p.m,
-    p.depthShape,
-    tile.m,
-    p.a,
-  );
-  const packB = pack(
-    scope,
-    `${p.name}.packB`,
-    fixed.b,
-    views[fixed.b],
-    place,
-    p.sharedB ? 1 : p.batch,
-    p.n,
-    p.depthShape,
-    tile.n,
-    (k, b, j, kk) => p.b(k, b, kk, j),
-  );
+  const packed = (side: "a" | "b", extent: number, width: number): PackedOperand =>
+    pack(scope, {
+      name: `${p.name}.pack ${side}`,
+      operand: p[side],
+      batch: p[side].shared ? 1 : p.batch,
+      extent,
+      width,
+      depthShape: p.depthShape,
+      slot: fixed[side],
+      to: views[fixed[side]],
+      place,
+    });
+  const operands = { a: packed("a", p.m, tile.m), b: packed("b", p.n, tile.n) };
   const launch = (epilogue: Part | null, name: string): void => {
     const kernel: Contraction = {
       kind: "contraction",
@@ -69,10 +58,7 @@ export function emitProduct(scope: Scope, value: Value, product: Product): void 
       n: p.n,
       k: p.k,
       tile,
-      packA,
-      packB,
-      sharedA: p.sharedA,
-      sharedB: p.sharedB,
+      ...operands,
       batchStride: p.batchStride,
       rowStride: p.rowStride,
       ...schedule,
@@ -129,6 +115,6 @@ function scheduleProduct(p: Product, { tile, threads }: Target): Pick<Contractio
   const most = Math.max(1, Math.floor(Math.min(fit, Math.max(even, blockWork / panelWork))));
   const blockPanels = Math.ceil(panels / Math.ceil(panels / most));
   const side = split === "rows" ? "a" : "b";
-  const repeated = p.batch > 1 && (side === "a" ? p.sharedA : p.sharedB);
+  const repeated = p.batch > 1 && p[side].shared;
   return { split, blockPanels, packedByBlock: repeated ? null : side };
 }

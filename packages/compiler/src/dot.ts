@@ -80,12 +80,10 @@ export function lowerDotGeneral(scope: Scope, node: Node): void {
       n,
       k: kk,
       depthShape: contractShape,
-      sharedA: false,
-      sharedB: false,
       batchStride: m * n,
       rowStride: n,
-      a: readLhs,
-      b: (k, b, c, column) => readRhs(k, b, column, c),
+      a: { shared: false, read: readLhs },
+      b: { shared: false, read: readRhs },
       groups: [batchShape.length, lhsFree.length, rhsFree.length],
       linear: null,
     });
@@ -248,15 +246,16 @@ function convByProduct(scope: Scope, node: Node): boolean {
       batch: groups,
       m: batch * positions,
       n: features,
-      sharedA: false,
-      sharedB: false,
       batchStride: features,
       rowStride: features * groups,
-      a: (k, g, row, c) => {
-        const [n, ...rest] = unflattenIndex(k.e, row, [batch, ...outSpatial]);
-        return image(k, n, g, rest, c);
+      a: {
+        shared: false,
+        read: (k, g, row, c) => {
+          const [n, ...rest] = unflattenIndex(k.e, row, [batch, ...outSpatial]);
+          return image(k, n, g, rest, c);
+        },
       },
-      b: (k, g, c, f) => kernel(k, g, f, c),
+      b: { shared: false, read: kernel },
       groups: joinable ? [0, 1 + spatial, 1] : null,
     });
   } else {
@@ -265,13 +264,14 @@ function convByProduct(scope: Scope, node: Node): boolean {
       batch: batch * groups,
       m: features,
       n: positions,
-      sharedA: groups === 1,
-      sharedB: false,
       batchStride: features * positions,
       rowStride: positions,
-      a: (k, b, f, c) => kernel(k, groups === 1 ? constIndex(0) : modIndex(k.e, b, groups), f, c),
-      b: (k, b, c, column) =>
-        image(k, divIndex(k.e, b, groups), modIndex(k.e, b, groups), unflattenIndex(k.e, column, outSpatial), c),
+      a: { shared: groups === 1, read: (k, b, f, c) => kernel(k, modIndex(k.e, b, groups), f, c) },
+      b: {
+        shared: false,
+        read: (k, b, column, c) =>
+          image(k, divIndex(k.e, b, groups), modIndex(k.e, b, groups), unflattenIndex(k.e, column, outSpatial), c),
+      },
       groups: joinable ? [1, 1, spatial] : null,
     });
   }

@@ -272,3 +272,8 @@ export function elementCost(op: string): number {
   if (op === "zeta" || op === "polygamma") return 300;
   return op === "pow" || op === "atan2" || op === "rem" ? 40 : op === "div" || op === "sqrt" || op === "rsqrt" ? 4 : 1;
 }
+
+/** Whether an operation is one of those that cost analyses count by themselves: exp, log, sin and their like. */
+export function isTranscendental(op: string): boolean {
+  return elementCost(op) >= 20 && op !== "rem";
+}

@@ -1,6 +1,6 @@
 import { type Axis, type Ex, indexKey } from "./expr.ts";
 import { reachable, stageRoots } from "./nest.ts";
-import type { Contraction, Kernel, Nest, Part } from "./program.ts";
+import type { Contraction, Kernel, Nest, PackedOperand, Part } from "./program.ts";
 
 /**
  * A text that is equal for kernels with the same code, which differ in their pointers at most: layers of one model.
@@ -21,8 +21,9 @@ export function kernelKey(kernel: Kernel): string | null {
 }
 
 function contractionKey(c: Contraction): string {
-  const numbers = { ...c, name: null, packA: null, packB: null, epilogue: null };
-  return `${JSON.stringify(numbers)} ${partsKey([c.packA.whole, c.packA.last, c.packB.whole, c.packB.last, c.epilogue])}`;
+  const bare = (o: PackedOperand): object => ({ ...o, whole: null, last: null });
+  const numbers = { ...c, name: null, a: bare(c.a), b: bare(c.b), epilogue: null };
+  return `${JSON.stringify(numbers)} ${partsKey([c.a.whole, c.a.last, c.b.whole, c.b.last, c.epilogue])}`;
 }
 
 function partsKey(parts: readonly (Part | null)[]): string {
@@ -41,7 +42,7 @@ function writeNest(nest: Nest): string {
   const roots: Ex[] = [];
   const ids = (list: readonly Ex[]): string => list.map((x) => x.id).join(",");
   const axes = (list: readonly Axis[]): string => list.map((a) => `${a.id}:${a.extent}`).join(",");
-  let key = `nest ${nest.serial} ${nest.ranges.join(",")} ${nest.chunkAxis} ${nest.chunk} ${nest.slots} [${axes(nest.outer)}]`;
+  let key = `nest ${nest.serial} ${nest.ranges.join(",")} ${nest.chunk} ${nest.slots} [${axes(nest.outer)}]`;
   for (const stage of nest.stages) {
     roots.push(...stageRoots(stage));
     key += `\n${stage.scan ? "scan" : "stage"} [${axes(stage.axes)}]`;

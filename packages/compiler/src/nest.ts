@@ -39,20 +39,14 @@ export function finishNest(draft: NestDraft, grain: number): Nest {
     for (let i = 0; i < chunkAxis; i++) chunk = Math.max(1, Math.floor(chunk / outer[i].extent));
     if (chunk >= outer[chunkAxis].extent) chunk = outer[chunkAxis].extent;
   }
-  return {
-    kind: "nest",
-    name: draft.name,
-    e: draft.e,
-    outer,
-    stages,
-    slots: draft.slots,
-    serial: draft.serial,
-    ranges: [chunkAxis],
-    chunkAxis,
-    chunk,
-    flops,
-    transcendentals: 0,
-  };
+  return nestOf(draft, { outer, stages, serial: draft.serial, ranges: [chunkAxis], chunk, flops });
+}
+
+function nestOf(
+  { name, e, slots }: NestDraft,
+  made: Pick<Nest, "outer" | "stages" | "serial" | "ranges" | "chunk" | "flops">,
+): Nest {
+  return { kind: "nest", name, e, slots, ...made };
 }
 
 /**
@@ -84,20 +78,7 @@ export function finishPart(draft: NestDraft, groups: readonly number[]): Nest | 
   });
   outer.push(...collapse(draft.outer.slice(next), nodes, draft.stages));
   const stages = draft.stages.map((s) => ({ ...s, axes: collapse(s.axes, nodes, draft.stages) }));
-  return {
-    kind: "nest",
-    name: draft.name,
-    e: draft.e,
-    outer,
-    stages,
-    slots: draft.slots,
-    serial: false,
-    ranges,
-    chunkAxis: -1,
-    chunk: 0,
-    flops,
-    transcendentals: 0,
-  };
+  return nestOf(draft, { outer, stages, serial: false, ranges, chunk: 0, flops });
 }
 
 /** Simple operations of all iterations. */

@@ -3,7 +3,8 @@ import { addIndex, axisIndex, flattenIndex, offsetIndex, scaleIndex } from "./af
 import type { Axis, Ex, Index } from "./expr.ts";
 import { type KernelBuilder, storing } from "./kernels.ts";
 import { reachable } from "./nest.ts";
-import type { Packing, Part, View } from "./program.ts";
+import type { PackedOperand, Part, View } from "./program.ts";
+import type { Operand } from "./product.ts";
 import { dependsOn, strideAlong } from "./schedule.ts";
 import type { Scope } from "./scope.ts";
 import { inBounds } from "./views.ts";
@@ -11,21 +12,24 @@ import { inBounds } from "./views.ts";
 /** How many lanes a panel's rows are split into, so that windows which break off at a multiple of it stay dense in them. */
 const lanes = 4;
 
-/**
- * Packs rows into panels: [batch, ceil(rows / width), k, width], the last panel filled with zeros.
- */
-export function pack(
-  scope: Scope,
-  name: string,
-  slot: number,
-  to: View,
-  place: (views: readonly View[]) => number[],
-  batch: number,
-  rows: number,
-  depthShape: readonly number[],
-  width: number,
-  read: (k: KernelBuilder, b: Index, row: Index, kk: Index) => Ex,
-): Packing {
+export interface PackingSpec {
+  readonly name: string;
+  readonly operand: Operand;
+  readonly batch: number;
+  /** Rows of A, or columns of B. */
+  readonly extent: number;
+  readonly width: number;
+  readonly depthShape: readonly number[];
+  /** Where the panels go: the pointer of the kernel, and what it points to. */
+  readonly slot: number;
+  readonly to: View;
+  /** Makes views pointers of the kernel. */
+  readonly place: (views: readonly View[]) => number[];
+}
+
+/** Packs rows of A, or columns of B, into panels: [batch, ceil(extent / width), k, width], the last panel filled with zeros. */
+export function pack(scope: Scope, spec: PackingSpec): PackedOperand {
+  const { name, operand, batch, extent: rows, width, depthShape, slot, to, place } = spec;
   const depth = depthShape.reduce((a, b) => a * b, 1);
   const panels = Math.ceil(rows / width);
   const full = Math.floor(rows / width);
@@ -43,7 +47,7 @@ export function pack(
     const row = flattenIndex(rowPosition, rowShape);
     const at = addIndex(scaleIndex(panel, width), row);
     const guard = inBounds(e, at, rows);
-    let value = read(k, b, guard === null ? at : clampToFirst(k, at, guard), kk);
+    let value = operand.read(k, b, guard === null ? at : clampToFirst(k, at, guard), kk);
     if (guard !== null) value = e.select(guard, value, e.f32(0));
     // Counted from the part's first panel: the pointer of what a block packs may lie before its memory, even before address 0.
     let index = addIndex(scaleIndex(b, panels), axisIndex(e, panelAxis));
@@ -55,7 +59,7 @@ export function pack(
     const args = place(k.slots.filter((v) => v !== to));
     return { nest, args: k.slots.map((v) => (v === to ? slot : args.shift()!)) };
   };
-  return { panels, whole: part(0, full), last: part(full, panels - full) };
+  return { shared: operand.shared, width, panels, whole: part(0, full), last: part(full, panels - full) };
 }
 
 /**

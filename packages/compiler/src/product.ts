@@ -3,6 +3,14 @@ import type { Ex, Index } from "./expr.ts";
 import type { Value } from "./graph.ts";
 import type { KernelBuilder } from "./kernels.ts";
 
+/** One side of a product. */
+export interface Operand {
+  /** Whether it is the same for all batches. */
+  readonly shared: boolean;
+  /** The element in a row of A, or a column of B, at a depth. */
+  readonly read: (k: KernelBuilder, batch: Index, at: Index, depth: Index) => Ex;
+}
+
 /**
  * A batched product of matrices of f32: `C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n]`. The operands are functions
  * of positions, so views and cheap producers are absorbed when the operands are packed.
@@ -15,11 +23,8 @@ export interface Product {
   readonly k: number;
   /** The dimensions that k runs over, for packing to walk: their product is k. */
   readonly depthShape: readonly number[];
-  /** Whether the operand is the same for all batches. */
-  readonly sharedA: boolean;
-  readonly sharedB: boolean;
-  readonly a: (k: KernelBuilder, batch: Index, m: Index, kk: Index) => Ex;
-  readonly b: (k: KernelBuilder, batch: Index, kk: Index, n: Index) => Ex;
+  readonly a: Operand;
+  readonly b: Operand;
   /** Steps of the result in elements; along n it is dense. */
   readonly batchStride: number;
   readonly rowStride: number;
@@ -42,7 +47,7 @@ const shortRow = 64;
 
 /** Batches that share A are columns of one product, if there are only few columns in each. */
 export function joinColumns(p: Product, value: Value): Product {
-  if (!p.sharedA || p.batch === 1 || p.n >= shortRow) return p;
+  if (!p.a.shared || p.batch === 1 || p.n >= shortRow) return p;
   const columns = p.batch * p.n;
   return {
     ...p,
@@ -50,7 +55,7 @@ export function joinColumns(p: Product, value: Value): Product {
     n: columns,
     batchStride: p.m * columns,
     rowStride: columns,
-    b: (k, _, kk, column) => p.b(k, divIndex(k.e, column, p.n), kk, modIndex(k.e, column, p.n)),
+    b: { shared: false, read: (k, _, column, kk) => p.b.read(k, divIndex(k.e, column, p.n), modIndex(k.e, column, p.n), kk) },
     groups: null,
     linear: (k, position) => {
       const before = p.linear?.(k, position) ?? flattenIndex(position, value.shape);
@@ -77,17 +82,18 @@ export function depthParts(p: Product): number {
 export function splitDepth(p: Product, parts: number): Product {
   const [first, ...rest] = p.depthShape;
   const depth = p.k / parts;
-  const within = (s: Index, kk: Index): Index => addIndex(scaleIndex(s, depth), kk);
+  const within = (operand: Operand): Operand => ({
+    shared: false,
+    read: (k, s, at, kk) => operand.read(k, constIndex(0), at, addIndex(scaleIndex(s, depth), kk)),
+  });
   return {
     ...p,
     batch: parts,
     k: depth,
     depthShape: [first / parts, ...rest],
-    sharedA: false,
-    sharedB: false,
     batchStride: p.m * p.n,
-    a: (k, s, i, kk) => p.a(k, constIndex(0), i, within(s, kk)),
-    b: (k, s, kk, j) => p.b(k, constIndex(0), within(s, kk), j),
+    a: within(p.a),
+    b: within(p.b),
     groups: null,
   };
 }

@@ -75,16 +75,13 @@ export interface Nest {
   readonly slots: number;
   readonly serial: boolean;
   /**
-   * The axes, by their index into `outer`, of which a call takes a range [begin, end): the chunk axis, or several for a part
-   * of another kernel; -1 for one that has gone because its extent is one.
+   * The axes, by their index into `outer`, of which a call takes a range [begin, end): the one over which the kernel is cut into
+   * chunks, or several for a part of another kernel; -1 for one that there is none of, because its extent is one.
    */
   readonly ranges: readonly number[];
-  /** The index into `outer` over which the kernel is cut into chunks; -1 when it runs whole. */
-  readonly chunkAxis: number;
-  /** How many iterations of the chunk axis are bounded work (well below a millisecond). */
+  /** How many iterations of its range are bounded work (well below a millisecond); 0 for a part, which its kernel cuts. */
   readonly chunk: number;
   readonly flops: number;
-  readonly transcendentals: number;
 }
 
 /** A kernel written in the imperative layer. */
@@ -104,9 +101,13 @@ export interface Part {
 
 /**
  * How an operand is packed: whole panels, then the last one, which is filled up with zeros. Ranges: batches, panels. A panel
- * is [k, tile] and is read from front to back by the inner loop.
+ * is [k, width] and is read from front to back by the inner loop.
  */
-export interface Packing {
+export interface PackedOperand {
+  /** Whether it is the same for all batches. */
+  readonly shared: boolean;
+  /** Rows or columns of a panel: those of the tile. */
+  readonly width: number;
   readonly panels: number;
   readonly whole: Part | null;
   /** Its pointer to the packed operand is that of the last panel. */
@@ -129,11 +130,8 @@ export interface Contraction {
   readonly n: number;
   readonly k: number;
   readonly tile: Tile;
-  readonly packA: Packing;
-  readonly packB: Packing;
-  /** Whether the operand is the same for all batches. */
-  readonly sharedA: boolean;
-  readonly sharedB: boolean;
+  readonly a: PackedOperand;
+  readonly b: PackedOperand;
   /** Steps of C in elements. */
   readonly batchStride: number;
   readonly rowStride: number;
@@ -221,6 +219,8 @@ export interface Program {
   /** The bytes of the constant buffers, by position. Whoever runs the program holds them as long as the program. */
   readonly constants: readonly ArrayBufferView[];
   readonly steps: readonly Step[];
+  /** Values of exp, log, sin and their like that a run computes; loops of unknown length count once. */
+  readonly transcendentals: number;
   /** Offsets of temporaries in the arena, by buffer id. */
   readonly offsets: ReadonlyMap<number, number>;
   readonly arenaBytes: number;

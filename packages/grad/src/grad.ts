@@ -116,16 +116,7 @@ function valueAndGradient(
       return aux.fn(...(all as never[]));
     };
     const flat = flatten(name, fn, inTree);
-    const lin = linearizeFlat(
-      name,
-      (inputs, primalOf) => {
-        const outs = flat(inputs);
-        aux.strip(primalOf);
-        return outs;
-      },
-      values,
-      ownership,
-    );
+    const lin = linearizeFlat(name, aux.around(flat), values, ownership);
     checkScalarOutput(name, lin.outs, flat.outTree!, holomorphic);
     const [value] = lin.outs;
     const grads = pullBack(lin, [scalar(1, value.dtype)], ownership).map(

@@ -69,15 +69,7 @@ function linearizeAt(
     },
     inTree,
   );
-  const lin = linearizeFlat(
-    name,
-    (inputs, primalOf) => {
-      const outs = flat(inputs);
-      aux.strip(primalOf);
-      return outs;
-    },
-    values,
-  );
+  const lin = linearizeFlat(name, aux.around(flat), values);
   return { name, lin, values, inTree, outTree: flat.outTree!, single: typeof argnums === "number", aux: aux.value };
 }
 

@@ -52,16 +52,7 @@ export function jvp(
   const dots = matchTangents(name, "tangent", inTree, [...tangents], values);
   const aux = stripAux(name, f, options.hasAux ?? false);
   const flat = flatten(name, aux.fn, inTree);
-  const run = runJvp(
-    name,
-    (inputs, primalOf) => {
-      const outs = flat(inputs);
-      aux.strip(primalOf);
-      return outs;
-    },
-    values,
-    dots,
-  );
+  const run = runJvp(name, aux.around(flat), values, dots);
   const out = treeUnflatten(flat.outTree!, run.outs);
   const tangentOut = treeUnflatten(
     flat.outTree!,
@@ -90,15 +81,7 @@ function linearizeTree(
   const [values, inTree] = flattenArrays(name, [...primals]);
   const aux = stripAux(name, f, hasAux);
   const flat = flatten(name, aux.fn, inTree);
-  const lin = linearizeFlat(
-    name,
-    (inputs, primalOf) => {
-      const outs = flat(inputs);
-      aux.strip(primalOf);
-      return outs;
-    },
-    values,
-  );
+  const lin = linearizeFlat(name, aux.around(flat), values);
   const outTree = flat.outTree!;
   return { name, lin, values, inTree, outTree, out: treeUnflatten(outTree, lin.outs), aux: aux.value };
 }

@@ -4,8 +4,9 @@ import type { FunctionSlot } from "../wasm/encoder.ts";
 
 /** The number of independent tasks of a kernel, and how many one call takes. */
 export function chunking(kernel: Nest | RoutineKernel): readonly [number, number] {
-  if (kernel.kind === "nest") return kernel.chunkAxis < 0 ? [1, 1] : [kernel.outer[kernel.chunkAxis].extent, kernel.chunk];
-  return [kernel.routine.tasks, kernel.routine.chunk];
+  if (kernel.kind === "routine") return [kernel.routine.tasks, kernel.routine.chunk];
+  const [axis] = kernel.ranges;
+  return axis < 0 ? [1, 1] : [kernel.outer[axis].extent, kernel.chunk];
 }
 
 /** The number of tasks of a bundle: the chunks of its parts, one part after the other. */

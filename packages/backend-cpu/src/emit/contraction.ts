@@ -46,34 +46,25 @@ export function contractionPhases(kernel: Contraction, slots: ContractionSlots):
   return phases;
 }
 
-const sides = {
-  a: {
-    pointer: 0,
-    packing: (c: Contraction) => c.packA,
-    width: (c: Contraction) => c.tile.m,
-    shared: (c: Contraction) => c.sharedA,
-  },
-  b: {
-    pointer: 1,
-    packing: (c: Contraction) => c.packB,
-    width: (c: Contraction) => c.tile.n,
-    shared: (c: Contraction) => c.sharedB,
-  },
-} as const;
+/** The pointers to the panels. */
+const panelPointers = { a: 0, b: 1 } as const;
 
 function panelBytes(kernel: Contraction, side: Side): number {
-  return kernel.k * sides[side].width(kernel) * 4;
+  return kernel.k * kernel[side].width * 4;
 }
 
 function packTasks(kernel: Contraction, side: Side): { readonly panels: number; readonly group: number; readonly batch: number } {
-  const { panels } = sides[side].packing(kernel);
+  const { panels, shared } = kernel[side];
   const group = Math.min(panels, Math.max(1, Math.floor(packBytes / panelBytes(kernel, side))));
-  return { panels, group, batch: sides[side].shared(kernel) ? 1 : kernel.batch };
+  return { panels, group, batch: shared ? 1 : kernel.batch };
 }
 
+/** The operand whose panels the blocks are made of. */
+function splitSide(kernel: Contraction): Side {
+  return kernel.split === "rows" ? "a" : "b";
+}
 function blocksOf(kernel: Contraction): number {
-  const panels = kernel.split === "rows" ? kernel.packA.panels : kernel.packB.panels;
-  return Math.ceil(panels / kernel.blockPanels);
+  return Math.ceil(kernel[splitSide(kernel)].panels / kernel.blockPanels);
 }
 
 /** Parameters before the pointers. */
@@ -161,7 +152,7 @@ class Writer {
     pointer: (i: number) => void,
   ): void {
     const { code } = this;
-    const packing = sides[side].packing(kernel);
+    const packing = kernel[side];
     const one = (more: number) => (): void => {
       code.get(batch);
       code.i32(more);
@@ -180,7 +171,7 @@ class Writer {
       code.op("i32.gt_s");
       const lastPanel = (i: number): void => {
         pointer(i);
-        if (i !== sides[side].pointer) return;
+        if (i !== panelPointers[side]) return;
         code.i32(wholePanels * panelBytes(kernel, side));
         code.op("i32.add");
       };
@@ -216,38 +207,33 @@ function emitBlocks(kernel: Contraction, slot: FunctionSlot, slots: ContractionS
   const w = new Writer(slot);
   const { code } = w;
   const { tile, k, split, packedByBlock, blockPanels } = kernel;
-  const panels = split === "rows" ? kernel.packA.panels : kernel.packB.panels;
-  const width = split === "rows" ? tile.m : tile.n;
+  const { panels, width } = kernel[splitSide(kernel)];
   const [t, batch, first, last, begin, end, row, column, rowEnd, columnEnd, depth, size, a, b, tiles] = Array.from(
     { length: 15 },
     () => w.local(),
   );
   // The ranges of C that are the block's: of the split, and of the other side.
-  const block = (push: () => void): (() => void) => push;
-  const [rowBegin, rowLimit, columnBegin, columnLimit] =
-    split === "rows"
-      ? [block(() => code.get(begin)), block(() => code.get(end)), block(() => code.i32(0)), block(() => code.i32(kernel.n))]
-      : [block(() => code.i32(0)), block(() => code.i32(kernel.m)), block(() => code.get(begin)), block(() => code.get(end))];
+  const own = [() => code.get(begin), () => code.get(end)];
+  const all = (extent: number): (() => void)[] => [() => code.i32(0), () => code.i32(extent)];
+  const [rowBegin, rowLimit, columnBegin, columnLimit] = split === "rows" ? [...own, ...all(kernel.n)] : [...all(kernel.m), ...own];
 
   /** The address at which the panel 0 of the present batch would be. */
   const base = (side: Side, into: number): void => {
-    const { pointer, shared } = sides[side];
     const bytes = panelBytes(kernel, side);
-    w.pointer(pointer);
+    w.pointer(panelPointers[side]);
     if (packedByBlock === side) {
       w.plus(parameters.thread, blockPanels * bytes);
       w.plus(first, -bytes);
-    } else if (!shared(kernel)) w.plus(batch, sides[side].packing(kernel).panels * bytes);
+    } else if (!kernel[side].shared) w.plus(batch, kernel[side].panels * bytes);
     code.set(into);
   };
   const packBlock = (side: Side, at: number): void => {
-    const { pointer, packing } = sides[side];
     // The part's addresses count batches and panels from the very first.
     const origin = w.local();
     code.get(at);
-    w.plus(batch, -packing(kernel).panels * panelBytes(kernel, side));
+    w.plus(batch, -kernel[side].panels * panelBytes(kernel, side));
     code.set(origin);
-    w.pack(slots, kernel, side, batch, first, last, (i) => (i === pointer ? code.get(origin) : w.pointer(i)));
+    w.pack(slots, kernel, side, batch, first, last, (i) => (i === panelPointers[side] ? code.get(origin) : w.pointer(i)));
     code.release("i32", origin);
   };
   const left = (limit: () => void, counter: number, most: number): void => {
@@ -264,10 +250,10 @@ function emitBlocks(kernel: Contraction, slot: FunctionSlot, slots: ContractionS
     code.op("select");
   };
   const panelAddress = (side: Side, at: number, position: number): void => {
-    const bytes = panelBytes(kernel, side);
+    // Positions are multiples of the width.
     code.get(at);
-    w.plus(position, bytes / sides[side].width(kernel));
-    w.plus(depth, sides[side].width(kernel) * 4);
+    w.plus(position, kernel.k * 4);
+    w.plus(depth, kernel[side].width * 4);
   };
 
   w.loop(

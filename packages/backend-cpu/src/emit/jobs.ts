@@ -27,6 +27,7 @@ export class Jobs {
   readonly #work: FunctionSlot;
   readonly #trouble: FunctionSlot;
   readonly #jobs: Job[] = [];
+  readonly #numbers = new Map<FunctionSlot, number>();
 
   /** To be made before any function is declared: imports come first. */
   static imports(module: ModuleBuilder): FunctionSlot {
@@ -44,8 +45,8 @@ export class Jobs {
 
   /** Emits the launch of a kernel as a job. Its pointers are pushed one by one. */
   launch(code: Code, job: Job, pointer: (i: number) => void): void {
-    let kernel = this.#jobs.findIndex((j) => j.slot === job.slot);
-    if (kernel < 0) kernel = this.#jobs.push(job) - 1;
+    let kernel = this.#numbers.get(job.slot);
+    if (kernel === undefined) this.#numbers.set(job.slot, (kernel = this.#jobs.push(job) - 1));
     for (let i = 0; i < job.pointers; i++) {
       code.i32(control.pointers + 4 * i);
       pointer(i);

@@ -188,8 +188,9 @@ export function emitProgram(program: Program, options: EmitOptions): EmittedProg
     }
     const params = ["i32", "i32", "i32", ...args.map(() => "i32" as const)] as const;
     const slots = { block: block!, part: partFunction };
+    const key = kernelKey(kernel);
     for (const { name, tasks, emit } of contractionPhases(kernel, slots)) {
-      const slot = functionOf(`${name} ${kernelKey(kernel)}`, params, emit);
+      const slot = functionOf(`${name} ${key}`, params, emit);
       run({ slot, tasks, chunk: 1, pointers: args.length, takesThread: true }, args, shared);
     }
   };

@@ -149,9 +149,13 @@ export abstract class ScalarEvaluator extends Holder {
 
   /** Floor division and remainder of an index by a positive constant. */
   protected indexDivision(x: Ex): void {
+    this.pushIndex(x.index!, 1);
+    this.divideBy(x);
+  }
+  /** The same of the i32 on the stack. */
+  protected divideBy(x: Ex): void {
     const { code } = this;
     const n = Number(x.value);
-    this.pushIndex(x.index!, 1);
     if ((n & (n - 1)) === 0) {
       code.i32(x.op === "idiv" ? Math.log2(n) : n - 1);
       return code.op(x.op === "idiv" ? "i32.shr_s" : "i32.and");
@@ -170,14 +174,10 @@ export abstract class ScalarEvaluator extends Holder {
     code.i32(n);
     code.op("i32.div_s");
     if (x.op === "imod") {
-      code.i32(n);
+      code.i32(-n);
       code.op("i32.mul");
-      const q = code.local("i32");
-      code.set(q);
       code.get(v);
-      code.get(q);
-      code.op("i32.sub");
-      code.release("i32", q);
+      code.op("i32.add");
     }
     code.release("i32", v);
   }

@@ -319,28 +319,8 @@ export abstract class VectorEvaluator extends ScalarEvaluator {
 
   /** Index division on one lane: the index is affine in the lane's number and in values on lanes. */
   protected divideLane(x: Ex, lane: number): void {
-    const { code } = this;
-    const n = Number(x.value);
     this.laneIndex(x.index!, lane, 1);
-    const v = code.local("i32");
-    code.set(v);
-    code.get(v);
-    code.get(v);
-    code.i32(n - 1);
-    code.op("i32.sub");
-    code.get(v);
-    code.i32(0);
-    code.op("i32.ge_s");
-    code.op("select");
-    code.i32(n);
-    code.op("i32.div_s");
-    if (x.op === "imod") {
-      code.i32(-n);
-      code.op("i32.mul");
-      code.get(v);
-      code.op("i32.add");
-    }
-    code.release("i32", v);
+    this.divideBy(x);
   }
 
   /** Pushes `scale * index` for one lane. */

@@ -4,15 +4,15 @@ import { isNDArray, type NDArray, refuseAsync, TransformError, treeFlatten, tree
 export interface AuxFunction {
   /** The function without `aux`. */
   readonly fn: (...args: never[]) => unknown;
-  /** Replaces tracers among the auxiliary results by their values. Call it before the trace ends. */
-  strip(primalOf: (x: NDArray) => NDArray): void;
+  /** `flat`, a form of the function that a trace runs, which leaves no tracers among the auxiliary results. */
+  around<I, R>(flat: (inputs: I) => R): (inputs: I, primalOf: (x: NDArray) => NDArray) => R;
   /** The auxiliary results. Leaves that are no arrays stay as they are. */
   value: unknown;
 }
 
 /** @throws {TransformError} when the function does not return `[result, aux]` */
 export function stripAux(name: string, fn: (...args: never[]) => unknown, hasAux: boolean): AuxFunction {
-  if (!hasAux) return { fn, strip: () => {}, value: undefined };
+  if (!hasAux) return { fn, around: (flat) => flat, value: undefined };
   const self: AuxFunction = {
     fn: (...args) => {
       const result = refuseAsync(name, fn(...args));
@@ -25,12 +25,14 @@ export function stripAux(name: string, fn: (...args: never[]) => unknown, hasAux
       self.value = result[1];
       return result[0];
     },
-    strip: (primalOf) => {
+    around: (flat) => (inputs, primalOf) => {
+      const outs = flat(inputs);
       const [leaves, def] = treeFlatten(self.value);
       self.value = treeUnflatten(
         def,
         leaves.map((x) => (isNDArray(x) ? primalOf(x) : x)),
       );
+      return outs;
     },
     value: undefined,
   };
