@@ -4,7 +4,7 @@ import type { Value } from "./graph.ts";
 import type { GroupDraft } from "./group.ts";
 import type { KernelBuilder } from "./kernels.ts";
 import { pack } from "./packing.ts";
-import { depthParts, joinColumns, type Product, splitDepth } from "./product.ts";
+import { depthParts, type Product, splitDepth } from "./product.ts";
 import type { Contraction, PackedOperand, Part, Target, View } from "./program.ts";
 import { roundToDType } from "./scalars.ts";
 import type { Scope } from "./scope.ts";
@@ -14,9 +14,8 @@ const fixed = { a: 0, b: 1, c: 2, tiles: 3 } as const;
 
 /** Emits a product that computes a value. What is done next with its elements joins the kernel, block by block. */
 export function emitProduct(scope: Scope, value: Value, product: Product): void {
-  const joined = joinColumns(product, value);
-  const parts = depthParts(joined);
-  const p = parts === 1 ? joined : splitDepth(joined, parts);
+  const parts = depthParts(product);
+  const p = parts === 1 ? product : splitDepth(product, parts);
   const { tile, threads } = scope.lowering.target;
   // Sums grow in the value's own memory if they can.
   const own = p.linear === null && parts === 1 && value.dtype === "float32";

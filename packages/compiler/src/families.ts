@@ -1,6 +1,7 @@
+import { lowerConv } from "./conv.ts";
 import { lowerCond, lowerScan, lowerWhile } from "./control.ts";
 import { lowerCumulative } from "./cumulative.ts";
-import { lowerConv, lowerDotGeneral } from "./dot.ts";
+import { lowerDotGeneral } from "./dot.ts";
 import { lowerFft } from "./fft.ts";
 import { linalgRules } from "./linalg/index.ts";
 import { lowerArgReduce, lowerGeneralReduce, lowerReduce } from "./reduce.ts";

@@ -63,13 +63,13 @@ export function pack(scope: Scope, spec: PackingSpec): PackedOperand {
 }
 
 /**
- * The order of the loops of packing. The axis along which the operand is dense comes last. Where elements are found by division, or
+ * The order of the loops of packing. The axis along which the operand is best read comes last. Where elements are found by division, or
  * lie outside the operand, as at the edges of an image, what decides that stays outside the loops that do not change it.
  */
 function packingOrder(value: Ex, depthAxes: readonly Axis[], rowAxes: readonly Axis[]): Axis[] {
   const last = depthAxes[depthAxes.length - 1];
   const lane = rowAxes[rowAxes.length - 1];
-  if (last !== undefined && denseLoads(value, last) > denseLoads(value, lane)) return [...rowAxes, ...depthAxes];
+  if (last !== undefined && ease(value, last) > ease(value, lane)) return [...rowAxes, ...depthAxes];
   const nodes = [...reachable([value])];
   const divided = nodes.some((x) => (x.op === "idiv" || x.op === "imod") && rowAxes.some((a) => dependsOn(x, a)));
   if (!divided) return [...depthAxes, ...rowAxes];
@@ -79,11 +79,15 @@ function packingOrder(value: Ex, depthAxes: readonly Axis[], rowAxes: readonly A
   return [...rowAxes.slice(0, -1), ...guarded, ...free, lane];
 }
 
-/** The loads below a value that move by one element along an axis. */
-function denseLoads(value: Ex, axis: Axis): number {
-  let n = 0;
-  for (const x of reachable([value])) if (x.op === "load" && strideAlong(x.index!, axis) === 1) n++;
-  return n;
+/** How well the loads below a value go along an axis: densely, by some step, or each to be found anew. */
+function ease(value: Ex, axis: Axis): number {
+  let points = 0;
+  for (const x of reachable([value])) {
+    if (x.op !== "load") continue;
+    const stride = strideAlong(x.index!, axis);
+    points += stride === 1 ? 2 : stride === null ? 0 : 1;
+  }
+  return points;
 }
 
 /** Rows beyond the last read the first one instead: what they load is not used. */

@@ -1,6 +1,5 @@
-import { addIndex, constIndex, divIndex, flattenIndex, modIndex, scaleIndex, unflattenIndex } from "./affine.ts";
+import { addIndex, constIndex, scaleIndex } from "./affine.ts";
 import type { Ex, Index } from "./expr.ts";
-import type { Value } from "./graph.ts";
 import type { KernelBuilder } from "./kernels.ts";
 
 /** One side of a product. */
@@ -40,29 +39,6 @@ export interface Product {
 /** Products smaller than this gain nothing from packing; few rows do not pay for packing the other operand. */
 export function worthPacking(p: Pick<Product, "m" | "n" | "k">): boolean {
   return p.m >= 12 && p.n >= 8 && p.k >= 8 && p.m * p.n * p.k >= 1 << 17;
-}
-
-/** Rows of C shorter than this leave much of a tile empty. */
-const shortRow = 64;
-
-/** Batches that share A are columns of one product, if there are only few columns in each. */
-export function joinColumns(p: Product, value: Value): Product {
-  if (!p.a.shared || p.batch === 1 || p.n >= shortRow) return p;
-  const columns = p.batch * p.n;
-  return {
-    ...p,
-    batch: 1,
-    n: columns,
-    batchStride: p.m * columns,
-    rowStride: columns,
-    b: { shared: false, read: (k, _, column, kk) => p.b.read(k, divIndex(k.e, column, p.n), modIndex(k.e, column, p.n), kk) },
-    groups: null,
-    linear: (k, position) => {
-      const before = p.linear?.(k, position) ?? flattenIndex(position, value.shape);
-      const [batch, row, column] = unflattenIndex(k.e, before, [p.batch, p.m, p.n]);
-      return addIndex(scaleIndex(row, columns), addIndex(scaleIndex(batch, p.n), column));
-    },
-  };
 }
 
 /** Products of few elements over a long depth are sums of products over parts of it, which threads can share. */

@@ -63,6 +63,67 @@ const configs: readonly Config[] = [
   },
   { name: "one dimension", lhs: [4, 16, 400], rhs: [16, 16, 7], strides: [1], padding: "SAME" },
   { name: "three dimensions", lhs: [2, 12, 9, 10, 11], rhs: [16, 12, 3, 2, 3], strides: [1, 1, 1], padding: "SAME" },
+  { name: "one by one", lhs: [4, 24, 20, 20], rhs: [48, 24, 1, 1], strides: [1, 1], padding: "VALID" },
+  {
+    name: "features last, groups",
+    lhs: [2, 20, 22, 32],
+    rhs: [3, 3, 16, 48],
+    strides: [1, 1],
+    padding: "SAME",
+    options: { ...nhwc, featureGroupCount: 2 },
+  },
+  { name: "features last, strides", lhs: [2, 31, 33, 16], rhs: [3, 3, 16, 24], strides: [2, 3], padding: "SAME", options: nhwc },
+  {
+    name: "groups of images",
+    lhs: [4, 16, 24, 24],
+    rhs: [48, 16, 3, 3],
+    strides: [1, 1],
+    padding: "SAME",
+    options: { batchGroupCount: 2 },
+  },
+  {
+    name: "transposed by other steps, odd sizes",
+    lhs: [2, 16, 9, 11],
+    rhs: [20, 16, 5, 2],
+    strides: [1, 1],
+    padding: [
+      [5, 1],
+      [0, 4],
+    ],
+    options: { lhsDilation: [3, 2] },
+  },
+  {
+    name: "transposed, groups",
+    lhs: [2, 32, 12, 12],
+    rhs: [32, 16, 3, 3],
+    strides: [1, 1],
+    padding: [
+      [1, 2],
+      [2, 1],
+    ],
+    options: { lhsDilation: [2, 2], featureGroupCount: 2 },
+  },
+  {
+    name: "holes in both",
+    lhs: [2, 16, 12, 12],
+    rhs: [16, 16, 3, 3],
+    strides: [1, 2],
+    padding: [
+      [2, 2],
+      [3, 2],
+    ],
+    options: { lhsDilation: [2, 3], rhsDilation: [3, 1] },
+  },
+  {
+    name: "cropped",
+    lhs: [2, 16, 30, 30],
+    rhs: [16, 16, 3, 3],
+    strides: [1, 1],
+    padding: [
+      [-2, -1],
+      [1, -3],
+    ],
+  },
   { name: "long depth", lhs: [8, 16, 40, 40], rhs: [16, 16, 3, 3], strides: [1, 1], padding: "SAME" },
 ];
 
@@ -86,7 +147,7 @@ test.each(configs)("$name", async ({ lhs, rhs, strides, padding, options }) => {
   const error = Number(await np.max(np.abs(np.subtract(out.astype("float64"), exact))).item());
   // A running sum of n products of normal numbers is of size sqrt(n): n roundings of it add up to some sqrt(n) * sqrt(n) * 2^-25, and
   // the largest of many results lies five times as far out.
-  const depth = rhs.reduce((a, b) => a * b, 1) / rhs[options === nhwc ? rhs.length - 1 : 0];
+  const depth = rhs.reduce((a, b) => a * b, 1) / rhs[options?.dimensionNumbers ? rhs.length - 1 : 0];
   expect(error).toBeLessThan(2 * depth * 2 ** -23);
   const scale = Math.sqrt(out.size * depth);
   expect(Math.abs((await dot(conv(u, w), r)) - (await dot(u, dx)))).toBeLessThan(1e-5 * scale);

@@ -47,9 +47,13 @@ test("a product takes what follows on it into its own kernel", () => {
   const image = normal(2, 8, 32, 32);
   const filter = normal(16, 8, 3, 3);
   const channel = normal(16);
-  const conv = (image: NDArray, filter: NDArray, channel: NDArray): NDArray =>
-    nn.relu(np.add(lax.convGeneralDilated(image, filter, [1, 1], "SAME"), np.reshape(channel, [16, 1, 1])));
-  expect(kernels(conv, image, filter, channel)).toHaveLength(1);
+  const conv =
+    (padding: "SAME" | "VALID") =>
+    (image: NDArray, filter: NDArray, channel: NDArray): NDArray =>
+      nn.relu(np.add(lax.convGeneralDilated(image, filter, [1, 1], padding), np.reshape(channel, [16, 1, 1])));
+  expect(kernels(conv("VALID"), image, filter, channel)).toHaveLength(1);
+  // Zeros around the image are written once, before its windows are read nine times.
+  expect(kernels(conv("SAME"), image, filter, channel)).toEqual(["pad", expect.stringContaining("conv_general_dilated.")]);
 });
 
 test("an update of all leaves of a pytree is one kernel", () => {
