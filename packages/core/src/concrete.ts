@@ -3,7 +3,7 @@ import { type Buffer, type Device, type HostArray, physical } from "./device.ts"
 import { isComplex } from "./dtypes.ts";
 import { BackendError, DisposedError, type TraceformError } from "./errors.ts";
 import { hostFull, nest, toTyped, type TypedArray } from "./host.ts";
-import { pressureToken, unwatch, watch } from "./memory.ts";
+import { pressureToken, returnToken, unwatch, watch } from "./memory.ts";
 import { type ConcreteValue, NDArray } from "./ndarray.ts";
 import { currentScope } from "./scope.ts";
 
@@ -94,6 +94,7 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
     }
     const moved = device.backend.put(backend.readSync(buffer), device);
     unwatch(this);
+    returnToken(this.#token!, buffer.byteLength);
     buffer.release();
     this.#own(moved);
     return moved;
@@ -158,8 +159,9 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
   #finish(ending: Ending): void {
     this.#ended = ending;
     this.#host = null;
-    this.#token = null;
     if (this.#buffer !== null) {
+      returnToken(this.#token!, this.#buffer.byteLength);
+      this.#token = null;
       unwatch(this);
       this.#buffer.release();
       this.#buffer = null;

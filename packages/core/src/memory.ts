@@ -30,17 +30,46 @@ let shared: ArrayBuffer | null = null;
 let sharedLeft = 0;
 
 /**
+ * Tokens of handles whose life was ended, for the next handles of their size. A loop that disposes of what it made would otherwise
+ * make the collector run, on other threads too, though there is nothing to collect.
+ */
+const free = new Map<number, ArrayBuffer[]>();
+let freeBytes = 0;
+const mostFreeBytes = 256 * mebibyte;
+
+/**
  * A token that lets the collector feel `bytes` of device memory: the handle keeps it, and its size drives
  * collection although the handle itself is tiny. Small handles share one token per MiB.
  */
 export function pressureToken(bytes: number): ArrayBuffer {
-  if (bytes >= mebibyte) return token(bytes);
+  if (bytes >= mebibyte) {
+    const found = free.get(bytes)?.pop();
+    if (found === undefined) return token(bytes);
+    freeBytes -= bytes;
+    return found;
+  }
   if (shared === null || sharedLeft < bytes) {
     shared = token(mebibyte);
     sharedLeft = mebibyte;
   }
   sharedLeft -= bytes;
   return shared;
+}
+
+/** Takes back the token of a handle of `bytes` that will not be used again. */
+export function returnToken(used: ArrayBuffer, bytes: number): void {
+  if (used === shared) sharedLeft += bytes;
+  if (bytes < mebibyte || bytes > mostFreeBytes) return;
+  // Sizes that are not asked for any more make room.
+  for (const [size, list] of free) {
+    if (freeBytes + bytes <= mostFreeBytes) break;
+    freeBytes -= size * list.length;
+    free.delete(size);
+  }
+  const list = free.get(bytes);
+  if (list === undefined) free.set(bytes, [used]);
+  else list.push(used);
+  freeBytes += bytes;
 }
 
 function token(bytes: number): ArrayBuffer {
