@@ -15,6 +15,21 @@ export function polynomial(e: Exprs, x: Ex, coefs: readonly number[]): Ex {
   return y;
 }
 
+/**
+ * As many operations, of which fewer wait for each other: pairs of terms first (Estrin). `xx` is x * x. Coefficients from the
+ * constant term up.
+ */
+export function byPairs(e: Exprs, x: Ex, xx: Ex, coefs: readonly number[]): Ex {
+  const pair = (i: number): Ex => {
+    const low = like(e, x, coefs[i]!);
+    return i + 1 < coefs.length ? e.fma(like(e, x, coefs[i + 1]!), x, low) : low;
+  };
+  let i = (coefs.length - 1) & ~1;
+  let y = pair(i);
+  for (i -= 2; i >= 0; i -= 2) y = e.fma(y, xx, pair(i));
+  return y;
+}
+
 /** The magnitude of `x` with the sign of `s`. */
 export function copySign(e: Exprs, x: Ex, s: Ex): Ex {
   return e.op("copysign", x.type, [x, s]);

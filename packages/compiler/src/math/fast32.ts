@@ -1,5 +1,5 @@
 import type { Ex, Exprs } from "../expr.ts";
-import { copySign, type ElementFunction, polynomial } from "./common.ts";
+import { byPairs, copySign, type ElementFunction, polynomial } from "./common.ts";
 
 // Single precision forms of the functions that inner loops use most: few operations, no branches. Bounds are stated in
 // docs/numerics.md and tested in `numerics.test.ts` of the backend.
@@ -17,25 +17,30 @@ function atLeast(e: Exprs, x: Ex, bound: number): Ex {
   return e.op("pmax", x.type, [x, e.f32(bound)]);
 }
 
-/** x = n * ln2 + r with |r| <= ln2 / 2. `raw` is n with the magic number's bits above it, which end in nine zeros. */
-function reduceExp(e: Exprs, x: Ex): { raw: Ex; r: Ex } {
-  const t = e.fma(x, e.f32(Math.LOG2E), e.f32(magic));
+/**
+ * x = n * ln2 + r with |r| <= ln2 / 2. `raw` is n with the magic number's bits above it, which end in nine zeros. Where x is a multiple
+ * of something known earlier, n need not wait for it.
+ */
+function reduceExp(e: Exprs, x: Ex, early = { x, times: 1 }): { raw: Ex; r: Ex } {
+  const t = e.fma(early.x, e.f32(early.times * Math.LOG2E), e.f32(magic));
   const n = e.sub(t, e.f32(magic));
   const r = e.fma(n, e.f32(-ln2Lo), e.fma(n, e.f32(-ln2Hi), x));
   return { raw: e.bitcast("i32", t), r };
 }
 /** expm1(r) on the reduced range. Polynomial of Cephes expf (Moshier, 1989). */
 function expm1Reduced(e: Exprs, r: Ex): Ex {
-  const p = polynomial(e, r, [5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.98756915e-4]);
-  return e.fma(e.mul(r, r), p, r);
+  const rr = e.mul(r, r);
+  const p = byPairs(e, r, rr, [5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.98756915e-4]);
+  return e.fma(rr, p, r);
 }
 /**
  * exp(r) on the reduced range, by a polynomial of least error (weighted least squares by Lawson's iteration) whose error is 0.08 units
  * of the last place.
  */
 function expReduced(e: Exprs, r: Ex): Ex {
-  const p = polynomial(e, r, [0.5, 0.166665181517601, 0.04166620597243309, 0.008368917740881443, 0.0013950528809800744]);
-  return e.add(e.fma(e.mul(r, r), p, r), e.f32(1));
+  const rr = e.mul(r, r);
+  const p = byPairs(e, r, rr, [0.5, 0.166665181517601, 0.04166620597243309, 0.008368917740881443, 0.0013950528809800744]);
+  return e.add(e.fma(rr, p, r), e.f32(1));
 }
 /** 2^n of `raw`; the bits of the magic number leave at the top, those of half of it too. */
 function power(e: Exprs, raw: Ex): Ex {
@@ -126,15 +131,17 @@ function log1pOf32(e: Exprs, x: Ex): Ex {
 
 /**
  * -expm1(t) / (expm1(t) + 2) for t = -2|x|, which is 1 from 9.1 on. With t = n ln2 + r both are divided by 2^n: then the
- * numerator is rounded once, and the divisor, from the unrounded parts, once.
+ * numerator is rounded once, and the divisor, from the unrounded parts, once. The sign of x comes and goes as a bit.
  */
 function tanh32(e: Exprs, x: Ex): Ex {
-  const a = atMost(e, e.unary("abs", x), 9.1);
-  const { raw, r } = reduceExp(e, e.mul(a, e.f32(-2)));
+  const sign = e.i32(-0x80000000);
+  const bits = e.bitcast("i32", x);
+  const a = atLeast(e, e.bitcast("f32", e.or(bits, sign)), -9.1);
+  const { raw, r } = reduceExp(e, e.add(a, a), { x: a, times: 2 });
   const inverse = e.bitcast("f32", e.shl(e.sub(e.i32(127), raw), 23));
   const m = expm1Reduced(e, r);
-  const [over, under] = [e.add(m, e.sub(e.f32(1), inverse)), e.add(m, e.add(e.f32(1), inverse))];
-  return copySign(e, e.div(over, under), x);
+  const [over, under] = [e.sub(e.sub(inverse, e.f32(1)), m), e.add(m, e.add(inverse, e.f32(1)))];
+  return e.bitcast("f32", e.or(e.bitcast("i32", e.div(over, under)), e.and(bits, sign)));
 }
 
 /** exp(x) / (1 + exp(x)), which keeps the smallest values. It is 1 long before 30. */
