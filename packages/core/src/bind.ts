@@ -1,7 +1,7 @@
 import { EvalTrace } from "./eager.ts";
 import { isTracer, type NDArray } from "./ndarray.ts";
 import type { Params, Primitive } from "./primitive.ts";
-import { activeTrace, leaked, type Trace } from "./trace.ts";
+import { activeTrace, leaked, type Trace, withTrace } from "./trace.ts";
 
 // The bottom of the stack. It is named here, and not registered by its module, so that a bundler cannot drop it.
 const bottom: Trace = /* @__PURE__ */ new EvalTrace("eval");
@@ -27,4 +27,22 @@ export function bind<P>(primitive: Primitive<P>, args: readonly NDArray[], param
 /** `bind` for primitives with exactly one result. */
 export function bind1<P>(primitive: Primitive<P>, args: readonly NDArray[], params: P): NDArray {
   return bind(primitive, args, params)[0];
+}
+
+/**
+ * Runs `fn` at the bottom of the stack, even while a function is traced: operations on values that are known compute them
+ * now, so they may steer an `if` or become shapes. Nothing inside may depend on what is being traced.
+ *
+ * @throws {TracerError} when a tracer is used inside
+ * @example
+ * ```ts
+ * const f = jit((x: NDArray) => {
+ *   const steps = ensureCompileTimeEval(() => sum(array([1, 2])).itemSync());
+ *   return multiply(x, Number(steps));
+ * });
+ * f(array([1, 2])).jsSync(); // => [3, 6]
+ * ```
+ */
+export function ensureCompileTimeEval<T>(fn: () => T): T {
+  return withTrace(bottom, fn);
 }

@@ -8,6 +8,7 @@ export * from "./closed.ts";
 export { ConcreteArray, type ScalarValue } from "./concrete.ts";
 export * from "./dce.ts";
 export * from "./device.ts";
+export * from "./disablejit.ts";
 export * from "./dtypes.ts";
 export { version } from "./duplicate.ts";
 export * from "./effects.ts";
@@ -26,13 +27,22 @@ export * from "./ownership.ts";
 export { Partial } from "./partial.ts";
 export * from "./primitive.ts";
 export * from "./print.ts";
-export { clearExecutables, compilationCount, type Compiled, compileProgram, runCompiled } from "./programs.ts";
+export {
+  type CacheCounts,
+  clearExecutables,
+  compilationCount,
+  compilationCounts,
+  type Compiled,
+  compileProgram,
+  runCompiled,
+} from "./programs.ts";
 export { deviceFor } from "./eager.ts";
 export * from "./promotion.ts";
 export * from "./pytree.ts";
 export * from "./queue.ts";
 export { type ArrayScope, arrayScope } from "./scope.ts";
 export { namedScope } from "./scopes.ts";
+export { ShapeDtypeStruct } from "./shapestruct.ts";
 export * from "./source.ts";
 export * from "./staging.ts";
 export { avalKey, jaxprId, paramsKey, valueKey } from "./structure.ts";

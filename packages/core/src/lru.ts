@@ -26,6 +26,10 @@ export class LruCache<V> {
     this.#entries.delete(oldest);
     this.#evict(evicted);
   }
+  /** What is held, from what was used longest ago. */
+  values(): Iterable<V> {
+    return this.#entries.values();
+  }
   clear(): void {
     for (const value of this.#entries.values()) this.#evict(value);
     this.#entries.clear();

@@ -3,11 +3,11 @@ import { innerJaxprs } from "./check.ts";
 import type { ClosedJaxpr } from "./closed.ts";
 import { ConcreteArray } from "./concrete.ts";
 import type { Backend, Buffer, CompileOptions, Device, Executable } from "./device.ts";
-import { BackendError, TraceformError } from "./errors.ts";
+import { BackendError, TraceformError, TracerError } from "./errors.ts";
 import type { Jaxpr } from "./jaxpr.ts";
 import { expandLowerRules } from "./lowering.ts";
 import { LruCache } from "./lru.ts";
-import { isTracer, type NDArray } from "./ndarray.ts";
+import { isTracer, type NDArray, type Tracer } from "./ndarray.ts";
 import { type Params, refuseRule } from "./primitive.ts";
 import { jaxprId } from "./structure.ts";
 import { leaked } from "./trace.ts";
@@ -26,8 +26,8 @@ export interface BackendCaches {
   readonly eager: LruCache<Compiled>;
 }
 
-const caches = new WeakMap<Backend, BackendCaches>();
-const counters = { compilations: 0 };
+let caches = new WeakMap<Backend, BackendCaches>();
+const counters = { compilations: 0, found: 0 };
 
 /** @internal */
 export function cachesOf(backend: Backend): BackendCaches {
@@ -40,9 +40,21 @@ export function cachesOf(backend: Backend): BackendCaches {
   return c;
 }
 
-/** Empties the executable caches of a backend, or of every program `jit` compiled there. */
-export function clearExecutables(backend: Backend): void {
-  caches.delete(backend);
+/** Empties the executable caches of a backend, or of all. Executables that a jitted function still holds stay. */
+export function clearExecutables(backend?: Backend): void {
+  if (backend === undefined) caches = new WeakMap();
+  else caches.delete(backend);
+}
+
+/** How often something was found in a cache, and how often it had to be made. */
+export interface CacheCounts {
+  readonly hits: number;
+  readonly misses: number;
+}
+
+/** How often a program was asked for so far and an equal one had been compiled (hits), or not (misses), over all backends. */
+export function compilationCounts(): CacheCounts {
+  return { hits: counters.found, misses: counters.compilations };
 }
 
 /** How many programs were compiled so far, over all backends. */
@@ -72,7 +84,7 @@ export function compileProgram(backend: Backend, jaxpr: Jaxpr, options: CompileO
       });
     }
     programs.set(key, executable);
-  }
+  } else counters.found++;
   return executable;
 }
 
@@ -116,6 +128,13 @@ export function runCompiled(
 
 function concreteArg(x: NDArray): ConcreteArray {
   if (x instanceof ConcreteArray) return x;
-  if (isTracer(x)) throw leaked("eval", x);
+  if (isTracer(x)) throw x.tracedBy.alive ? unknown(x) : leaked("eval", x);
   throw new BackendError("eval", { message: "an array of unknown class reached the device" });
+}
+
+function unknown(x: Tracer): TracerError {
+  return new TracerError("eval", {
+    message: `a traced ${x.aval} of ${x.tracedBy.name} has no value yet, but the operation is to be computed now`,
+    fix: "inside ensureCompileTimeEval use only values that do not depend on the arguments of the traced function",
+  });
 }

@@ -177,4 +177,7 @@ export function jvpJaxpr(
   });
 }
 
-export const context: JvpContext = { jvpJaxpr };
+export const context: JvpContext = {
+  jvpJaxpr,
+  jvp: (fn, primals, tangents) => runJvp("jvp", fn, primals, tangents),
+};

@@ -10,6 +10,12 @@ export type Tangent = NDArray | null;
 export interface JvpContext {
   /** Forward-mode differentiation of a jaxpr: see `jvp.ts`. Memoised. */
   jvpJaxpr(jaxpr: Jaxpr, nonzero: readonly boolean[], instantiate: boolean | readonly boolean[]): JvpJaxpr;
+  /** Forward-mode differentiation of a function of arrays, under the current trace. */
+  jvp(
+    fn: (inputs: NDArray[]) => readonly NDArray[],
+    primals: readonly NDArray[],
+    tangents: readonly Tangent[],
+  ): { readonly outs: NDArray[]; readonly tangents: Tangent[] };
 }
 
 export interface JvpJaxpr {

@@ -1,3 +1,5 @@
-export { evalShape, makeJaxpr, ShapeDtypeStruct, type Structs } from "./inspect.ts";
-export { jit, type JitFunction, type JitOptions, traceCount } from "./jit.ts";
-export { type CompiledFunction, Lowered } from "./stages.ts";
+export { type CacheCounts, disableJit, ensureCompileTimeEval, setDisableJit, ShapeDtypeStruct } from "@traceform/core";
+export { explainCacheMisses, setExplainCacheMisses } from "./explain.ts";
+export { evalShape, makeJaxpr, type MakeJaxprOptions, type Shapes, type Structs } from "./inspect.ts";
+export { cacheCounts, clearCaches, jit, type JitCacheCounts, type JitFunction, type JitOptions, traceCount } from "./jit.ts";
+export { type ArgInfo, type CompiledFunction, Lowered, type MemoryAnalysis, Traced } from "./stages.ts";

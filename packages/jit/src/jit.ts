@@ -1,41 +1,47 @@
 import {
   abstractEval,
-  type Aval,
+  axisEnvironmentKey,
   bind,
-  type Compiled,
-  compileProgram,
+  type CacheCounts,
+  clearExecutables,
+  compilationCounts,
   constvarsToInvars,
   currentTrace,
   type Device,
   deviceFor,
+  evalJaxpr,
   type Inputs,
   isEager,
+  isJitDisabled,
   isTracer,
   type Jaxpr,
   jitP,
   type JitParams,
   LruCache,
-  type NDArray,
-  runCompiled,
   traceTree,
-  type Treedef,
   treeUnflatten,
   valueKey,
-  axisEnvironmentKey,
 } from "@traceform/core";
-import { planArguments, type SplitArguments, splitArguments } from "./arguments.ts";
-import { Lowered } from "./stages.ts";
+import { type ArgumentOptions, planArguments, type SplitArguments, splitArguments } from "./arguments.ts";
+import { explainMiss, type Signature } from "./explain.ts";
+import type { Structs } from "./inspect.ts";
+import { type AbstractLeaf, toAbstractLeaf, toLeaf } from "./leaves.ts";
+import { parameterNames } from "./places.ts";
+import { type CompiledProgram, compileTraced, type TracedProgram } from "./program.ts";
+import { type Lowered, Traced } from "./stages.ts";
 
-export interface JitOptions {
+export interface JitOptions extends ArgumentOptions {
   /** Positions of arguments that are compile-time constants: a new value traces anew. Negative ones count from the end. */
   readonly staticArgnums?: number | readonly number[];
   /** Names of compile-time constants among the keys of a last options object, as in `f(x, { axis: 1 })`. */
   readonly staticArgnames?: string | readonly string[];
   /** Positions of arguments whose memory the results may take over; the arguments cannot be used afterwards. */
   readonly donateArgnums?: number | readonly number[];
+  /** Names of such arguments among the keys of a last options object. */
+  readonly donateArgnames?: string | readonly string[];
   /** Keep arguments that the function does not read as arguments of the program. */
   readonly keepUnused?: boolean;
-  /** Dissolve the function into the program of a jitted caller. The compiler may do so anyway. */
+  /** Put the operations of the function into the jaxpr of a traced caller, not one equation for the call. */
   readonly inline?: boolean;
   /** Where to run; by default where the arguments are. */
   readonly device?: Device;
@@ -44,34 +50,54 @@ export interface JitOptions {
 /** A jitted function: call it like the original, or compile it ahead of time with `lower`. */
 export interface JitFunction<A extends readonly unknown[], R> {
   (...args: Inputs<A>): R;
-  /** Traces for these arguments without running: `jit(f).lower(x).compile()`. */
-  lower(...args: Inputs<A>): Lowered<A, R>;
+  /** Traces for these arguments without running. Arrays may be given as `ShapeDtypeStruct`s. */
+  trace(...args: Structs<A>): Traced<A, R>;
+  /** Traces and prepares to compile: `await jit(f).lower(x).compile()`. */
+  lower(...args: Structs<A>): Lowered<A, R>;
   /** Forgets everything traced for this function. */
   clearCache(): void;
+  /** For how many signatures the function is traced. */
+  cacheSize(): number;
 }
 
-/** What tracing one signature of a function gave. */
-interface Traced {
-  readonly params: JitParams;
-  readonly consts: readonly NDArray[];
-  readonly outTree: Treedef;
-  readonly outAvals: readonly Aval[];
-  compiled: Compiled | null;
-  compiledFor: Device | null;
+interface Entry extends TracedProgram {
+  readonly signature: Signature;
+  compiled: CompiledProgram | null;
 }
 
-const counters = { traces: 0 };
+const counters = { hits: 0, misses: 0 };
 
 /** How often `jit` traced a function so far: a cache miss of the tracing cache. */
 export function traceCount(): number {
-  return counters.traces;
+  return counters.misses;
+}
+
+/** Counts of the caches of `jit`. */
+export interface JitCacheCounts {
+  /** Calls whose signature had been traced, and those that traced. */
+  readonly tracing: CacheCounts;
+  /** Programs for which an executable of an equal one was found, and those that were compiled, eager operations included. */
+  readonly compilation: CacheCounts;
+}
+
+/** How often the caches of `jit` were hit and missed so far. */
+export function cacheCounts(): JitCacheCounts {
+  return { tracing: { ...counters }, compilation: compilationCounts() };
 }
 
 // Function identity only skips tracing: `jit(f)` twice shares this table, and equal jaxprs share an executable.
-const traced = new WeakMap<object, Map<string, LruCache<Traced>>>();
+let traced = new WeakMap<object, Map<string, LruCache<Entry>>>();
+let generation = 0;
 const signatureLimit = 256;
 
-function signaturesOf(f: object, optionsKey: string): LruCache<Traced> {
+/** Forgets what `jit` traced and what was compiled, for all functions and backends. */
+export function clearCaches(): void {
+  traced = new WeakMap();
+  generation++;
+  clearExecutables();
+}
+
+function signaturesOf(f: object, optionsKey: string): LruCache<Entry> {
   let byOptions = traced.get(f);
   if (byOptions === undefined) traced.set(f, (byOptions = new Map()));
   let signatures = byOptions.get(optionsKey);
@@ -93,57 +119,87 @@ function signaturesOf(f: object, optionsKey: string): LruCache<Traced> {
  * ```
  */
 export function jit<A extends readonly unknown[], R>(f: (...args: A) => R, options: JitOptions = {}): JitFunction<A, R> {
-  const plan = planArguments(options);
+  const plan = planArguments("jit", options);
   const name = f.name === "" ? "<anonymous>" : f.name;
-  const signatures = signaturesOf(f, valueKey({ ...plan, keepUnused: options.keepUnused, inline: options.inline }));
+  const fn = `jit(${name})`;
+  const optionsKey = valueKey({ ...plan, keepUnused: options.keepUnused, inline: options.inline });
+  let signatures = signaturesOf(f, optionsKey);
+  let born = generation;
 
-  const lookUp = (args: readonly unknown[]): [Traced, SplitArguments] => {
-    const split = splitArguments(`jit(${name})`, plan, args);
-    let key = `${split.treedef.id}|${split.staticKey}|${axisEnvironmentKey()}`;
-    for (const leaf of split.leaves) key += `,${leaf.aval.id}`;
-    let entry = signatures.get(key);
-    if (entry === undefined) {
-      entry = trace(f, name, split, options);
-      // Captured tracers belong to this call alone.
-      if (!entry.consts.some(isTracer)) signatures.set(key, entry);
+  const current = (): LruCache<Entry> => {
+    if (born !== generation) {
+      signatures = signaturesOf(f, optionsKey);
+      born = generation;
     }
-    return [entry, split];
+    return signatures;
+  };
+
+  const lookUp = (split: SplitArguments<AbstractLeaf>): Entry => {
+    const axes = axisEnvironmentKey();
+    let key = `${split.treedef.id}|${split.staticKey}|${axes}`;
+    for (const leaf of split.leaves) key += `,${leaf.aval.id}`;
+    const table = current();
+    let entry = table.get(key);
+    if (entry !== undefined) {
+      counters.hits++;
+      return entry;
+    }
+    counters.misses++;
+    const avals = split.leaves.map((x) => x.aval);
+    const { treedef, statics, positions } = split;
+    const signature: Signature = { treedef, statics, positions, avals, axes };
+    explainMiss(
+      name,
+      f as never,
+      plan,
+      signature,
+      Array.from(table.values(), (e) => e.signature),
+    );
+    entry = trace(f, name, split, signature, options);
+    // Captured tracers belong to this call alone.
+    if (!entry.consts.some(isTracer)) table.set(key, entry);
+    return entry;
   };
 
   const jitted = (...args: Inputs<A>): R => {
-    const [entry, { leaves }] = lookUp(args);
+    if (isJitDisabled()) return f(...(args as unknown as A));
+    const split = splitArguments(fn, plan, args, toLeaf);
+    const entry = lookUp(split);
+    const { leaves } = split;
     const operands = entry.consts.length === 0 ? leaves : [...entry.consts, ...leaves];
-    const outs = isEager(currentTrace())
-      ? run(entry, operands, options.device ?? deviceFor(leaves, entry.consts))
-      : bind(jitP, operands, entry.params);
+    if (isEager(currentTrace())) {
+      const device = options.device ?? deviceFor(leaves, entry.consts);
+      if (entry.compiled === null || entry.compiled.device !== device) entry.compiled = compileTraced(entry, device);
+      return treeUnflatten(entry.outTree, entry.compiled.run(operands)) as R;
+    }
+    const { params } = entry;
+    const outs = params.inline ? evalJaxpr(params.jaxpr, [], operands) : bind(jitP, operands, params);
     return treeUnflatten(entry.outTree, outs) as R;
   };
-  const members = {
-    lower: (...args: Inputs<A>): Lowered<A, R> => {
-      const [entry] = lookUp(args);
-      return new Lowered<A, R>(
-        entry.params,
-        entry.consts,
-        entry.outTree,
-        (...xs: Inputs<A>) => splitArguments(`jit(${name})`, plan, xs).leaves,
-      );
-    },
-    clearCache: (): void => signatures.clear(),
+  const traceFor = (...args: Structs<A>): Traced<A, R> => {
+    const split = splitArguments(fn, plan, args, toAbstractLeaf, true);
+    return new Traced<A, R>(lookUp(split), split, (xs) => splitArguments(fn, plan, xs, toLeaf), parameterNames(f as never));
   };
-  Object.defineProperty(jitted, "name", { value: `jit(${name})` });
+  const members = {
+    trace: traceFor,
+    lower: (...args: Structs<A>): Lowered<A, R> => traceFor(...args).lower(),
+    clearCache: (): void => current().clear(),
+    cacheSize: (): number => current().size,
+  };
+  Object.defineProperty(jitted, "name", { value: fn });
   return Object.assign(jitted, members);
 }
 
 function trace<A extends readonly unknown[], R>(
   f: (...args: A) => R,
   name: string,
-  split: SplitArguments,
+  split: SplitArguments<AbstractLeaf>,
+  signature: Signature,
   options: JitOptions,
-): Traced {
-  counters.traces++;
+): Entry {
   const { jaxpr, consts, outTree } = traceTree(
     (...tracers) => f(...(split.rebuild(tracers) as unknown as A)),
-    split.leaves.map((x) => x.aval),
+    signature.avals,
     `jit(${name})`,
   );
   const closed: Jaxpr = constvarsToInvars(jaxpr);
@@ -155,16 +211,5 @@ function trace<A extends readonly unknown[], R>(
     keepUnused: options.keepUnused ?? false,
   };
   const { avals } = abstractEval(jitP as never, closed.inAvals, params as never);
-  return { params, consts, outTree, outAvals: avals, compiled: null, compiledFor: null };
-}
-
-function run(entry: Traced, operands: readonly NDArray[], device: Device): NDArray[] {
-  if (entry.compiled === null || entry.compiledFor !== device) {
-    const { jaxpr, donated, name } = entry.params;
-    const donate = donated.flatMap((d, i) => (d ? [i] : []));
-    entry.compiled = { executable: compileProgram(device.backend, jaxpr, { name, donate }), outAvals: entry.outAvals };
-    entry.compiledFor = device;
-  }
-  const { donated } = entry.params;
-  return runCompiled(entry.compiled, operands, device, donated.includes(true) ? donated : undefined);
+  return { params, consts, outTree, outAvals: avals, signature, compiled: null };
 }

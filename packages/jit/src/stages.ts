@@ -1,89 +1,237 @@
 import {
+  type Aval,
   bind,
-  compileProgram,
+  type ClosedJaxpr,
   type CostAnalysis,
   defaultDevice,
   type Device,
   type ExecutableInfo,
   type Inputs,
-  type Jaxpr,
+  isTracer,
+  Jaxpr,
   jitP,
-  type JitParams,
   type NDArray,
+  physical,
   printJaxpr,
-  runCompiled,
+  ShapeDtypeStruct,
+  itemsize,
   TransformError,
+  TreeError,
   type Treedef,
   treeUnflatten,
 } from "@traceform/core";
+import type { SplitArguments } from "./arguments.ts";
+import { describeTree, type Shapes } from "./inspect.ts";
+import type { AbstractLeaf } from "./leaves.ts";
+import { leafPlaces } from "./places.ts";
+import { type CompiledProgram, compileTraced, type TracedProgram } from "./program.ts";
 
-/** A function traced for one signature, not yet compiled. */
-export class Lowered<A extends readonly unknown[], R> {
-  readonly #params: JitParams;
-  readonly #consts: readonly NDArray[];
-  readonly #outTree: Treedef;
-  readonly #flatten: (...args: Inputs<A>) => readonly NDArray[];
+/** What is known of one array among the arguments. */
+export interface ArgInfo {
+  readonly shape: readonly number[];
+  readonly dtype: ShapeDtypeStruct["dtype"];
+  readonly weakType: boolean;
+  readonly donated: boolean;
+}
 
-  constructor(
-    params: JitParams,
-    consts: readonly NDArray[],
-    outTree: Treedef,
-    flatten: (...args: Inputs<A>) => readonly NDArray[],
-  ) {
-    this.#params = params;
-    this.#consts = consts;
-    this.#outTree = outTree;
-    this.#flatten = flatten;
+/** How much memory one run needs, in bytes. */
+export interface MemoryAnalysis {
+  readonly argumentSizeInBytes: number;
+  readonly outputSizeInBytes: number;
+  /** The peak of intermediate values. */
+  readonly tempSizeInBytes: number;
+}
+
+type Split = (args: readonly unknown[]) => SplitArguments;
+
+/** A function traced for one signature. */
+export class Traced<A extends readonly unknown[], R> {
+  readonly #program: TracedProgram;
+  readonly #signature: SplitArguments<AbstractLeaf>;
+  readonly #split: Split;
+  readonly #names: readonly (string | null)[];
+
+  /** @internal Use `jit(f).trace(…)`. */
+  constructor(program: TracedProgram, signature: SplitArguments<AbstractLeaf>, split: Split, names: readonly (string | null)[]) {
+    this.#program = program;
+    this.#signature = signature;
+    this.#split = split;
+    this.#names = names;
   }
-  /** The traced program; constants that the function captured are its first arguments. */
+  /** The traced program; arrays that the function captured are its first arguments. */
   get jaxpr(): Jaxpr {
-    return this.#params.jaxpr;
+    return this.#program.params.jaxpr;
   }
-  asText(): string {
-    return printJaxpr(this.jaxpr);
+  /** The program with the arrays that the function captured. */
+  get closedJaxpr(): ClosedJaxpr {
+    const { constvars, invars, eqns, outvars, effects } = this.jaxpr;
+    const n = this.#program.consts.length;
+    const jaxpr = new Jaxpr([...constvars, ...invars.slice(0, n)], invars.slice(n), eqns, outvars, effects);
+    return { jaxpr, consts: this.#program.consts };
   }
-  /** Compiles for a device; by default the default one. */
-  compile(device: Device = defaultDevice()): CompiledFunction<A, R> {
-    const { jaxpr, donated, name } = this.#params;
-    const donate = donated.flatMap((d, i) => (d ? [i] : []));
-    const executable = compileProgram(device.backend, jaxpr, { name, donate });
-    const call = (...args: Inputs<A>): R => {
-      const operands = [...this.#consts, ...this.#flatten(...args)];
-      const wrong = operands.findIndex(
-        (x, i) => x.aval.dtype !== jaxpr.invars[i]?.aval.dtype || x.shape.join() !== jaxpr.invars[i].aval.shape.join(),
-      );
-      if (wrong >= 0 || operands.length !== jaxpr.invars.length) {
-        throw new TransformError(name, {
-          message: `compiled for (${jaxpr.inAvals.join(", ")}), called with (${operands.map((x) => x.aval).join(", ")})`,
-          fix: "call it with the shapes and dtypes it was lowered for, or call the jitted function, which compiles anew",
-        });
-      }
-      const outs = runCompiled(
-        { executable, outAvals: jaxpr.outAvals },
-        operands,
-        device,
-        donated.includes(true) ? donated : undefined,
-      );
-      return treeUnflatten(this.#outTree, outs) as R;
-    };
-    const info = (): ExecutableInfo => executable.inspect();
-    return Object.assign(call, {
-      asText: (): string => info().text,
-      inspect: info,
-      costAnalysis: (): CostAnalysis => info().cost,
-    });
+  get funName(): string {
+    return this.#program.params.name;
+  }
+  /** The arguments that are traced, with a description in place of every array. */
+  get argsInfo(): unknown {
+    const { leaves, donated, treedef } = this.#signature;
+    return treeUnflatten(
+      treedef,
+      leaves.map(({ aval }, i): ArgInfo => {
+        const { shape, dtype, weakType } = aval;
+        return { shape, dtype, weakType, donated: donated[i] };
+      }),
+    );
+  }
+  /** Shapes and dtypes of the results. */
+  get outInfo(): Shapes<R> {
+    return describeTree(this.#program.outTree, this.#program.outAvals) as Shapes<R>;
+  }
+  get inTree(): Treedef {
+    return this.#signature.treedef;
+  }
+  get outTree(): Treedef {
+    return this.#program.outTree;
   }
   /** Applies the traced function under whatever transformation is active. */
   apply(...args: Inputs<A>): R {
-    return treeUnflatten(this.#outTree, bind(jitP, [...this.#consts, ...this.#flatten(...args)], this.#params)) as R;
+    const { consts, params, outTree } = this.#program;
+    return treeUnflatten(outTree, bind(jitP, [...consts, ...this.#operands(args)], params)) as R;
   }
+  lower(): Lowered<A, R> {
+    return new Lowered<A, R>(this, this.#program, (args) => this.#operands(args));
+  }
+
+  /** The arrays of a call, if they have the types that were traced. */
+  #operands(args: readonly unknown[]): readonly NDArray[] {
+    const fn = this.funName;
+    const { leaves, treedef, staticKey, statics, positions } = this.#signature;
+    const given = this.#split(args);
+    const fix = "call it with arguments of the types it was lowered for, or call the jitted function, which compiles anew";
+    if (given.treedef !== treedef) {
+      throw new TreeError(fn, { message: `compiled for the arguments ${treedef}, called with ${given.treedef}`, fix });
+    }
+    if (given.staticKey !== staticKey) {
+      const i = statics.findIndex((s, k) => s.value !== given.statics[k]?.value);
+      throw new TransformError(fn, {
+        message: `the static ${statics[i]?.label ?? "arguments"} differs from the one it was compiled for`,
+        operands: { compiled: statics[i]?.value, called: given.statics[i]?.value },
+        fix,
+      });
+    }
+    const lines: string[] = [];
+    const places = treedef.children.flatMap((child, k) =>
+      leafPlaces(child, this.#names[positions[k]] ?? `argument ${positions[k]}`),
+    );
+    given.leaves.forEach((x, i) => {
+      const { aval } = leaves[i];
+      if (!sameType(x.aval, aval)) lines.push(`    ${places[i]} compiled with ${aval} and called with ${x.aval}`);
+    });
+    if (lines.length > 0) {
+      throw new TransformError(fn, {
+        message: `the types of the arguments differ from those it was compiled for:\n${lines.join("\n")}`,
+        fix,
+      });
+    }
+    return given.leaves;
+  }
+}
+
+/** Weak types do not matter to a program that is compiled. */
+function sameType(a: Aval, b: Aval): boolean {
+  return a === b || (a.dtype === b.dtype && a.shape.join() === b.shape.join());
+}
+
+/** A function traced for one signature and ready to be compiled. */
+export class Lowered<A extends readonly unknown[], R> {
+  readonly #traced: Traced<A, R>;
+  readonly #program: TracedProgram;
+  readonly #operands: (args: readonly unknown[]) => readonly NDArray[];
+
+  /** @internal Use `jit(f).lower(…)`. */
+  constructor(traced: Traced<A, R>, program: TracedProgram, operands: (args: readonly unknown[]) => readonly NDArray[]) {
+    this.#traced = traced;
+    this.#program = program;
+    this.#operands = operands;
+  }
+  get jaxpr(): Jaxpr {
+    return this.#traced.jaxpr;
+  }
+  get argsInfo(): unknown {
+    return this.#traced.argsInfo;
+  }
+  get outInfo(): Shapes<R> {
+    return this.#traced.outInfo;
+  }
+  /** The jaxpr, as it is printed. */
+  asText(): string {
+    return printJaxpr(this.jaxpr);
+  }
+  /** The operations that the program needs; compiles it. */
+  costAnalysis(): CostAnalysis {
+    return this.compileSync().costAnalysis();
+  }
+  /** Compiles for a device; by default the default one. Awaits what the backend prepares. */
+  async compile(device: Device = defaultDevice()): Promise<CompiledFunction<A, R>> {
+    return this.compileSync(device);
+  }
+  /** `compile` without awaiting, where the backend can. */
+  compileSync(device: Device = defaultDevice()): CompiledFunction<A, R> {
+    const program = compileTraced(this.#program, device);
+    const { consts, outTree, params } = this.#program;
+    const call = (...args: Inputs<A>): R => {
+      const given = this.#operands(args);
+      if (given.some(isTracer)) {
+        throw new TransformError(params.name, {
+          message:
+            "transformations cannot be applied to a function that is compiled for one signature, but it was called with a tracer",
+          fix: "transform the jitted function, or apply what was traced: jit(f).trace(x).apply(x)",
+        });
+      }
+      const outs = program.run(consts.length === 0 ? given : [...consts, ...given]);
+      return treeUnflatten(outTree, outs) as R;
+    };
+    const { argsInfo, outInfo } = this;
+    return Object.assign(call, { argsInfo, outInfo, ...analyses(program) });
+  }
+  /** Applies the traced function under whatever transformation is active. */
+  apply(...args: Inputs<A>): R {
+    return this.#traced.apply(...args);
+  }
+}
+
+function bytesOf(avals: readonly Aval[]): number {
+  return avals.reduce((n, a) => {
+    const { shape, dtype } = physical(a);
+    return n + shape.reduce((x, y) => x * y, 1) * itemsize(dtype);
+  }, 0);
+}
+
+function analyses(
+  program: CompiledProgram,
+): Pick<CompiledFunction<never, never>, "asText" | "inspect" | "costAnalysis" | "memoryAnalysis"> {
+  const inspect = (): ExecutableInfo => program.inspect();
+  return {
+    inspect,
+    asText: () => inspect().text,
+    costAnalysis: () => inspect().cost,
+    memoryAnalysis: () => ({
+      argumentSizeInBytes: bytesOf(program.jaxpr.inAvals),
+      outputSizeInBytes: bytesOf(program.jaxpr.outAvals),
+      tempSizeInBytes: inspect().cost.temporaryBytes,
+    }),
+  };
 }
 
 /** A program compiled ahead of time. It runs for the signature it was lowered for and no other. */
 export interface CompiledFunction<A extends readonly unknown[], R> {
+  /** @throws {TransformError} for arguments of other types, and for tracers; @throws {TreeError} for another structure */
   (...args: Inputs<A>): R;
+  readonly argsInfo: unknown;
+  readonly outInfo: Shapes<R>;
   /** The kernels after fusion. */
   asText(): string;
   inspect(): ExecutableInfo;
   costAnalysis(): CostAnalysis;
+  memoryAnalysis(): MemoryAnalysis;
 }

@@ -7,6 +7,7 @@ import {
   definePrimitive,
   DTypeError,
   dtypeKind,
+  isInexact,
   makeAval,
   namedAxisSize,
   type NDArray,
@@ -16,9 +17,11 @@ import {
   treeUnflatten,
   updateAval,
 } from "@traceform/core";
-import { div } from "./binary.ts";
+import { add, div, mul, ne } from "./binary.ts";
 import { convertElementType } from "./convert.ts";
 import { fullLike } from "./create.ts";
+import { checkGroups } from "./internal/groups.ts";
+import { reshape } from "./shape.ts";
 
 export interface CollectiveParams {
   readonly axes: readonly string[];
@@ -58,52 +61,78 @@ export const axisIndexP: Primitive<AxisIndexParams> = /* @__PURE__ */ definePrim
   },
 });
 
+/** A named axis, or several, of which the first varies slowest. */
 export type AxisName = string | readonly string[];
 
-function axisList(axisName: AxisName): readonly string[] {
+export interface CollectiveOptions {
+  /** Communicate within each of these groups of positions only; every position is in exactly one of them. */
+  readonly axisIndexGroups?: readonly (readonly number[])[] | null;
+}
+
+/** @internal */
+export function axisList(axisName: AxisName): readonly string[] {
   return typeof axisName === "string" ? [axisName] : axisName;
 }
 
-function reduceNamed<T>(primitive: Primitive<CollectiveParams>, x: T, axisName: AxisName): T {
+type Reduction = (x: NDArray) => NDArray;
+
+function reduceNamed<T>(fn: string, primitive: Primitive<CollectiveParams>, x: T, axisName: AxisName, o: CollectiveOptions): T {
+  const axes = axisList(axisName);
+  const axisIndexGroups = checkGroups(fn, axes, o.axisIndexGroups ?? null, { equalSizes: false });
   const [leaves, tree] = treeFlatten(x);
-  const arrays = leaves.map((l) => {
-    const a = asArray(l as ArrayLike);
-    return a.dtype === "bool" ? convertElementType(a, "int32") : a;
-  });
-  return treeUnflatten(tree, bind(primitive, arrays, { axes: axisList(axisName), axisIndexGroups: null })) as T;
+  const arrays = leaves.map((l) => asArray(l as ArrayLike));
+  const outs = bind(
+    primitive,
+    arrays.map((a) => (a.dtype === "bool" ? convertElementType(a, "int32") : a)),
+    { axes, axisIndexGroups },
+  );
+  // The number of true values is a sum; the largest of truth values is one.
+  const back: Reduction[] = arrays.map((a) => (a.dtype === "bool" && primitive !== psumP ? (y) => ne(y, 0) : (y) => y));
+  return treeUnflatten(
+    tree,
+    outs.map((y, i) => back[i](y)),
+  ) as T;
 }
 
 /**
  * Sums each array of the pytree over a named axis (of `vmap`, `pmap` or a mesh). A JavaScript number is multiplied by
- * the size of the axis at once.
+ * the size of the axis at once. Truth values are counted, as int32.
  * @throws {AxisError} for a name that nothing binds
  */
-export function psum<T>(x: T, axisName: AxisName): T {
-  if (typeof x === "number") return ((x as number) * axisSize(axisName)) as T;
-  return reduceNamed(psumP, x, axisName);
+export function psum<T>(x: T, axisName: AxisName, options: CollectiveOptions = {}): T {
+  if (typeof x === "number" && !options.axisIndexGroups) return ((x as number) * axisSize(axisName)) as T;
+  return reduceNamed("psum", psumP, x, axisName, options);
 }
-/** Maximum over a named axis of each array of the pytree. */
-export function pmax<T>(x: T, axisName: AxisName): T {
-  return reduceNamed(pmaxP, x, axisName);
+/** Maximum over a named axis of each array of the pytree; of truth values, whether any is true. */
+export function pmax<T>(x: T, axisName: AxisName, options: CollectiveOptions = {}): T {
+  return reduceNamed("pmax", pmaxP, x, axisName, options);
 }
-/** Minimum over a named axis of each array of the pytree. */
-export function pmin<T>(x: T, axisName: AxisName): T {
-  return reduceNamed(pminP, x, axisName);
+/** Minimum over a named axis of each array of the pytree; of truth values, whether all are true. */
+export function pmin<T>(x: T, axisName: AxisName, options: CollectiveOptions = {}): T {
+  return reduceNamed("pmin", pminP, x, axisName, options);
 }
-/** Mean over a named axis of each array of the pytree. */
-export function pmean<T>(x: T, axisName: AxisName): T {
-  const n = axisSize(axisName);
-  return treeMap(
-    (leaf: never): NDArray => {
-      const s = asArray(leaf);
-      return div(s, fullLike(s, n, { shape: [] }));
-    },
-    psum(x, axisName),
+/** Mean over a named axis of each array of the pytree; integers and truth values give float32. */
+export function pmean<T>(x: T, axisName: AxisName, options: CollectiveOptions = {}): T {
+  const total = psum(
+    treeMap((leaf: never) => asArray(leaf), x),
+    axisName,
+    options,
   );
+  // Groups may have different sizes: each position counts those of its own.
+  const n = options.axisIndexGroups ? psum(asArray(Float32Array.of(1)), axisName, options) : axisSize(axisName);
+  return treeMap((leaf: never): NDArray => {
+    const s = isInexact((leaf as NDArray).dtype) ? (leaf as NDArray) : convertElementType(leaf, "float32");
+    return div(s, typeof n === "number" ? fullLike(s, n, { shape: [] }) : convertElementType(reshape(n, []), s.dtype));
+  }, total);
 }
-/** The position along a named axis, as an int32 scalar. */
-export function axisIndex(axisName: string): NDArray {
-  return bind1(axisIndexP, [], { axisName });
+/**
+ * The position along a named axis, as an int32 scalar; of several axes, the position in their product, the first of
+ * which varies slowest.
+ */
+export function axisIndex(axisName: AxisName): NDArray {
+  return axisList(axisName)
+    .map((name) => ({ at: bind1(axisIndexP, [], { axisName: name }), size: namedAxisSize("axisIndex", name) }))
+    .reduce((outer, inner) => ({ at: add(mul(outer.at, inner.size), inner.at), size: outer.size * inner.size })).at;
 }
 /** The size of a named axis (the product for several), a JavaScript number. */
 export function axisSize(axisName: AxisName): number {

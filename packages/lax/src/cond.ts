@@ -23,6 +23,7 @@ import { convertResults, shareConsts, traceBody, type TracedBody } from "./inter
 import { joinTypes, typeMismatch } from "./internal/carry.ts";
 import { dceCond } from "./internal/dce.ts";
 import { varyingLike } from "./internal/infer.ts";
+import { unstagedBranch } from "./internal/unstaged.ts";
 import { clamp } from "./select.ts";
 
 export interface CondParams {
@@ -111,6 +112,8 @@ function branch(
   operands: readonly unknown[],
   names: readonly string[],
 ): unknown {
+  const known = unstagedBranch(fn, index, fns as never, operands);
+  if (known !== null) return known.result;
   const [leaves, inTree] = treeFlatten([...operands]);
   const flat = leaves.map((x) => asArray(x as ArrayLike));
   const avals = flat.map((x) => x.aval);

@@ -6,6 +6,7 @@ import {
   dceRule,
   definePrimitive,
   isInteger,
+  isJitDisabled,
   joinEffects,
   type Jaxpr,
   makeAval,
@@ -16,6 +17,7 @@ import {
   ShapeError,
   treeFlatten,
   type Treedef,
+  treeMap,
   treeUnflatten,
   TreeError,
   ValueError,
@@ -29,6 +31,7 @@ import { convertResults, traceBody, type TracedBody } from "./internal/bodies.ts
 import { dceScan, dceWhile } from "./internal/dce.ts";
 import { checkStructure, joinTypes, typeMismatch } from "./internal/carry.ts";
 import { result, varyingLike } from "./internal/infer.ts";
+import { unstagedScan, unstagedWhile } from "./internal/unstaged.ts";
 
 export interface ScanParams {
   /** (consts, carry, x) -> (carry, y). No constvars. */
@@ -173,6 +176,12 @@ export function scan<const C, X, Y>(
   const start = flattenTree(init);
   const inputs = flattenTree(xs);
   const length = scanLength(inputs.arrays, options.length);
+  if (isJitDisabled()) {
+    return unstagedScan(f as unknown as Body, init, inputs.arrays, inputs.tree, length, options.reverse ?? false) as [
+      Arrays<C>,
+      Arrays<Y>,
+    ];
+  }
   const numCarry = start.arrays.length;
   const xAvals = inputs.arrays.map((x) =>
     makeAval(x.shape.slice(1), x.dtype, { weakType: x.aval.weakType, varying: x.aval.varying }),
@@ -239,6 +248,10 @@ export function whileLoop<const C>(
   bodyFn: (carry: Arrays<C>) => Returned<C>,
   initVal: C,
 ): Arrays<C> {
+  if (isJitDisabled()) {
+    const known = unstagedWhile(condFn as unknown as Body, bodyFn as unknown as Body, initVal);
+    if (known !== null) return known.carry as Arrays<C>;
+  }
   const start = flattenTree(initVal);
   const [, inTree] = treeFlatten([initVal]);
   const { body, carry } = fixCarry(
@@ -288,6 +301,7 @@ export function foriLoop<const C>(
     }
     const step = ([i, v]: [NDArray, unknown]): unknown => [[add(i, 1), body(i, v)], null];
     const length = Math.max(0, upper - lower);
+    if (length === 0 && isJitDisabled()) return treeMap((x: never) => asArray(x), initVal) as Arrays<C>;
     const [carry] = scan<unknown, null, null>(step as never, [scalar(lower, "int32"), initVal], null, {
       length,
       unroll: options.unroll,

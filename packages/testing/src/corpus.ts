@@ -1,5 +1,6 @@
 import { fromTyped, type NDArray } from "@traceform/core";
 import * as lax from "@traceform/lax";
+import { vmap } from "@traceform/vmap";
 
 /**
  * Small smooth functions from float64[3] to float64[3], which together use every family of operations. Having one type
@@ -60,14 +61,48 @@ function customs(): CorpusFunction[] {
     (x, s) => [scaled(x, s), [x, s] as const],
     ([x, s], ct) => [lax.mul(ct, lax.mul(lax.cos(x), s)), total(lax.mul(ct, lax.sin(x)))],
   );
+  const swish = lax.customVmap((x: NDArray, s: NDArray) => lax.mul(lax.logistic(x), s));
+  // The elements of a batch of x have one axis more; a batch of s has one number for each member.
+  swish.defVmap((_n, [bx, bs], x, s) => {
+    const rows = bs ? lax.broadcastInDim(s, [s.size, n], [0]) : s;
+    return [lax.mul(bs && !bx ? lax.broadcastInDim(lax.logistic(x), rows.shape, [1]) : lax.logistic(x), rows), bx || bs];
+  });
   return [
     { name: "customJvp", fn: (x) => lax.sin(softplus(x)) },
     {
       name: "customJvp in scan",
       fn: (x) => lax.scan((c: NDArray, _: null) => [softplus(lax.mul(c, 0.5)), null], x, null, { length: 2 })[0],
     },
+    { name: "customVmap", fn: (x) => lax.cos(swish(x, lax.reduceSum(lax.cos(x)))) },
     // jvp cannot pass a customVjp function.
     { name: "customVjp", fn: (x) => scaled(x, lax.reduceSum(lax.cos(x))) },
+  ];
+}
+
+/** Elements that know of each other by the name of the axis along which they are. */
+function collectives(): CorpusFunction[] {
+  const over = (f: (x: NDArray) => NDArray): CorpusFunction["fn"] => vmap(f, { axisName: "members" });
+  return [
+    { name: "psum", fn: over((x) => lax.mul(lax.psum(lax.sin(x), "members"), x)) },
+    { name: "pmax", fn: (x) => over((y) => lax.mul(lax.pmax(y, "members"), y))(apart(x)) },
+    { name: "allGather", fn: over((x) => total(lax.mul(lax.allGather(lax.cos(x), "members"), vector(1, 2, 3)))) },
+    {
+      name: "psumScatter",
+      fn: over((x) => lax.psumScatter(lax.mul(fill(lax.sin(x)), vector(1, 2, 3)), "members")),
+    },
+    { name: "allToAll", fn: over((x) => total(lax.sin(lax.allToAll(lax.mul(fill(x), vector(1, 2, 3)), "members", 0, 0)))) },
+    {
+      name: "ppermute",
+      fn: over((x) =>
+        lax.mul(
+          lax.ppermute(lax.sin(x), "members", [
+            [0, 1],
+            [1, 2],
+          ]),
+          x,
+        ),
+      ),
+    },
   ];
 }
 
@@ -305,5 +340,6 @@ export function corpus(): CorpusFunction[] {
     { name: "checkpoint", fn: lax.checkpoint((x: NDArray) => lax.sin(lax.mul(lax.sin(x), total(x)))) },
     { name: "map", fn: (x) => lax.map((s: NDArray) => lax.mul(lax.sin(s), total(x)), x) },
     ...customs(),
+    ...collectives(),
   ];
 }

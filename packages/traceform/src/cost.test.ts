@@ -5,7 +5,7 @@ import { jit, lax, numpy as np, type NDArray } from "./index.ts";
 const cost = <A extends readonly unknown[]>(fn: (...args: A) => unknown, ...args: Inputs<A>): CostAnalysis =>
   jit(fn)
     .lower(...args)
-    .compile()
+    .compileSync()
     .costAnalysis();
 
 test("transcendental functions are counted by their values, however they are fused", () => {

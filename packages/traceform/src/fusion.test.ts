@@ -9,7 +9,7 @@ const normal = (...shape: number[]): NDArray => random.normal(key, shape);
 const kernels = <A extends readonly unknown[]>(fn: (...args: A) => unknown, ...args: Inputs<A>): readonly string[] =>
   jit(fn)
     .lower(...args)
-    .compile()
+    .compileSync()
     .inspect()
     .segments.flatMap((s) => s.kernels);
 

@@ -38,8 +38,19 @@ export {
   valueAndGrad,
   vjp,
 } from "@traceform/grad";
-export { evalShape, jit, type JitFunction, type JitOptions, makeJaxpr, ShapeDtypeStruct } from "@traceform/jit";
-export { vmap, type VmapOptions } from "@traceform/vmap";
+export {
+  clearCaches,
+  disableJit,
+  ensureCompileTimeEval,
+  evalShape,
+  explainCacheMisses,
+  jit,
+  type JitFunction,
+  type JitOptions,
+  makeJaxpr,
+  ShapeDtypeStruct,
+} from "@traceform/jit";
+export { customVmap, sequentialVmap, vmap, type VmapOptions } from "@traceform/vmap";
 export * as lax from "@traceform/lax";
 export * as nn from "@traceform/nn";
 export * as numpy from "@traceform/numpy";

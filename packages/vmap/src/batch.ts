@@ -16,13 +16,14 @@ import {
   Tracer,
   traceToJaxpr,
   updateAval,
+  withAxis,
   withNewTrace,
   withTrace,
 } from "@traceform/core";
 import { insert, toFront } from "./internal/axes.ts";
 import { bits } from "./internal/lists.ts";
-import type { BatchContext, BatchDim, BatchedJaxpr, BatchRule } from "./rule.ts";
-import { batchRules } from "./rules/index.ts";
+import type { BatchAxis, BatchContext, BatchDim, BatchedJaxpr, BatchRule } from "./rule.ts";
+import { batchRules, userRules } from "./rules/index.ts";
 
 /** A value of one member of the batch, standing for all of them: `value` has them along axis `dim`. */
 export class BatchTracer extends Tracer {
@@ -42,16 +43,14 @@ export class BatchTracer extends Tracer {
 /** Vectorisation: every operation becomes one on whole batches, in the parent trace. */
 export class BatchTrace extends Trace {
   readonly parent: Trace;
-  readonly axisSize: number;
-  readonly axisName: string | null;
+  readonly axis: BatchAxis;
   /** Set when intermediate values are released afterwards. */
   readonly ownership: Ownership | null;
 
-  constructor(name: string, parent: Trace, axisSize: number, axisName: string | null, ownership: Ownership | null = null) {
+  constructor(name: string, parent: Trace, axis: BatchAxis, ownership: Ownership | null = null) {
     super(name);
     this.parent = parent;
-    this.axisSize = axisSize;
-    this.axisName = axisName;
+    this.axis = axis;
     this.ownership = ownership;
   }
 
@@ -70,7 +69,8 @@ export class BatchTrace extends Trace {
         dims[i] = null;
       }
     }
-    if (!batched && !(this.axisName !== null && mentions(params, this.axisName))) {
+    const { axis } = this;
+    if (!batched && !(axis.name !== null && mentions(params, axis.name))) {
       const outs = this.parent.process(primitive, values, params);
       this.ownership?.reveal(outs);
       return outs;
@@ -78,11 +78,11 @@ export class BatchTrace extends Trace {
     const own = primitive.rules[batchRule] as BatchRule<never> | undefined;
     const rule = own ?? batchRules.get(primitive);
     if (rule === undefined) throw missing(primitive, this.name);
-    const context = new Context(primitive, this.axisSize, this.axisName);
+    const context = new Context(primitive, axis);
     const run = (): ReturnType<BatchRule> => withTrace(this.parent, () => rule(values, dims, params as never, context));
     const { ownership } = this;
     // The rule of a library author's primitive is not ours, and neither is what it makes or gets.
-    const theirs = ownership !== null && own !== undefined;
+    const theirs = ownership !== null && (own !== undefined || userRules.has(primitive));
     if (theirs) ownership.reveal(values);
     const [outs, outDims] = theirs ? ownership.whileUserCode(run) : run();
     ownership?.reveal(outs.filter((_, i) => outDims[i] === null));
@@ -106,15 +106,22 @@ function missing(primitive: Primitive<never>, transformation: string): RuleError
 
 class Context implements BatchContext {
   readonly primitive: Primitive<never>;
-  readonly axisSize: number;
-  readonly axisName: string | null;
-  constructor(primitive: Primitive<never>, axisSize: number, axisName: string | null) {
+  readonly #axis: BatchAxis;
+  constructor(primitive: Primitive<never>, axis: BatchAxis) {
     this.primitive = primitive;
-    this.axisSize = axisSize;
-    this.axisName = axisName;
+    this.#axis = axis;
+  }
+  get axisSize(): number {
+    return this.#axis.size;
+  }
+  get axisName(): string | null {
+    return this.#axis.name;
+  }
+  get spmdAxisName(): readonly string[] {
+    return this.#axis.spmd;
   }
   batchJaxpr(jaxpr: Jaxpr, batched: readonly boolean[], instantiate: boolean | readonly boolean[] = false): BatchedJaxpr {
-    return batchJaxpr(jaxpr, this.axisSize, this.axisName, batched, instantiate);
+    return batchJaxpr(jaxpr, this.#axis, batched, instantiate);
   }
   batched(
     fn: (...args: NDArray[]) => readonly NDArray[],
@@ -123,8 +130,7 @@ class Context implements BatchContext {
   ): [NDArray[], BatchDim[]] {
     return runBatched(
       "vmap",
-      this.axisSize,
-      this.axisName,
+      this.#axis,
       (inputs) => fn(...inputs),
       args,
       batched.map((b) => (b ? 0 : null)),
@@ -132,19 +138,19 @@ class Context implements BatchContext {
   }
 }
 
-/** Runs a function of arrays on batched operands, under the current trace. */
+/** Runs a function of arrays on batched operands, under the current trace, with the name of the axis bound. */
 export function runBatched(
   name: string,
-  axisSize: number,
-  axisName: string | null,
+  axis: BatchAxis,
   fn: (inputs: NDArray[]) => readonly NDArray[],
   args: readonly NDArray[],
   dims: readonly BatchDim[],
   ownership: Ownership | null = null,
 ): [outs: NDArray[], dims: BatchDim[]] {
-  const trace = new BatchTrace(name, ownership?.trace ?? currentTrace(), axisSize, axisName, ownership);
+  const trace = new BatchTrace(name, ownership?.trace ?? currentTrace(), axis, ownership);
   const inputs = args.map((x, i) => trace.wrap(x, dims[i]));
-  const results = withNewTrace(trace, () => fn(inputs)).map((x) => trace.unwrap(x));
+  const run = (): readonly NDArray[] => withNewTrace(trace, () => fn(inputs));
+  const results = (axis.name === null ? run() : withAxis(axis.name, axis.size, run)).map((x) => trace.unwrap(x));
   return [results.map(([x]) => x), results.map(([, d]) => d)];
 }
 
@@ -156,24 +162,23 @@ const memo = new WeakMap<Jaxpr, Map<string, BatchedJaxpr>>();
  */
 export function batchJaxpr(
   jaxpr: Jaxpr,
-  axisSize: number,
-  axisName: string | null,
+  axis: BatchAxis,
   batched: readonly boolean[],
   instantiate: boolean | readonly boolean[] = false,
 ): BatchedJaxpr {
   const force = typeof instantiate === "boolean" ? jaxpr.outvars.map(() => instantiate) : instantiate;
-  const key = `${axisSize}:${axisName}:${bits(batched)}:${bits(force)}`;
+  const key = `${axis.size}:${JSON.stringify([axis.name, axis.spmd])}:${bits(batched)}:${bits(force)}`;
   const found = memo.get(jaxpr)?.get(key);
   if (found !== undefined) return found;
   let batchedOut: boolean[] = [];
   const traced = traceToJaxpr(
     (...args) => {
       const dims = batched.map((b) => (b ? 0 : null));
-      const [outs, outDims] = runBatched("vmap", axisSize, axisName, (inputs) => evalJaxpr(jaxpr, [], inputs), args, dims);
+      const [outs, outDims] = runBatched("vmap", axis, (inputs) => evalJaxpr(jaxpr, [], inputs), args, dims);
       batchedOut = outDims.map((d, i) => d !== null || force[i]);
-      return outs.map((x, i) => (batchedOut[i] ? toFront(x, outDims[i], axisSize) : x));
+      return outs.map((x, i) => (batchedOut[i] ? toFront(x, outDims[i], axis.size) : x));
     },
-    jaxpr.inAvals.map((aval, i) => (batched[i] ? updateAval(aval, { shape: insert(aval.shape, 0, axisSize) }) : aval)),
+    jaxpr.inAvals.map((aval, i) => (batched[i] ? updateAval(aval, { shape: insert(aval.shape, 0, axis.size) }) : aval)),
     "vmap",
   );
   const result: BatchedJaxpr = { jaxpr: constvarsToInvars(traced.jaxpr), consts: traced.consts, batchedOut };

@@ -9,6 +9,8 @@ export interface BatchContext {
   readonly axisSize: number;
   /** The name that collectives know the axis by. */
   readonly axisName: string | null;
+  /** The mesh axes over which the batch is spread: rules of what knows of meshes add them to theirs. */
+  readonly spmdAxisName: readonly string[];
   /** A jaxpr batched along leading axes: see `batch.ts`. Memoised. */
   batchJaxpr(jaxpr: Jaxpr, batched: readonly boolean[], instantiate?: boolean | readonly boolean[]): BatchedJaxpr;
   /** Runs a function of arrays whose operands are batched along leading axes where `batched` says so. */
@@ -25,6 +27,13 @@ export interface BatchedJaxpr {
   /** Arrays that custom rules close over; operands of whoever holds the jaxpr. */
   readonly consts: readonly NDArray[];
   readonly batchedOut: readonly boolean[];
+}
+
+/** An axis that `vmap` adds: how long it is, and by which names it is known. */
+export interface BatchAxis {
+  readonly size: number;
+  readonly name: string | null;
+  readonly spmd: readonly string[];
 }
 
 /** Operands with the places of their batch axes, and parameters, in; results with the places of theirs out. */

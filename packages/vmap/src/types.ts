@@ -20,6 +20,8 @@ export interface VmapOptions<A extends readonly unknown[], R> {
   readonly outAxes?: Axes<R>;
   /** A name by which collectives inside the function know the batch: `psum(x, "i")`. */
   readonly axisName?: string;
+  /** The mesh axes over which the batch is spread, for `shardMap` and sharding constraints inside the function. */
+  readonly spmdAxisName?: string | readonly string[];
   /** The size of the batch; needed when no argument is mapped. */
   readonly axisSize?: number;
 }

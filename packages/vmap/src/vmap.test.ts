@@ -275,6 +275,25 @@ describe("control flow", () => {
     expect(printJaxpr(jaxpr)).not.toContain("cond");
     expect(js(vmap(f)(a([4, -9])))).toEqual([2, 9]);
   });
+  test("no derivative enters a branch by members that do not take it, as in JAX", () => {
+    const f = (x: NDArray, w: NDArray): NDArray =>
+      lax.cond(
+        lax.gt(x, 0),
+        (y: NDArray, v: NDArray) => lax.pow(y, v),
+        (y: NDArray, v: NDArray) => lax.mul(y, v),
+        x,
+        w,
+      );
+    // The derivatives of pow at a base of 0 are infinite and NaN; only member 0 is there.
+    const loss = (xs: NDArray, w: NDArray): NDArray => lax.reduceSum(vmap(f, { inAxes: [0, null] })(xs, w));
+    for (const slope of [grad(loss, { argnums: [0, 1] }), jit(grad(loss, { argnums: [0, 1] }))]) {
+      const [gx, gw] = slope(a([0, 4]), 0.5);
+      expect(js(gx)).toEqual([0.5, 0.25]);
+      expect(js(gw)).toBeCloseTo(2 * Math.log(4), 5);
+    }
+    const [gx] = vmap(grad(f, { argnums: [0, 1] }), { inAxes: [0, null] })(a([0, 4]), 0.5);
+    expect(js(gx)).toEqual([0.5, 0.25]);
+  });
   test("the batch of a scan is a scan", () => {
     const f = (x: NDArray, ys: NDArray): NDArray =>
       lax.scan((c: NDArray, y: NDArray) => [lax.add(lax.mul(c, 0.5), y), c], x, ys)[0];

@@ -13,7 +13,6 @@ import {
   treeFlatten,
   treeFlattenWithPath,
   treeUnflatten,
-  withAxis,
   type Inputs,
 } from "@traceform/core";
 import { runBatched } from "./batch.ts";
@@ -26,6 +25,7 @@ interface Options {
   readonly outAxes?: unknown;
   readonly axisName?: string;
   readonly axisSize?: number;
+  readonly spmdAxisName?: string | readonly string[];
 }
 
 /**
@@ -49,7 +49,7 @@ export function vmap<A extends unknown[], R>(f: (...args: A) => R, options: Vmap
 }
 
 function vectorise(name: string, f: (...args: unknown[]) => unknown, options: Options, args: readonly unknown[]): unknown {
-  const { inAxes = 0, outAxes = 0, axisName = null } = options;
+  const { inAxes = 0, outAxes = 0, axisName = null, spmdAxisName = [] } = options;
   const list = [...args];
   const [leaves, inTree] = treeFlatten(list);
   if (Array.isArray(inAxes) && inAxes.length !== args.length) {
@@ -74,26 +74,23 @@ function vectorise(name: string, f: (...args: unknown[]) => unknown, options: Op
 
   let outTree = inTree;
   const ownership = Ownership.begin();
-  const run = (): [NDArray[], BatchDim[]] =>
-    runBatched(
-      name,
-      size,
-      axisName,
-      (inputs) => {
-        let k = 0;
-        // Leaves that are no arrays (functions, strings) reach the function as they are.
-        const full = leaves.map((leaf, i) => (values[i] === null ? leaf : inputs[k++]));
-        const result = refuseAsync(name, f(...(treeUnflatten(inTree, full) as unknown[])));
-        const [outs, def] = treeFlatten(result);
-        outTree = def;
-        if (outs.some(isOpaque)) checkArrayLeaves(name, result);
-        return outs.map((x) => asArray(x as ArrayLike));
-      },
-      values.filter((x) => x !== null),
-      dims.filter((_, i) => values[i] !== null),
-      ownership,
-    );
-  const [outs, outDims] = axisName === null ? run() : withAxis(axisName, size, run);
+  const [outs, outDims] = runBatched(
+    name,
+    { size, name: axisName, spmd: typeof spmdAxisName === "string" ? [spmdAxisName] : spmdAxisName },
+    (inputs) => {
+      let k = 0;
+      // Leaves that are no arrays (functions, strings) reach the function as they are.
+      const full = leaves.map((leaf, i) => (values[i] === null ? leaf : inputs[k++]));
+      const result = refuseAsync(name, f(...(treeUnflatten(inTree, full) as unknown[])));
+      const [outs, def] = treeFlatten(result);
+      outTree = def;
+      if (outs.some(isOpaque)) checkArrayLeaves(name, result);
+      return outs.map((x) => asArray(x as ArrayLike));
+    },
+    values.filter((x) => x !== null),
+    dims.filter((_, i) => values[i] !== null),
+    ownership,
+  );
 
   const outSpec = broadcastPrefix(outAxes, outTree, name, "outAxes") as (number | null | undefined)[];
   const placed = outs.map((x, i) =>

@@ -1,23 +1,76 @@
-import { bind } from "@traceform/core";
-import { psumP } from "@traceform/lax";
-import { type JvpEntry, jvpEntry, type TransposeEntry, transposeEntry } from "../rule.ts";
+import { bind, bind1, type NDArray, type Primitive } from "@traceform/core";
+import {
+  allGatherP,
+  allToAllP,
+  type CollectiveParams,
+  convertElementType,
+  div,
+  eq,
+  mul,
+  pmaxP,
+  pminP,
+  ppermuteP,
+  psumP,
+  reduceScatterP,
+} from "@traceform/lax";
+import { type JvpEntry, jvpEntry, type Tangent, type TransposeEntry, transposeEntry } from "../rule.ts";
+
+/** Applies a collective to the tangents, or cotangents, that there are. */
+function present<P>(primitive: Primitive<P>, ts: readonly Tangent[], params: P): Tangent[] {
+  const outs = bind(
+    primitive,
+    ts.filter((t) => t !== null),
+    params,
+  );
+  let k = 0;
+  return ts.map((t) => (t === null ? null : outs[k++]));
+}
+
+function linear<P>(primitive: Primitive<P>): JvpEntry {
+  return jvpEntry(primitive, (primals, tangents, params) => [
+    bind(primitive, primals, params),
+    present(primitive, tangents, params),
+  ]);
+}
+
+/** The extreme value moves with those who have it; several share equally, as in a maximum over an axis of an array. */
+function extreme(primitive: Primitive<CollectiveParams>): JvpEntry {
+  return jvpEntry(primitive, (primals, tangents, params) => {
+    const outs = bind(primitive, primals, params);
+    const sum = (x: NDArray): NDArray => bind1(psumP, [x], params);
+    const dots = outs.map((y, i) => {
+      const t = tangents[i];
+      if (t === null) return null;
+      const has = convertElementType(eq(primals[i], y), t.dtype);
+      return div(sum(mul(t, has)), sum(has));
+    });
+    return [outs, dots];
+  });
+}
 
 export const collectiveJvps = (): JvpEntry[] => [
-  jvpEntry(psumP, (primals, tangents, params) => {
-    const outs = bind(psumP, primals, params);
-    const present = tangents.filter((t) => t !== null);
-    const dots = bind(psumP, present, params);
-    let k = 0;
-    return [outs, tangents.map((t) => (t === null ? null : dots[k++]))];
-  }),
+  linear(psumP),
+  linear(allGatherP),
+  linear(reduceScatterP),
+  linear(allToAllP),
+  linear(ppermuteP),
+  extreme(pmaxP),
+  extreme(pminP),
 ];
 
 export const collectiveTransposes = (): TransposeEntry[] => [
   // Every member's result depends on every member's operand, so the cotangents of all results are summed.
-  transposeEntry(psumP, (cts, _operands, params) => {
-    const present = cts.filter((ct) => ct !== null);
-    const outs = bind(psumP, present, params);
-    let k = 0;
-    return cts.map((ct) => (ct === null ? null : outs[k++]));
-  }),
+  transposeEntry(psumP, (cts, _operands, params) => present(psumP, cts, params)),
+  transposeEntry(allGatherP, (cts, _operands, { allGatherDimension: scatterDimension, ...rest }) =>
+    present(reduceScatterP, cts, { ...rest, scatterDimension }),
+  ),
+  transposeEntry(reduceScatterP, (cts, _operands, { scatterDimension: allGatherDimension, ...rest }) =>
+    present(allGatherP, cts, { ...rest, allGatherDimension }),
+  ),
+  transposeEntry(allToAllP, (cts, _operands, { splitAxis: concatAxis, concatAxis: splitAxis, ...rest }) =>
+    present(allToAllP, cts, { ...rest, splitAxis, concatAxis }),
+  ),
+  transposeEntry(ppermuteP, (cts, _operands, { perm, ...rest }) =>
+    present(ppermuteP, cts, { ...rest, perm: perm.map(([from, to]) => [to, from] as const) }),
+  ),
 ];

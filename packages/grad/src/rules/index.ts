@@ -1,5 +1,5 @@
 import type { Primitive } from "@traceform/core";
-import { customJvpCallP, customVjpCallP } from "@traceform/lax";
+import { customJvpCallP, customVjpCallP, customVmapCallP } from "@traceform/lax";
 import { type PartialEvalRule, RuleTable, type SymbolicJvpRule, type TransposeRule } from "../rule.ts";
 import { binaryJvps, binaryTransposes } from "./binary.ts";
 import { checkpointJvps, checkpointPartialEvals, checkpointTransposes } from "./checkpoint.ts";
@@ -8,6 +8,7 @@ import { condJvps, condPartialEvals, condTransposes } from "./cond.ts";
 import { convertJvps, convertTransposes } from "./convert.ts";
 import { convJvps, convTransposes } from "./conv.ts";
 import { customJvps, customLinearP, customTransposes } from "./custom.ts";
+import { customVmapJvps, customVmapPartialEvals, customVmapTransposes } from "./customvmap.ts";
 import { dotJvps, dotTransposes } from "./dot.ts";
 import { indexingJvps, indexingTransposes } from "./indexing.ts";
 import { jitJvps, jitPartialEvals, jitTransposes } from "./jit.ts";
@@ -38,6 +39,7 @@ export const jvpRules: RuleTable<SymbolicJvpRule<never>> = /* @__PURE__ */ new R
   whileJvps(),
   condJvps(),
   customJvps(),
+  customVmapJvps(),
   checkpointJvps(),
 ]);
 
@@ -58,6 +60,7 @@ export const transposeRules: RuleTable<TransposeRule<never>> = /* @__PURE__ */ n
   whileTransposes(),
   condTransposes(),
   customTransposes(),
+  customVmapTransposes(),
   checkpointTransposes(),
 ]);
 
@@ -67,6 +70,7 @@ export const partialEvalRules: RuleTable<PartialEvalRule<never>> = /* @__PURE__ 
   scanPartialEvals(),
   whilePartialEvals(),
   condPartialEvals(),
+  customVmapPartialEvals(),
   checkpointPartialEvals(),
 ]);
 
@@ -75,4 +79,5 @@ export const userRules: ReadonlySet<Primitive<never>> = /* @__PURE__ */ new Set<
   customJvpCallP,
   customVjpCallP,
   customLinearP,
+  customVmapCallP,
 ] as unknown as Primitive<never>[]);

@@ -1,23 +1,85 @@
-import { bind, type NDArray, type Primitive, scalar, TransformError } from "@traceform/core";
-import { axisIndexP, type CollectiveParams, iota, mul, pmaxP, pminP, psumP, reduceMax, reduceMin, reduceSum } from "@traceform/lax";
-import { type BatchEntry, entry } from "../rule.ts";
+import { bind, bind1, fromTyped, type NDArray, type Primitive, scalar } from "@traceform/core";
+import {
+  allGatherP,
+  allToAllP,
+  axisIndexP,
+  type CollectiveParams,
+  concatenate,
+  gather,
+  iota,
+  mul,
+  pmaxP,
+  pminP,
+  ppermuteP,
+  psumP,
+  reduceMax,
+  reduceMin,
+  reduceScatterP,
+  reduceSum,
+  reshape,
+} from "@traceform/lax";
+import { moveAxis, toFront } from "../internal/axes.ts";
+import { type BatchContext, type BatchDim, type BatchEntry, type BatchRule, entry } from "../rule.ts";
+
+type Result = ReturnType<BatchRule>;
+type Groups = readonly (readonly number[])[];
+
+/** Member i of the result is member `rows[i]` of `x` along axis 0, and zeros where there is no such member. */
+function takeRows(x: NDArray, rows: readonly number[]): NDArray {
+  return gather(
+    x,
+    fromTyped(Int32Array.from(rows), [rows.length, 1], "int32"),
+    { offsetDims: x.shape.slice(1).map((_, i) => i + 1), collapsedSliceDims: [0], startIndexMap: [0] },
+    [1, ...x.shape.slice(1)],
+    { mode: "fill", fillValue: 0, indicesAreSorted: false, uniqueIndices: false },
+  );
+}
+
+/**
+ * A collective within groups of positions: the batch is put in the order of the groups, each of which is a batch of
+ * its own, on which `whole` works.
+ */
+function inGroups(
+  args: readonly NDArray[],
+  dims: readonly BatchDim[],
+  groups: Groups,
+  { axisSize }: BatchContext,
+  whole: (members: readonly NDArray[], size: number) => Result,
+): Result {
+  const outs: NDArray[][] = groups.map((group) => {
+    const members = args.map((x, i) => takeRows(toFront(x, dims[i], axisSize), group));
+    const [ys, ds] = whole(members, group.length);
+    return ys.map((y, i) => toFront(y, ds[i], group.length));
+  });
+  const order = groups.flat();
+  const back = Array.from({ length: axisSize }, (_, i) => order.indexOf(i));
+  const joined = outs[0].map((_, i) =>
+    takeRows(
+      concatenate(
+        outs.map((o) => o[i]),
+        0,
+      ),
+      back,
+    ),
+  );
+  return [joined, joined.map(() => 0)];
+}
 
 /**
  * A reduction over named axes. Over the batch's own name it reduces the batch axis, and what is the same for all
  * members goes through `shared`; other names are left to the traces further out.
  */
-function collective(
+function reduction(
   primitive: Primitive<CollectiveParams>,
   reduce: (x: NDArray, axes: readonly number[]) => NDArray,
   shared: (x: NDArray, size: number) => NDArray,
 ): BatchEntry {
-  return entry(primitive, (args, dims, params, { axisName, axisSize }) => {
+  return entry(primitive, (args, dims, params, context) => {
+    const { axisName, axisSize } = context;
     if (axisName === null || !params.axes.includes(axisName)) return [bind(primitive, args, params), dims];
-    if (params.axisIndexGroups !== null) {
-      throw new TransformError(primitive.name, {
-        message: "axisIndexGroups do not work over an axis of vmap",
-        fix: "reshape the axis into two",
-      });
+    const { axisIndexGroups } = params;
+    if (axisIndexGroups !== null) {
+      return inGroups(args, dims, axisIndexGroups, context, (xs) => [xs.map((x) => reduce(x, [0])), xs.map(() => null)]);
     }
     const reduced = args.map((x, i) => (dims[i] === null ? shared(x, axisSize) : reduce(x, [dims[i]])));
     const axes = params.axes.filter((a) => a !== axisName);
@@ -25,11 +87,86 @@ function collective(
   });
 }
 
+/** The axes of an array that a collective's parameters name, for an array with the batch in front. */
+type Shifted<P> = (params: P) => Partial<P>;
+
+/**
+ * A collective that moves data along one named axis. `own` does it on an array with all members along axis 0; along
+ * other names the batch stays in front, and `shift` moves the axes that the parameters name.
+ */
+function exchange<P extends { readonly axisName: string; readonly axisIndexGroups?: Groups | null }>(
+  primitive: Primitive<P>,
+  shift: Shifted<P>,
+  own: (x: NDArray, params: P, size: number) => readonly [NDArray, BatchDim],
+): BatchEntry {
+  return entry(primitive, ([x], [dim], params, context) => {
+    const { axisName, axisSize } = context;
+    if (params.axisName !== axisName) {
+      return [[bind1(primitive, [moveAxis(x, dim!, 0)], { ...params, ...shift(params) })], [0]];
+    }
+    const whole = (y: NDArray, size: number): Result => {
+      const [out, at] = own(y, params, size);
+      return [[out], [at]];
+    };
+    if (params.axisIndexGroups) return inGroups([x], [dim], params.axisIndexGroups, context, ([y], size) => whole(y, size));
+    return whole(toFront(x, dim, axisSize), axisSize);
+  });
+}
+
+/** Merges axis `at` with the one after it. */
+function merge(x: NDArray, at: number): NDArray {
+  return reshape(x, [...x.shape.slice(0, at), x.shape[at] * x.shape[at + 1], ...x.shape.slice(at + 2)]);
+}
+/** Splits axis `at` into `n` parts and what is in a part. */
+function split(x: NDArray, at: number, n: number): NDArray {
+  return reshape(x, [...x.shape.slice(0, at), n, x.shape[at] / n, ...x.shape.slice(at + 1)]);
+}
+
 export const collectiveRules = (): BatchEntry[] => [
-  collective(psumP, reduceSum, (x, size) => mul(x, scalar(size, x.dtype))),
-  collective(pmaxP, reduceMax, (x) => x),
-  collective(pminP, reduceMin, (x) => x),
+  reduction(psumP, reduceSum, (x, size) => mul(x, scalar(size, x.dtype))),
+  reduction(pmaxP, reduceMax, (x) => x),
+  reduction(pminP, reduceMin, (x) => x),
   entry(axisIndexP, (_args, _dims, params, { axisName, axisSize }) =>
     params.axisName === axisName ? [[iota("int32", axisSize)], [0]] : [bind(axisIndexP, [], params), [null]],
+  ),
+  exchange(
+    allGatherP,
+    (p) => ({ allGatherDimension: p.allGatherDimension + 1 }),
+    (x, { allGatherDimension: at, tiled }) => {
+      const beside = moveAxis(x, 0, at);
+      return [tiled ? merge(beside, at) : beside, null];
+    },
+  ),
+  exchange(
+    reduceScatterP,
+    (p) => ({ scatterDimension: p.scatterDimension + 1 }),
+    (x, { scatterDimension: at, tiled }, n) => {
+      const total = reduceSum(x, [0]);
+      return [tiled ? split(total, at, n) : total, at];
+    },
+  ),
+  exchange(
+    allToAllP,
+    (p) => ({ splitAxis: p.splitAxis + 1, concatAxis: p.concatAxis + 1 }),
+    (x, { splitAxis, concatAxis, tiled }, n) => {
+      // [from, …, to, …] -> [to, …, from, …]
+      const parts = moveAxis(tiled ? split(x, splitAxis + 1, n) : x, splitAxis + 1, 0);
+      const beside = moveAxis(parts, 1, concatAxis + 1);
+      return [tiled ? merge(beside, concatAxis + 1) : beside, 0];
+    },
+  ),
+  exchange(
+    ppermuteP,
+    () => ({}),
+    (x, { perm }, n) => {
+      const source = new Map(perm.map(([from, to]) => [to, from]));
+      return [
+        takeRows(
+          x,
+          Array.from({ length: n }, (_, to) => source.get(to) ?? n),
+        ),
+        0,
+      ];
+    },
   ),
 ];

@@ -1,14 +1,27 @@
-import { bind, constvarsToInvars, evalJaxpr, jitP, Jaxpr, type NDArray, TransformError, traceToJaxpr, Var } from "@traceform/core";
+import {
+  bind,
+  constvarsToInvars,
+  evalJaxpr,
+  isInexact,
+  jitP,
+  Jaxpr,
+  type NDArray,
+  TransformError,
+  traceToJaxpr,
+  Var,
+} from "@traceform/core";
 import {
   broadcastInDim,
   checkpointP,
   clamp,
   type CondParams,
   condP,
+  eq,
   reduceOr,
   type ScanParams,
   scanP,
   selectNP,
+  stopGradient,
   type WhileParams,
   whileP,
 } from "@traceform/lax";
@@ -113,6 +126,11 @@ function whileLoop(args: readonly NDArray[], dims: readonly BatchDim[], p: While
   return [outs, outDims(carry)];
 }
 
+/** Members of `x` where `taken`, of `y` elsewhere. */
+function select(taken: NDArray, x: NDArray, y: NDArray): NDArray {
+  return bind(selectNP, [broadcastInDim(taken, x.shape, [0]), y, x], {})[0];
+}
+
 function cond(args: readonly NDArray[], dims: readonly BatchDim[], { branches }: CondParams, context: BatchContext): Result {
   const [dIndex, ...dOperands] = dims;
   const [index, ...rest] = args;
@@ -125,11 +143,16 @@ function cond(args: readonly NDArray[], dims: readonly BatchDim[], { branches }:
         fix: "move the effect out of the branches, or make the predicate the same for the whole batch",
       });
     }
-    const results = branches.map((b) => {
-      const { jaxpr, consts } = context.batchJaxpr(b, batched, true);
-      return evalJaxpr(jaxpr, [], [...consts, ...operands]);
-    });
     const which = clamp(0, index, branches.length - 1);
+    // No derivative enters a branch by members that do not take it: it may be infinite there, and 0 times that is NaN.
+    const full = rest.map((x, i) => (isInexact(x.dtype) ? toFront(x, dOperands[i], context.axisSize) : operands[i]));
+    const fullBatched = batched.map((b, i) => b || isInexact(rest[i].dtype));
+    const results = branches.map((b, k) => {
+      const taken = eq(which, k);
+      const own = full.map((x) => (isInexact(x.dtype) ? select(taken, x, stopGradient(x)) : x));
+      const { jaxpr, consts } = context.batchJaxpr(b, fullBatched, true);
+      return evalJaxpr(jaxpr, [], [...consts, ...own]);
+    });
     const outs = results[0].map((x, k) => {
       if (branches.length === 1) return x;
       return bind(selectNP, [broadcastInDim(which, x.shape, [0]), ...results.map((r) => r[k])], {})[0];

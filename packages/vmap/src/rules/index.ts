@@ -1,7 +1,10 @@
+import type { Primitive } from "@traceform/core";
+import { customVmapCallP } from "@traceform/lax";
 import { BatchTable } from "../rule.ts";
 import { collectiveRules } from "./collectives.ts";
 import { controlRules } from "./control.ts";
 import { customRules } from "./custom.ts";
+import { customVmapRules } from "./customvmap.ts";
 import { dotRules } from "./dot.ts";
 import { elementwiseRules } from "./elementwise.ts";
 import { indexingRules } from "./indexing.ts";
@@ -19,4 +22,8 @@ export const batchRules: BatchTable = /* @__PURE__ */ new BatchTable(() => [
   collectiveRules(),
   controlRules(),
   customRules(),
+  customVmapRules(),
 ]);
+
+/** The primitives whose rules run functions that users wrote. */
+export const userRules: ReadonlySet<Primitive<never>> = /* @__PURE__ */ new Set([customVmapCallP as unknown as Primitive<never>]);

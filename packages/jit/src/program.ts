@@ -1,0 +1,53 @@
+import {
+  type Aval,
+  type Compiled,
+  compileProgram,
+  dceJaxpr,
+  type Device,
+  type Jaxpr,
+  type JitParams,
+  type NDArray,
+  runCompiled,
+  type Treedef,
+} from "@traceform/core";
+
+/** What tracing one signature of a function gave. */
+export interface TracedProgram {
+  readonly params: JitParams;
+  readonly consts: readonly NDArray[];
+  readonly outTree: Treedef;
+  readonly outAvals: readonly Aval[];
+}
+
+/** A traced program, compiled for a device. */
+export interface CompiledProgram {
+  readonly device: Device;
+  /** What was compiled: without the arguments that nothing reads. */
+  readonly jaxpr: Jaxpr;
+  run(operands: readonly NDArray[]): NDArray[];
+  inspect(): ReturnType<Compiled["executable"]["inspect"]>;
+}
+
+/** Compiles for a device. Arguments that nothing reads are not arguments of the program, unless they are kept or donated. */
+export function compileTraced({ params, outAvals }: TracedProgram, device: Device): CompiledProgram {
+  const { name, donated, keepUnused } = params;
+  const all = params.jaxpr.invars.map(() => true);
+  const { jaxpr, usedInputs } = keepUnused
+    ? { jaxpr: params.jaxpr, usedInputs: all }
+    : dceJaxpr(
+        params.jaxpr,
+        params.jaxpr.outvars.map(() => true),
+        donated,
+      );
+  const drops = usedInputs.includes(false);
+  const flags = drops ? donated.filter((_, i) => usedInputs[i]) : donated;
+  const donate = flags.flatMap((d, i) => (d ? [i] : []));
+  const compiled: Compiled = { executable: compileProgram(device.backend, jaxpr, { name, donate }), outAvals };
+  const ended = flags.includes(true) ? flags : undefined;
+  return {
+    device,
+    jaxpr,
+    run: (operands) => runCompiled(compiled, drops ? operands.filter((_, i) => usedInputs[i]) : operands, device, ended),
+    inspect: () => compiled.executable.inspect(),
+  };
+}
