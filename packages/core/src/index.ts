@@ -39,3 +39,4 @@ export { avalKey, jaxprId, paramsKey, valueKey } from "./structure.ts";
 export * from "./trace.ts";
 export * from "./tracetree.ts";
 export { blockUntilReady, deviceGet, devicePut } from "./transfer.ts";
+export { provideVmap, providedVmap, type Vectorizer } from "./vectorizer.ts";
