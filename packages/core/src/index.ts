@@ -20,7 +20,7 @@ export type { Input, Inputs } from "./inputs.ts";
 export * from "./jaxpr.ts";
 export * from "./jit.ts";
 export { LruCache } from "./lru.ts";
-export { expandLowerRules, type LowerRule, type OwnPrimitives } from "./lowering.ts";
+export { expandLowerRules, JaxprRewriter, type LowerRule, type OwnPrimitives, type ReplacementRule } from "./lowering.ts";
 export * from "./ndarray.ts";
 export * from "./ownership.ts";
 export { Partial } from "./partial.ts";

@@ -667,6 +667,10 @@ export function primitiveCases(): PrimitiveCase[] {
 export const untabledPrimitives: readonly string[] = [
   "custom_jvp_call",
   "custom_vjp_call",
+  "custom_linear_solve",
+  "custom_root",
+  "tangent_call",
+  "transposed_call",
   "random_wrap",
   "random_unwrap",
   "psum",

@@ -22,6 +22,10 @@ export {
 export { cpu } from "@traceform/backend-cpu";
 export {
   checkpoint,
+  checkpointName,
+  checkpointPolicies,
+  closureConvert,
+  customGradient,
   customJvp,
   customVjp,
   grad,
@@ -37,6 +41,7 @@ export {
   stopGradient,
   valueAndGrad,
   vjp,
+  vjpWithAux,
 } from "@traceform/grad";
 export { evalShape, jit, type JitFunction, type JitOptions, makeJaxpr, ShapeDtypeStruct } from "@traceform/jit";
 export { vmap, type VmapOptions } from "@traceform/vmap";

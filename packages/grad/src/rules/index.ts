@@ -10,6 +10,7 @@ import { convJvps, convTransposes } from "./conv.ts";
 import { customJvps, customLinearP, customTransposes } from "./custom.ts";
 import { dotJvps, dotTransposes } from "./dot.ts";
 import { indexingJvps, indexingTransposes } from "./indexing.ts";
+import { implicitJvps, implicitTransposes } from "./implicit.ts";
 import { jitJvps, jitPartialEvals, jitTransposes } from "./jit.ts";
 import { reduceJvps, reduceTransposes } from "./reduce.ts";
 import { scanJvps, scanPartialEvals, scanTransposes } from "./scan.ts";
@@ -39,6 +40,7 @@ export const jvpRules: RuleTable<SymbolicJvpRule<never>> = /* @__PURE__ */ new R
   condJvps(),
   customJvps(),
   checkpointJvps(),
+  implicitJvps(),
 ]);
 
 export const transposeRules: RuleTable<TransposeRule<never>> = /* @__PURE__ */ new RuleTable(() => [
@@ -59,6 +61,7 @@ export const transposeRules: RuleTable<TransposeRule<never>> = /* @__PURE__ */ n
   condTransposes(),
   customTransposes(),
   checkpointTransposes(),
+  implicitTransposes(),
 ]);
 
 /** Primitives that are not listed are recorded whole when an operand is unknown. */

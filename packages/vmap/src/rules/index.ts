@@ -4,6 +4,7 @@ import { controlRules } from "./control.ts";
 import { customRules } from "./custom.ts";
 import { dotRules } from "./dot.ts";
 import { elementwiseRules } from "./elementwise.ts";
+import { implicitRules } from "./implicit.ts";
 import { indexingRules } from "./indexing.ts";
 import { reduceRules } from "./reduce.ts";
 import { shapeRules } from "./shape.ts";
@@ -19,4 +20,5 @@ export const batchRules: BatchTable = /* @__PURE__ */ new BatchTable(() => [
   collectiveRules(),
   controlRules(),
   customRules(),
+  implicitRules(),
 ]);
