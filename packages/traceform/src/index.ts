@@ -43,6 +43,7 @@ export {
   vjp,
   vjpWithAux,
 } from "@traceform/grad";
+export { jet } from "@traceform/grad/jet";
 export { evalShape, jit, type JitFunction, type JitOptions, makeJaxpr, ShapeDtypeStruct } from "@traceform/jit";
 export { vmap, type VmapOptions } from "@traceform/vmap";
 export * as lax from "@traceform/lax";
