@@ -54,7 +54,7 @@ function makeValue(type: TensorType, node: Node | null, out: number, literal: nu
 export class BlockBuilder {
   readonly params: Value[] = [];
   readonly nodes: Node[] = [];
-  readonly #seen = new Map<string, readonly Value[]>();
+  #seen = new Map<string, readonly Value[]>();
 
   param(type: TensorType): Value {
     const v = makeValue(type, null, 0, null);
@@ -92,6 +92,17 @@ export class BlockBuilder {
     this.nodes.push(node);
     if (key !== null) this.#seen.set(key, values);
     return values;
+  }
+
+  /** Runs `fn`, whose nodes are not merged with equal ones outside. */
+  apart<T>(fn: () => T): T {
+    const outside = this.#seen;
+    this.#seen = new Map();
+    try {
+      return fn();
+    } finally {
+      this.#seen = outside;
+    }
   }
 
   /** An elementwise operation; rank-0 operands broadcast. */

@@ -91,7 +91,11 @@ function importEqn(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readonly P
     });
   }
   const called = calls[name];
-  if (called !== undefined) return inline(g, params[called] as Jaxpr, ins);
+  if (called !== undefined) {
+    const call = (): readonly Parts[] => inline(g, params[called] as Jaxpr, ins);
+    // What a checkpoint computes again must not be merged with what was computed before: that would keep it until then.
+    return params["preventCse"] === true ? g.apart(call) : call();
+  }
   if (identities.has(name)) return ins;
   if (name in controlBlocks) return importControl(g, eqn, ins);
   if (name in linalgRules) return importPlanes(g, eqn, ins);

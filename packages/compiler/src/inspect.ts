@@ -1,7 +1,5 @@
 import type { CostAnalysis } from "@traceform/core";
 import { dtypeName } from "@traceform/core";
-import { isTranscendental } from "./elementwise.ts";
-import type { Block } from "./graph.ts";
 import type { Kernel, Program, Step, View } from "./program.ts";
 
 /** The kernels of a program by name, in the order of launches; those of loops and branches once. */
@@ -22,25 +20,12 @@ export function programKernels(program: Program): string[] {
   return names;
 }
 
-/** Values of transcendental functions in one run of a block. Branches count all, and loops of unknown length once. */
-export function countTranscendentals(block: Block): number {
-  let count = 0;
-  for (const { op, outs, blocks, params } of block.nodes) {
-    if (isTranscendental(op)) count += outs[0].size;
-    const trips = op === "scan" ? Number(params["length"]) : 1;
-    for (const inner of blocks) count += trips * countTranscendentals(inner);
-  }
-  return count;
-}
-
 /** Operations and bytes of one run. Loops of unknown length count once. */
 export function programCost(program: Program): CostAnalysis {
-  let flops = 0;
   let bytesAccessed = 0;
   const walk = (steps: readonly Step[], times: number): void => {
     for (const s of steps) {
       if (s.kind === "launch") {
-        flops += times * s.kernel.flops;
         for (const v of s.args) if (v.steps.length === 0) bytesAccessed += times * v.buffer.bytes;
       } else if (s.kind === "copy") bytesAccessed += 2 * times * s.bytes;
       else if (s.kind === "branch") s.branches.forEach((b) => walk(b, times));
@@ -52,8 +37,8 @@ export function programCost(program: Program): CostAnalysis {
     }
   };
   walk(program.steps, 1);
-  const { transcendentals, arenaBytes: temporaryBytes } = program;
-  return { flops: Math.round(flops), bytesAccessed, transcendentals, temporaryBytes };
+  const { flops, transcendentals } = program.operations;
+  return { flops: Math.round(flops), bytesAccessed, transcendentals, temporaryBytes: program.arenaBytes };
 }
 
 /** A listing for people: arguments, kernels with their loops and pointers, results. */

@@ -1,10 +1,10 @@
 import { type ClosedJaxpr, isComplex, itemsize, physical } from "@traceform/core";
 import { bundleSteps } from "./bundle.ts";
+import { countOperations } from "./cost.ts";
 import { planDonations } from "./donate.ts";
 import { kernelRules } from "./families.ts";
 import type { Value } from "./graph.ts";
 import { importJaxpr, partTypes } from "./import.ts";
-import { countTranscendentals } from "./inspect.ts";
 import { planMemory } from "./plan.ts";
 import type { ArraySpec, Program, ResultSource, Target, View } from "./program.ts";
 import { Lowering, Scope, whole } from "./scope.ts";
@@ -82,6 +82,6 @@ export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, 
     steps,
     offsets: plan.offsets,
     arenaBytes: plan.bytes,
-    transcendentals: countTranscendentals(block),
+    operations: countOperations(block),
   };
 }

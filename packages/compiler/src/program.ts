@@ -1,4 +1,5 @@
 import type { StandardDType } from "@traceform/core";
+import type { OperationCount } from "./cost.ts";
 import type { Axis, Ex, Exprs, Index, Storage } from "./expr.ts";
 import type { Routine } from "./routine.ts";
 
@@ -219,8 +220,8 @@ export interface Program {
   /** The bytes of the constant buffers, by position. Whoever runs the program holds them as long as the program. */
   readonly constants: readonly ArrayBufferView[];
   readonly steps: readonly Step[];
-  /** Values of exp, log, sin and their like that a run computes; loops of unknown length count once. */
-  readonly transcendentals: number;
+  /** What a run computes; loops of unknown length count once. */
+  readonly operations: OperationCount;
   /** Offsets of temporaries in the arena, by buffer id. */
   readonly offsets: ReadonlyMap<number, number>;
   readonly arenaBytes: number;

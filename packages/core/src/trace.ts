@@ -50,7 +50,26 @@ export function withNewTrace<T>(trace: Trace, fn: () => T): T {
   }
 }
 
+let customRule: string | null = null;
+
+/** Runs the derivative that a user gave to the function `name`, so that errors can say where they come from. */
+export function withCustomRule<T>(name: string, rule: () => T): T {
+  const outer = customRule;
+  customRule = name;
+  try {
+    return rule();
+  } finally {
+    customRule = outer;
+  }
+}
+
 export function leaked(fn: string, tracer: Tracer): TracerError {
+  if (customRule !== null) {
+    return new TracerError(fn, {
+      message: `the derivative rule of ${customRule} closes over a traced ${tracer.aval} of ${tracer.tracedBy.name}, which it cannot see: it runs outside of it`,
+      fix: `make the value an argument of ${customRule} (its rule gets it then, or has it as a residual), or compute it outside of what is transformed`,
+    });
+  }
   return new TracerError(fn, {
     message: `a traced ${tracer.aval} leaked from ${tracer.tracedBy.name}, which has already returned`,
     fix: `return the value from the traced function instead of storing it elsewhere (a global, a field, a closure)`,

@@ -73,18 +73,18 @@ export function customGradient<A extends unknown[], R>(
     if (Array.isArray(result) && result.length === 2 && typeof result[1] === "function") return result;
     throw new TransformError(name, { message: "the function given to customGradient must return [result, pullback]" });
   };
-  let pullback: Converted | null = null;
   const wrapped = customVjp((...args: A): R => both(args)[0]);
   wrapped.defvjp(
     (...args: A) => {
       const [out, back] = both(args);
-      // The pullback's closure is what is kept for the backward pass.
-      pullback = convert(name, back as (...cts: never[]) => unknown, [out]);
+      // What the pullback closes over is what is kept for the backward pass.
+      const pullback = convert(name, back as (...cts: never[]) => unknown, [out]);
       const residuals: NDArray[] = [...pullback.closed.consts];
-      return [out, residuals] as const;
+      const call = (consts: NDArray[], cotangent: R): unknown => run(pullback, consts, [cotangent]);
+      return [out, [call, residuals] as const] as const;
     },
-    (residuals: NDArray[], cotangent: R) => {
-      const cts = run(pullback!, residuals, [cotangent]);
+    ([call, residuals], cotangent: R) => {
+      const cts = call(residuals, cotangent);
       return Array.isArray(cts) ? cts : [cts];
     },
   );

@@ -7,8 +7,12 @@ export {
   customJvp,
   type CustomVjp,
   customVjp,
+  type CustomVjpPrimal,
+  type CustomVjpPrimals,
+  type OrZero,
   checkpoint as remat,
   stopGradient,
+  type SymbolicZerosOption,
 } from "@traceform/lax";
 export { checkGrads, type CheckGradsOptions, checkJvp, checkVjp } from "./check.ts";
 export { type CheckpointPolicies, checkpointPolicies } from "./checkpoint.ts";

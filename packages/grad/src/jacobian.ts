@@ -1,4 +1,13 @@
-import { DTypeError, isComplex, isInexact, type NDArray, type Treedef, treeUnflatten, type Inputs } from "@traceform/core";
+import {
+  DTypeError,
+  isComplex,
+  isInexact,
+  type NDArray,
+  providedVmap,
+  type Treedef,
+  treeUnflatten,
+  type Inputs,
+} from "@traceform/core";
 import { broadcastedIota, convertElementType, eq, full, map, reshape, transpose } from "@traceform/lax";
 import { stripAux } from "./internal/aux.ts";
 import { checkInputs } from "./internal/check.ts";
@@ -26,9 +35,14 @@ function basis(like: NDArray): NDArray {
   return reshape(eye, [n, ...like.shape]);
 }
 
-/** Applies a linear function to each basis vector of `like`, one after the other in one compiled loop. */
-function overBasis(like: NDArray, fn: (e: NDArray) => NDArray[]): NDArray[] {
-  return map(fn as (e: NDArray) => never, basis(like)) as unknown as NDArray[];
+/**
+ * Applies a linear function to each basis vector of `like`: to all of them at once where a `vmap` was provided (see
+ * `provideVmap`), otherwise one after the other in one compiled loop.
+ */
+function overBasis(like: NDArray, fn: (e: NDArray) => NDArray[]): readonly NDArray[] {
+  const vmap = providedVmap();
+  if (vmap === null) return map(fn as (e: NDArray) => never, basis(like)) as unknown as NDArray[];
+  return vmap(fn as (...xs: NDArray[]) => NDArray[])(basis(like));
 }
 
 interface Point {

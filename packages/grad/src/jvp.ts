@@ -73,13 +73,21 @@ export class JVPTrace extends Trace {
       return outs;
     }
     const rule = findRule(primitive, this.name);
+    const userCode = runsUserCode(primitive);
     const run = (): readonly [outs: readonly NDArray[], tangents: readonly Tangent[]] =>
-      withTrace(this.parent, () => rule(primals, tangents, params as never, context));
+      withTrace(this.parent, () => {
+        // A rule works on primals and tangents: our tracers are out of place in it, and only closures can bring them there.
+        this.alive = !userCode;
+        try {
+          return rule(primals, tangents, params as never, context);
+        } finally {
+          this.alive = true;
+        }
+      });
     if (ownership === null) {
       const [outs, outTangents] = run();
       return outs.map((x, i) => this.wrap(x, outTangents[i]));
     }
-    const userCode = runsUserCode(primitive);
     if (userCode) ownership.reveal(primals);
     const [outs, outTangents] = userCode ? ownership.whileUserCode(run) : run();
     return outs.map((x, i) => {

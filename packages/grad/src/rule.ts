@@ -58,7 +58,7 @@ export function isLinear(x: NDArray | LinearOperand): x is LinearOperand {
   return x instanceof LinearOperand;
 }
 
-export interface TransposeContext {
+export interface TransposeContext extends JvpContext {
   /** The transpose of a linear jaxpr: see `transpose.ts`. Memoised. */
   transposeJaxpr(jaxpr: Jaxpr, linear: readonly boolean[], nonzero: readonly boolean[], instantiate?: boolean): TransposedJaxpr;
   /** Splits a jaxpr by what is known: see `partialEval.ts`. Memoised. */

@@ -16,6 +16,7 @@ import {
 } from "@traceform/core";
 import { bits, JaxprMemo, merge, pick } from "./internal/memo.ts";
 import { addTangents, hasTangent, instantiate } from "./internal/zeros.ts";
+import { context as jvpContext } from "./jvp.ts";
 import { partialEvalJaxpr } from "./partialEval.ts";
 import { isLinear, LinearOperand, type Tangent, type TransposeContext, type TransposedJaxpr, type TransposeRule } from "./rule.ts";
 import { transposeRules, userRules } from "./rules/index.ts";
@@ -139,4 +140,4 @@ export function transposeJaxpr(
   });
 }
 
-const context: TransposeContext = { transposeJaxpr, partialEvalJaxpr };
+const context: TransposeContext = { ...jvpContext, transposeJaxpr, partialEvalJaxpr };

@@ -37,7 +37,8 @@ describe("customJvp", () => {
     };
     const { params, operands } = equation<lax.CustomJvpCallParams>(g, 2);
     expect(operands).toBe(2);
-    expect(values(params.jvp([vector(5, 5), vector(1, 2)], [vector(9, 9), vector(1, 1)])[1])).toEqual([[7, 7]]);
+    expect(values(params.jvp([vector(5, 5), vector(1, 2)], [null, vector(1, 1)])[1])).toEqual([[7, 7]]);
+    expect(() => params.jvp([vector(5, 5), vector(1, 2)], [vector(9, 9), null])).toThrow(/closes over is differentiated/);
   });
   test("defjvps adds one part for each argument, and null is zero", () => {
     const h = lax.customJvp((x: NDArray, y: NDArray) => lax.mul(x, y));
@@ -70,10 +71,10 @@ describe("customVjp", () => {
   test("stages one equation with flat forward and backward rules", () => {
     const { params, name } = equation<lax.CustomVjpCallParams>((x, y) => f(x, y), 2);
     expect(name).toBe("custom_vjp_call");
-    const { outs, residuals } = params.fwd([vector(1, 2), vector(3, 4)]);
+    const { outs, residuals, bwd } = params.fwd([vector(1, 2), vector(3, 4)], [true, true]);
     expect(values(outs)).toEqual([[3, 8]]);
     expect(residuals.length).toBe(2);
-    expect(values(params.bwd(residuals, [vector(1, 1)]))).toEqual([
+    expect(values(bwd(residuals, [vector(1, 1)]))).toEqual([
       [3, 4],
       [2, 4],
     ]);
@@ -85,16 +86,16 @@ describe("customVjp", () => {
       (_, ct) => [ct, null],
     );
     const { params } = equation<lax.CustomVjpCallParams>((x, y) => g(x, y), 2);
-    params.fwd([vector(1, 2), vector(3, 4)]);
-    expect(values(params.bwd([], [vector(1, 1)]))).toEqual([[1, 1], null]);
+    const { bwd } = params.fwd([vector(1, 2), vector(3, 4)], [true, true]);
+    expect(values(bwd([], [vector(1, 1)]))).toEqual([[1, 1], null]);
     const bad = lax.customVjp((x: NDArray, y: NDArray) => lax.mul(x, y));
     bad.defvjp(
       (x, y) => [lax.mul(x, y), null],
       (_, ct) => [ct],
     );
     const eqn = equation<lax.CustomVjpCallParams>((x, y) => bad(x, y), 2);
-    eqn.params.fwd([vector(1, 2), vector(3, 4)]);
-    expect(() => eqn.params.bwd([], [vector(1, 1)])).toThrow(/a list of 2 cotangents/);
+    const wrong = eqn.params.fwd([vector(1, 2), vector(3, 4)], [true, true]);
+    expect(() => wrong.bwd([], [vector(1, 1)])).toThrow(/a list of 2 cotangents/);
   });
 });
 

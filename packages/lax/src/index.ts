@@ -15,10 +15,20 @@ export * from "./fft.ts";
 export * from "./gather.ts";
 export * from "./identity.ts";
 export * as linalg from "./linalg.ts";
+export {
+  customLinearSolve,
+  customLinearSolveP,
+  type CustomLinearSolveParams,
+  type LinearMap,
+  type LinearSolveOptions,
+  transposedCallP,
+  type TransposedCallParams,
+} from "./linearsolve.ts";
 export * from "./loops.ts";
 export * from "./random.ts";
 export * from "./reduce.ts";
 export * from "./remat.ts";
+export * from "./root.ts";
 export * from "./scatter.ts";
 export * from "./select.ts";
 export * from "./shape.ts";

@@ -12,9 +12,11 @@ import {
   makeAval,
   type NDArray,
   type Primitive,
+  providedVmap,
   refuseAsync,
   scalar,
   ShapeError,
+  TransformError,
   treeFlatten,
   type Treedef,
   treeMap,
@@ -32,6 +34,8 @@ import { dceScan, dceWhile } from "./internal/dce.ts";
 import { checkStructure, joinTypes, typeMismatch } from "./internal/carry.ts";
 import { result, varyingLike } from "./internal/infer.ts";
 import { unstagedScan, unstagedWhile } from "./internal/unstaged.ts";
+import { concatenate, reshape } from "./shape.ts";
+import { sliceInDim } from "./slice.ts";
 
 export interface ScanParams {
   /** (consts, carry, x) -> (carry, y). No constvars. */
@@ -325,7 +329,56 @@ function loopBound(x: ArrayLike): NDArray {
   throw new DTypeError("foriLoop", { message: "bounds must be integer scalars", operands: { bound: a } });
 }
 
-/** `f` applied to every element along the leading axis of `xs`, one after the other; results stacked. */
-export function map<X, Y>(f: (x: X) => Y, xs: X): Arrays<Y> {
-  return scan<null, X, Y>((c, x) => [c, refuseAsync("map", f(x))], null, xs)[1];
+export interface MapOptions {
+  /**
+   * How many elements to work on at once, by `vmap`: between a loop over single elements (1) and one batch of all (0). Elements
+   * that are left over are a batch of their own.
+   */
+  readonly batchSize?: number;
+}
+
+/**
+ * `f` applied to every element along the leading axis of `xs`, one after the other or in batches; results stacked.
+ *
+ * @throws {TransformError} for a `batchSize` where no `vmap` was provided: see `provideVmap` in core
+ */
+export function map<X, Y>(f: (x: X) => Y, xs: X, options: MapOptions = {}): Arrays<Y> {
+  const each = (x: X): Y => refuseAsync("map", f(x));
+  const { batchSize } = options;
+  if (batchSize === undefined) return scan<null, X, Y>((c, x) => [c, each(x)], null, xs)[1];
+  if (!Number.isInteger(batchSize) || batchSize < 0) {
+    throw new ValueError("map", { message: `batchSize must be a non-negative integer, got ${batchSize}` });
+  }
+  return mapBatches(each as (x: unknown) => unknown, flattenTree(xs), batchSize) as Arrays<Y>;
+}
+
+function mapBatches(f: (x: unknown) => unknown, { arrays, tree }: FlatTree, batchSize: number): unknown {
+  const vmap = providedVmap();
+  if (vmap === null) {
+    throw new TransformError("map", {
+      message: "batchSize works by vmap, and none was provided",
+      fix: 'call provideVmap(vmap) once, with vmap from "@traceform/vmap" and provideVmap from "@traceform/core"; the package traceform does',
+    });
+  }
+  let outTree: Treedef | null = null;
+  const batch = vmap((...members) => {
+    const [outs, def] = treeFlatten(f(treeUnflatten(tree, members)));
+    outTree = def;
+    return outs.map((x) => asArray(x as ArrayLike));
+  });
+  const n = scanLength(arrays, undefined);
+  const size = batchSize === 0 || batchSize > n ? n : batchSize;
+  const loops = size === 0 ? 0 : Math.floor(n / size);
+  const inBatches = loops * size;
+  const rest = inBatches < n || n === 0 ? batch(...arrays.map((x) => sliceInDim(x, inBatches, n, 1, 0))) : null;
+  if (loops === 0) return treeUnflatten(outTree!, rest!);
+  const stacks = arrays.map((x) => reshape(sliceInDim(x, 0, inBatches, 1, 0), [loops, size, ...x.shape.slice(1)]));
+  const looped: readonly NDArray[] =
+    loops === 1 && rest === null
+      ? batch(...arrays)
+      : scan<null, NDArray[], readonly NDArray[]>((c, members) => [c, batch(...members)], null, stacks)[1].map((y) =>
+          reshape(y, [inBatches, ...y.shape.slice(2)]),
+        );
+  const outs = rest === null ? looped : looped.map((y, i) => concatenate([y, rest[i]], 0));
+  return treeUnflatten(outTree!, outs);
 }

@@ -1,4 +1,4 @@
-import { fromTyped, type NDArray } from "@traceform/core";
+import { fromTyped, type NDArray, scalar } from "@traceform/core";
 import * as lax from "@traceform/lax";
 import { vmap } from "@traceform/vmap";
 
@@ -156,6 +156,39 @@ function decompositions(): CorpusFunction[] {
       },
     },
     { name: "singular values", fn: (x) => lax.mul(x, linalg.svd(definite(x), { computeUv: false })) },
+  ];
+}
+
+/** Solutions whose derivatives follow from the equations that they solve: their solvers are loops that reverse mode cannot pass. */
+function implicit(): CorpusFunction[] {
+  const repeat = (f: (y: NDArray) => NDArray, start: NDArray): NDArray =>
+    lax.whileLoop(
+      ([i]: [NDArray, NDArray]) => lax.lt(i, 24),
+      ([i, y]: [NDArray, NDArray]) => [lax.add(i, 1), f(y)] as [NDArray, NDArray],
+      [lax.convertElementType(lax.mul(total(start), 0), "int32"), start] as [NDArray, NDArray],
+    )[1];
+  // Richardson's iteration for matrices that are within 0.3 of twice the identity.
+  const solve = (matvec: (v: NDArray) => NDArray, b: NDArray): NDArray =>
+    repeat((y) => lax.add(y, lax.mul(lax.sub(b, matvec(y)), 0.5)), lax.mul(b, 0.4));
+  const near = (x: NDArray): NDArray => lax.add(identity(), lax.mul(asMatrix(lax.tanh(x)), 0.1));
+  return [
+    {
+      name: "linear solve",
+      fn: (x) => {
+        const a = lax.mul(near(x), 2);
+        return lax.customLinearSolve((v: NDArray) => lax.dot(a, v), lax.sin(x), solve, { transposeSolve: solve });
+      },
+    },
+    {
+      name: "root",
+      fn: (x) =>
+        lax.customRoot(
+          (y: NDArray) => lax.sub(lax.sub(y, lax.mul(lax.sin(y), 0.25)), x),
+          lax.mul(x, 1.5),
+          (f, start) => repeat((y) => lax.sub(y, f(y)), start),
+          (g, y) => lax.div(y, g(fill(scalar(1, "float64")))),
+        ),
+    },
   ];
 }
 
@@ -341,5 +374,6 @@ export function corpus(): CorpusFunction[] {
     { name: "map", fn: (x) => lax.map((s: NDArray) => lax.mul(lax.sin(s), total(x)), x) },
     ...customs(),
     ...collectives(),
+    ...implicit(),
   ];
 }

@@ -22,6 +22,10 @@ export {
 export { cpu } from "@traceform/backend-cpu";
 export {
   checkpoint,
+  checkpointName,
+  checkpointPolicies,
+  closureConvert,
+  customGradient,
   customJvp,
   customVjp,
   grad,
@@ -37,7 +41,9 @@ export {
   stopGradient,
   valueAndGrad,
   vjp,
+  vjpWithAux,
 } from "@traceform/grad";
+export { jet } from "@traceform/grad/jet";
 export {
   clearCaches,
   disableJit,

@@ -1,5 +1,7 @@
 import { cpu } from "@traceform/backend-cpu";
-import { provideBackend } from "@traceform/core";
+import { provideBackend, provideVmap } from "@traceform/core";
+import { vmap } from "@traceform/vmap";
 
 // Nothing is compiled or allocated before the first operation asks for a backend.
 provideBackend(cpu);
+provideVmap(vmap);

@@ -1,17 +1,7 @@
-import {
-  bind,
-  constvarsToInvars,
-  dceJaxpr,
-  type Eqn,
-  evalJaxpr,
-  Jaxpr,
-  Literal,
-  type NDArray,
-  traceToJaxpr,
-  type Var,
-} from "@traceform/core";
+import { bind, dceJaxpr, type Eqn, evalJaxpr, Jaxpr, Literal, type NDArray, type Var } from "@traceform/core";
 import { type CheckpointParams, checkpointP, type CheckpointPolicy } from "@traceform/lax";
-import { bits, drop, JaxprMemo, merge, pick, place, splitList } from "../internal/memo.ts";
+import { bits, drop, merge, pick, place } from "../internal/memo.ts";
+import { transposeThrough } from "../internal/through.ts";
 import {
   isLinear,
   type JvpEntry,
@@ -19,7 +9,6 @@ import {
   type PartialEvalContext,
   type PartialEvalEntry,
   partialEvalEntry,
-  type TransposeContext,
   type TransposeEntry,
   transposeEntry,
 } from "../rule.ts";
@@ -111,50 +100,11 @@ function partialEvalCheckpoint(
 
 export const checkpointPartialEvals = (): PartialEvalEntry[] => [partialEvalEntry(checkpointP, partialEvalCheckpoint)];
 
-const transposed = new JaxprMemo<{
-  readonly jaxpr: Jaxpr;
-  readonly consts: readonly NDArray[];
-  readonly nonzeroOut: readonly boolean[];
-}>();
-
-/** Recomputes what the linear part needs from the nonlinear operands, then goes backward through it. */
-function transposeCheckpoint(
-  jaxpr: Jaxpr,
-  linear: readonly boolean[],
-  nonzero: readonly boolean[],
-  context: TransposeContext,
-): {
-  readonly jaxpr: Jaxpr;
-  readonly consts: readonly NDArray[];
-  readonly nonzeroOut: readonly boolean[];
-} {
-  return transposed.get(jaxpr, `${bits(linear)}:${bits(nonzero)}`, () => {
-    const { known, unknown, residuals } = context.partialEvalJaxpr(jaxpr, linear, true);
-    const numLinear = linear.filter(Boolean).length;
-    const t = context.transposeJaxpr(
-      unknown,
-      [...residuals.map(() => false), ...new Array<boolean>(numLinear).fill(true)],
-      nonzero,
-    );
-    const others = drop(jaxpr.inAvals, linear);
-    const cts = pick(jaxpr.outAvals, nonzero);
-    const traced = traceToJaxpr(
-      (...args) => {
-        const [extra, nonlinear, ct] = splitList(args, t.consts.length, others.length);
-        return evalJaxpr(t.jaxpr, [], [...extra, ...evalJaxpr(known, [], nonlinear), ...ct]);
-      },
-      [...t.consts.map((c) => c.aval), ...others, ...cts],
-      "transpose of checkpoint",
-    );
-    return { jaxpr: constvarsToInvars(traced.jaxpr), consts: t.consts, nonzeroOut: t.nonzeroOut };
-  });
-}
-
 export const checkpointTransposes = (): TransposeEntry[] => [
   transposeEntry(checkpointP, (cts, operands, params, context) => {
     const linear = operands.map(isLinear);
     const nonzero = cts.map((ct) => ct !== null);
-    const { jaxpr, consts, nonzeroOut } = transposeCheckpoint(params.jaxpr, linear, nonzero, context);
+    const { jaxpr, consts, nonzeroOut } = transposeThrough(params.jaxpr, linear, nonzero, context);
     const args = [...consts, ...(drop(operands, linear) as NDArray[]), ...(pick(cts, nonzero) as NDArray[])];
     const outs = bind(checkpointP, args, { ...params, policy: null, jaxpr });
     return merge(

@@ -11,7 +11,7 @@ import {
 } from "@traceform/core";
 import { customJvpCallP, type CustomVjpBwd, customVjpCallP } from "@traceform/lax";
 import { drop, pick, place } from "../internal/memo.ts";
-import { hasTangent, instantiate } from "../internal/zeros.ts";
+import { hasTangent } from "../internal/zeros.ts";
 import { isLinear, type JvpEntry, jvpEntry, type TransposeEntry, transposeEntry } from "../rule.ts";
 
 interface CustomLinearParams {
@@ -48,15 +48,10 @@ export const customLinearP: Primitive<CustomLinearParams> = /* @__PURE__ */ defi
 });
 
 export const customJvps = (): JvpEntry[] => [
-  jvpEntry(customJvpCallP, (primals, tangents, { jvp, symbolicZeros }) =>
-    jvp(
-      primals,
-      tangents.map((t, i) => (symbolicZeros || !hasTangent(primals[i].aval) ? t : instantiate(t, primals[i].aval))),
-    ),
-  ),
-  jvpEntry(customVjpCallP, (primals, tangents, { name, fwd, bwd }) => {
-    const { outs, residuals } = fwd(primals);
+  jvpEntry(customJvpCallP, (primals, tangents, { jvp }) => jvp(primals, tangents)),
+  jvpEntry(customVjpCallP, (primals, tangents, { name, fwd }) => {
     const nonzero = tangents.map((t) => t !== null);
+    const { outs, residuals, bwd } = fwd(primals, nonzero);
     const dots = bind(customLinearP, [...residuals, ...(pick(tangents, nonzero) as NDArray[])], {
       name,
       bwd,
@@ -80,8 +75,8 @@ export const customJvps = (): JvpEntry[] => [
 export const customTransposes = (): TransposeEntry[] => [
   transposeEntry(customLinearP, (cts, operands, { bwd, numResiduals, nonzero, outAvals }) => {
     let k = 0;
-    const full = outAvals.map((aval) => (hasTangent(aval) ? instantiate(cts[k++], aval) : null));
-    const result = bwd(operands.slice(0, numResiduals) as NDArray[], full);
+    const all = outAvals.map((aval) => (hasTangent(aval) ? cts[k++] : null));
+    const result = bwd(operands.slice(0, numResiduals) as NDArray[], all);
     return [...new Array<null>(numResiduals).fill(null), ...pick(result, nonzero)];
   }),
   // A linear function that was never differentiated is transposed as what it computes.

@@ -11,6 +11,7 @@ import { customJvps, customLinearP, customTransposes } from "./custom.ts";
 import { customVmapJvps, customVmapPartialEvals, customVmapTransposes } from "./customvmap.ts";
 import { dotJvps, dotTransposes } from "./dot.ts";
 import { indexingJvps, indexingTransposes } from "./indexing.ts";
+import { implicitJvps, implicitTransposes } from "./implicit.ts";
 import { jitJvps, jitPartialEvals, jitTransposes } from "./jit.ts";
 import { reduceJvps, reduceTransposes } from "./reduce.ts";
 import { scanJvps, scanPartialEvals, scanTransposes } from "./scan.ts";
@@ -41,6 +42,7 @@ export const jvpRules: RuleTable<SymbolicJvpRule<never>> = /* @__PURE__ */ new R
   customJvps(),
   customVmapJvps(),
   checkpointJvps(),
+  implicitJvps(),
 ]);
 
 export const transposeRules: RuleTable<TransposeRule<never>> = /* @__PURE__ */ new RuleTable(() => [
@@ -62,6 +64,7 @@ export const transposeRules: RuleTable<TransposeRule<never>> = /* @__PURE__ */ n
   customTransposes(),
   customVmapTransposes(),
   checkpointTransposes(),
+  implicitTransposes(),
 ]);
 
 /** Primitives that are not listed are recorded whole when an operand is unknown. */

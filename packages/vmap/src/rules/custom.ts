@@ -49,55 +49,63 @@ function batchJvp(jvp: CustomJvpThunk, batched: readonly boolean[], numConsts: n
   };
 }
 
-function batchVjp(
-  fwd: CustomVjpFwd,
+function batchVjp(fwd: CustomVjpFwd, batched: readonly boolean[], numConsts: number, context: BatchContext): CustomVjpFwd {
+  return (args, perturbed) => {
+    let count = 0;
+    let backward: CustomVjpBwd | null = null;
+    const [outs, dims] = context.batched(
+      (...xs) => {
+        const result = fwd(xs, perturbed.slice(numConsts));
+        count = result.outs.length;
+        backward = result.bwd;
+        return [...result.outs, ...result.residuals];
+      },
+      args.slice(numConsts),
+      batched,
+    );
+    const residualDims = dims.slice(count);
+    return {
+      outs: outs.slice(0, count).map((x, i) => toFront(x, dims[i], context.axisSize)),
+      residuals: inFront(outs.slice(count), residualDims),
+      bwd: batchBwd(
+        backward!,
+        batched,
+        residualDims.map((d) => d !== null),
+        numConsts,
+        context,
+      ),
+    };
+  };
+}
+
+function batchBwd(
   bwd: CustomVjpBwd,
   batched: readonly boolean[],
+  residualBatched: readonly boolean[],
   numConsts: number,
   context: BatchContext,
-): { fwd: CustomVjpFwd; bwd: CustomVjpBwd } {
-  let residualBatched: boolean[] = [];
-  return {
-    fwd: (args) => {
-      let count = 0;
-      const [outs, dims] = context.batched(
-        (...xs) => {
-          const result = fwd(xs);
-          count = result.outs.length;
-          return [...result.outs, ...result.residuals];
-        },
-        args.slice(numConsts),
-        batched,
-      );
-      const residualDims = dims.slice(count);
-      residualBatched = residualDims.map((d) => d !== null);
-      return {
-        outs: outs.slice(0, count).map((x, i) => toFront(x, dims[i], context.axisSize)),
-        residuals: inFront(outs.slice(count), residualDims),
-      };
-    },
-    bwd: (residuals, cotangents) => {
-      const { arrays, restore } = present(cotangents);
-      let shape: readonly (NDArray | null)[] = [];
-      const [outs, dims] = context.batched(
-        (...xs) => {
-          shape = bwd(xs.slice(0, residuals.length), restore(xs.slice(residuals.length)));
-          return shape.filter((ct) => ct !== null);
-        },
-        [...residuals, ...arrays],
-        [...residualBatched, ...arrays.map(() => true)],
-      );
-      let k = 0;
-      const own = shape.map((ct, i) => {
-        if (ct === null) return null;
-        const x = outs[k];
-        const d = dims[k++];
-        if (batched[i]) return toFront(x, d, context.axisSize);
-        // Every member contributes to the cotangent of an operand that all of them share.
-        return d === null ? mul(x, scalar(context.axisSize, x.dtype)) : reduceSum(x, [d]);
-      });
-      return [...new Array<null>(numConsts).fill(null), ...own];
-    },
+): CustomVjpBwd {
+  return (residuals, cotangents) => {
+    const { arrays, restore } = present(cotangents);
+    let shape: readonly (NDArray | null)[] = [];
+    const [outs, dims] = context.batched(
+      (...xs) => {
+        shape = bwd(xs.slice(0, residuals.length), restore(xs.slice(residuals.length)));
+        return shape.filter((ct) => ct !== null);
+      },
+      [...residuals, ...arrays],
+      [...residualBatched, ...arrays.map(() => true)],
+    );
+    let k = 0;
+    const own = shape.map((ct, i) => {
+      if (ct === null) return null;
+      const x = outs[k];
+      const d = dims[k++];
+      if (batched[i]) return toFront(x, d, context.axisSize);
+      // Every member contributes to the cotangent of an operand that all of them share.
+      return d === null ? mul(x, scalar(context.axisSize, x.dtype)) : reduceSum(x, [d]);
+    });
+    return [...new Array<null>(numConsts).fill(null), ...own];
   };
 }
 
@@ -112,8 +120,8 @@ export const customRules = (): BatchEntry[] => [
   entry(customVjpCallP, (args, dims, params, context) => {
     const batched = dims.map((d) => d !== null);
     const { jaxpr, consts } = context.batchJaxpr(params.callJaxpr, batched, true);
-    const rules = batchVjp(params.fwd, params.bwd, batched, consts.length, context);
-    const outs = bind(customVjpCallP, [...consts, ...inFront(args, dims)], { ...params, callJaxpr: jaxpr, ...rules });
+    const fwd = batchVjp(params.fwd, batched, consts.length, context);
+    const outs = bind(customVjpCallP, [...consts, ...inFront(args, dims)], { ...params, callJaxpr: jaxpr, fwd });
     return [outs, outs.map(() => 0)];
   }),
 ];

@@ -7,6 +7,7 @@ import { customRules } from "./custom.ts";
 import { customVmapRules } from "./customvmap.ts";
 import { dotRules } from "./dot.ts";
 import { elementwiseRules } from "./elementwise.ts";
+import { implicitRules } from "./implicit.ts";
 import { indexingRules } from "./indexing.ts";
 import { reduceRules } from "./reduce.ts";
 import { shapeRules } from "./shape.ts";
@@ -23,6 +24,7 @@ export const batchRules: BatchTable = /* @__PURE__ */ new BatchTable(() => [
   controlRules(),
   customRules(),
   customVmapRules(),
+  implicitRules(),
 ]);
 
 /** The primitives whose rules run functions that users wrote. */

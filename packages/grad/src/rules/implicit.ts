@@ -1,0 +1,180 @@
+import { bind, evalJaxpr, invariant, type Jaxpr, JaxprRewriter, type NDArray, TransformError } from "@traceform/core";
+import {
+  customLinearSolveP,
+  type CustomLinearSolveParams,
+  customRootP,
+  neg,
+  tangentCallP,
+  type TangentCallParams,
+  transposedCallP,
+  type TransposedCallParams,
+} from "@traceform/lax";
+import { pick, place, splitList } from "../internal/memo.ts";
+import { transposeThrough } from "../internal/through.ts";
+import { addTangents, hasTangent, instantiate } from "../internal/zeros.ts";
+import {
+  isLinear,
+  type JvpContext,
+  type JvpEntry,
+  jvpEntry,
+  type JvpJaxpr,
+  type Tangent,
+  type TransposeContext,
+  type TransposeEntry,
+  transposeEntry,
+} from "../rule.ts";
+
+const flags = (n: number, value: boolean): boolean[] => new Array<boolean>(n).fill(value);
+const present = (ts: readonly Tangent[]): boolean[] => ts.map((t) => t !== null);
+
+/** The tangents that the results of a jaxpr get from some of its operands. */
+function tangentsOf(jaxpr: Jaxpr, primals: readonly NDArray[], tangents: readonly Tangent[], { jvpJaxpr }: JvpContext): Tangent[] {
+  const nonzero = present(tangents);
+  const { jaxpr: differentiated, consts, nonzeroOut } = jvpJaxpr(jaxpr, nonzero, false);
+  const outs = evalJaxpr(differentiated, [], [...consts, ...primals, ...(pick(tangents, nonzero) as NDArray[])]);
+  return place(nonzeroOut, outs.slice(jaxpr.outvars.length));
+}
+
+/** The derivative of a jaxpr in its operands after the constants: (consts, x, tangents of x) -> (y, tangents of y). */
+function derivativeOf({ jaxpr, numConsts }: TangentCallParams, { jvpJaxpr }: JvpContext): JvpJaxpr {
+  const n = jaxpr.invars.length - numConsts;
+  return jvpJaxpr(jaxpr, [...flags(numConsts, false), ...flags(n, true)], true);
+}
+
+/** Gives `tangent_call` its meaning in a solver, now that somebody can differentiate. */
+const tangentCalls = new WeakMap<JvpContext, JaxprRewriter>();
+function withTangentCalls(jaxpr: Jaxpr, context: JvpContext): Jaxpr {
+  let rewriter = tangentCalls.get(context);
+  if (rewriter === undefined) {
+    const call = (args: readonly NDArray[], params: TangentCallParams): NDArray[] => {
+      const { jaxpr: derivative, consts } = derivativeOf(params, context);
+      return evalJaxpr(derivative, [], [...consts, ...args]).slice(params.jaxpr.outvars.length);
+    };
+    rewriter = new JaxprRewriter((p) => ((p as unknown) === tangentCallP ? (call as never) : undefined));
+    tangentCalls.set(context, rewriter);
+  }
+  return rewriter.rewrite(jaxpr);
+}
+
+/** The same for `transposed_call`, now that somebody transposes. */
+const transposedCalls = new WeakMap<TransposeContext, JaxprRewriter>();
+function withTransposedCalls(jaxpr: Jaxpr, context: TransposeContext): Jaxpr {
+  let rewriter = transposedCalls.get(context);
+  if (rewriter === undefined) {
+    const call = (args: readonly NDArray[], { jaxpr: linear, numConsts }: TransposedCallParams): NDArray[] => {
+      const t = transposed(linear, numConsts, context);
+      return evalJaxpr(t.jaxpr, [], [...t.consts, ...args]);
+    };
+    rewriter = new JaxprRewriter((p) => ((p as unknown) === transposedCallP ? (call as never) : undefined));
+    transposedCalls.set(context, rewriter);
+  }
+  return rewriter.rewrite(jaxpr);
+}
+
+function transposed(jaxpr: Jaxpr, numConsts: number, context: TransposeContext): { jaxpr: Jaxpr; consts: readonly NDArray[] } {
+  const n = jaxpr.invars.length - numConsts;
+  const t = transposeThrough(
+    jaxpr,
+    [...flags(numConsts, false), ...flags(n, true)],
+    flags(jaxpr.outvars.length, true),
+    context,
+    true,
+  );
+  invariant(t.nonzeroOut.every(Boolean), "an operand of a linear map has no cotangent");
+  return t;
+}
+
+export const implicitJvps = (): JvpEntry[] => [
+  // A x = b, so A dx = db - dA x.
+  jvpEntry(customLinearSolveP, (primals, tangents, params, context) => {
+    const [map, , , b] = splitList(primals, ...params.numConsts);
+    const [dmap, , , db] = splitList(tangents, ...params.numConsts);
+    const outs = bind(customLinearSolveP, primals, params);
+    const x = outs.slice(0, b.length);
+    const moved = tangentsOf(params.matvec, [...map, ...x], [...dmap, ...x.map(() => null)], context);
+    const rhs = db.map((t, i) => addTangents(t, moved[i] === null ? null : neg(moved[i])));
+    if (!present(rhs).includes(true)) return [outs, outs.map(() => null)];
+    const consts = primals.slice(0, primals.length - b.length);
+    const dx = bind(customLinearSolveP, [...consts, ...rhs.map((t, i) => instantiate(t, x[i].aval))], params);
+    return [outs, outs.map((_, i) => (i < b.length ? dx[i] : null))];
+  }),
+  jvpEntry(transposedCallP, (primals, tangents, params) => {
+    const [dconsts, dcts] = splitList(tangents, params.numConsts);
+    invariant(!present(dconsts).includes(true), "the constants of a transposed call are differentiated");
+    const [consts, cts] = splitList(primals, params.numConsts);
+    const dots = bind(transposedCallP, [...consts, ...dcts.map((t, i) => instantiate(t, cts[i].aval))], params);
+    return [bind(transposedCallP, primals, params), dots];
+  }),
+  // f(x) = 0, so f'(x) dx = -df.
+  jvpEntry(customRootP, (primals, tangents, params, context) => {
+    const [fn, , tangent, guess] = splitList(primals, ...params.numConsts);
+    const [dfn] = splitList(tangents, ...params.numConsts);
+    const outs = bind(customRootP, primals, params);
+    const x = outs.slice(0, guess.length);
+    const df = tangentsOf(params.fn, [...fn, ...x], [...dfn, ...x.map(() => null)], context);
+    if (!present(df).includes(true)) return [outs, outs.map(() => null)];
+    const solver = withTangentCalls(params.tangentSolve, context);
+    const dx = evalJaxpr(solver, [], [...tangent, ...x, ...df.map((t, i) => instantiate(t, x[i].aval))]);
+    return [outs, outs.map((y, i) => (i < x.length && hasTangent(y.aval) ? neg(dx[i]) : null))];
+  }),
+  jvpEntry(tangentCallP, (primals, tangents, params, context) => {
+    const { jaxpr, consts } = derivativeOf(params, context);
+    const n = params.jaxpr.outvars.length;
+    const dots = tangentsOf(jaxpr, [...consts, ...primals], [...consts.map(() => null), ...tangents], context);
+    return [bind(tangentCallP, primals, params), dots.slice(n)];
+  }),
+];
+
+/** The constants of the three functions, which must not depend on what the equation is linear in. */
+function knownConsts(operands: readonly unknown[], numConsts: CustomLinearSolveParams["numConsts"]): NDArray[][] {
+  const consts = splitList(operands, ...numConsts).slice(0, 3);
+  if (consts.flat().some((x) => isLinear(x as NDArray))) {
+    throw new TransformError("transpose", {
+      message: "the function is not linear: customLinearSolve is linear in b, but not in what its functions close over",
+      fix: "transpose linear functions only; differentiate others with vjp",
+    });
+  }
+  return consts as NDArray[][];
+}
+
+export const implicitTransposes = (): TransposeEntry[] => [
+  // x = A⁻¹ b, so the cotangent of b is A⁻ᵀ applied to that of x: another solve.
+  transposeEntry(customLinearSolveP, (cts, operands, params, context) => {
+    const { matvec, solve, transposeSolve, numConsts, symmetric } = params;
+    if (transposeSolve === null) {
+      throw new TransformError("customLinearSolve", {
+        message: "reverse-mode differentiation needs the solution of the transposed equation",
+        fix: "pass { transposeSolve: (vecmat, c) => y } with vecmat(y) = c, or { symmetric: true } for a symmetric map",
+      });
+    }
+    const [map, forward, backward] = knownConsts(operands, numConsts);
+    const b = operands.slice(numConsts[0] + numConsts[1] + numConsts[2]);
+    const t = symmetric ? { jaxpr: matvec, consts: [] } : transposed(matvec, map.length, context);
+    const rhs = b.map((x, i) => instantiate(cts[i], x.aval));
+    const y = bind(customLinearSolveP, [...t.consts, ...map, ...backward, ...forward, ...rhs], {
+      matvec: t.jaxpr,
+      solve: withTransposedCalls(transposeSolve, context),
+      transposeSolve: solve,
+      numConsts: [t.consts.length + map.length, backward.length, forward.length],
+      symmetric,
+    });
+    return operands.map((x, i) => (isLinear(x) ? y[i - (operands.length - b.length)] : null));
+  }),
+  transposeEntry(transposedCallP, (cts, operands, { jaxpr, numConsts }) => {
+    const consts = operands.slice(0, numConsts) as NDArray[];
+    const x = jaxpr.invars.slice(numConsts).map((v, i) => instantiate(cts[i], v.aval));
+    return [...consts.map(() => null), ...evalJaxpr(jaxpr, [], [...consts, ...x])];
+  }),
+  transposeEntry(tangentCallP, (cts, operands, params, context) => {
+    const { jaxpr, consts } = derivativeOf(params, context);
+    const n = params.jaxpr.outvars.length;
+    const linear = [...consts.map(() => false), ...operands.map(isLinear)];
+    const nonzero = [...flags(n, false), ...present(cts)];
+    const t = transposeThrough(jaxpr, linear, nonzero, context);
+    const known = operands.filter((x) => !isLinear(x)) as NDArray[];
+    const outs = evalJaxpr(t.jaxpr, [], [...t.consts, ...consts, ...known, ...cts.filter((ct) => ct !== null)]);
+    const found = place(t.nonzeroOut, outs);
+    let k = 0;
+    return operands.map((x) => (isLinear(x) ? found[k++] : null));
+  }),
+];
