@@ -118,25 +118,59 @@ interface SplitScan {
 
 const splits = new WeakMap<PartialEvalJaxpr, SplitScan>();
 
-function splitScan(split: PartialEvalJaxpr, numConsts: number, numCarry: number, ukConsts: number, ukCarry: number): SplitScan {
+/** The results of a body after the first ones, as far as they depend on its first operands alone, and what computes them. */
+function fixedResults(body: Jaxpr, numConsts: number, from: number, context: PartialEvalContext): [isFixed: boolean[], Jaxpr] {
+  const consts = body.invars.slice(0, numConsts);
+  const wanted = (isFixed: readonly boolean[]): boolean[] => body.outvars.map((_, i) => i >= from && isFixed[i - from]);
+  const all = consts.map(() => true);
+  if (body.effects.size === 0) {
+    const split = context.partialEvalJaxpr(body, [...consts.map(() => false), ...body.invars.slice(numConsts).map(() => true)]);
+    const isFixed = split.unknownOut.slice(from).map((u) => !u);
+    const knownOuts = pick(
+      wanted(isFixed),
+      split.unknownOut.map((u) => !u),
+    );
+    const used = [...knownOuts, ...split.residuals.map(() => false)];
+    return [isFixed, dceJaxpr(split.known, used, all).jaxpr];
+  }
+  // What has effects happens in every iteration, and whatever depends on it with it.
+  const fixed = new Set<Var>(consts);
+  const eqns = body.eqns.filter(({ effects, invars, outvars }) => {
+    const moves = effects.size === 0 && invars.every((a) => a instanceof Literal || fixed.has(a));
+    if (moves) for (const v of outvars) fixed.add(v);
+    return moves;
+  });
+  const isFixed = body.outvars.slice(from).map((v) => v instanceof Literal || fixed.has(v));
+  const outvars = pick(body.outvars, wanted(isFixed));
+  return [
+    isFixed,
+    dceJaxpr(
+      new Jaxpr([], consts, eqns, outvars),
+      outvars.map(() => true),
+      all,
+    ).jaxpr,
+  ];
+}
+
+function splitScan(
+  split: PartialEvalJaxpr,
+  numConsts: number,
+  numCarry: number,
+  ukConsts: number,
+  ukCarry: number,
+  context: PartialEvalContext,
+): SplitScan {
   let result = splits.get(split);
   if (result !== undefined) return result;
   const { known, unknown, residuals } = split;
-  const consts = known.invars.slice(0, numConsts);
   const xs = known.invars.slice(numConsts + numCarry);
-  const fixed = new Set<Var>(consts);
-  for (const eqn of known.eqns) {
-    if (eqn.effects.size > 0 || !eqn.invars.every((a) => a instanceof Literal || fixed.has(a))) continue;
-    for (const v of eqn.outvars) fixed.add(v);
-  }
   const numOuts = known.outvars.length - residuals.length;
   const residualVars = known.outvars.slice(numOuts);
-  const isFixed = residualVars.map((v) => v instanceof Literal || fixed.has(v));
+  const [isFixed, invariantResiduals] = fixedResults(known, numConsts, numOuts, context);
   const stacked = drop(residualVars, isFixed);
   const forwardedXs = stacked.map((v) => (v instanceof Var ? xs.indexOf(v) : -1));
   const returned = stacked.filter((_, i) => forwardedXs[i] < 0);
   const [resVars, ukConstVars, ukCarryVars, ukXVars] = splitList(unknown.invars, residuals.length, ukConsts, ukCarry);
-  const invariantResiduals = new Jaxpr([], consts, known.eqns, pick(residualVars, isFixed));
   const all = (n: number): boolean[] => new Array<boolean>(n).fill(true);
   result = {
     known: dceJaxpr(
@@ -144,7 +178,7 @@ function splitScan(split: PartialEvalJaxpr, numConsts: number, numCarry: number,
       all(numOuts + returned.length),
       all(known.invars.length),
     ).jaxpr,
-    invariant: dceJaxpr(invariantResiduals, all(invariantResiduals.outvars.length), all(consts.length)).jaxpr,
+    invariant: invariantResiduals,
     unknown: new Jaxpr(
       [],
       [...pick(resVars, isFixed), ...ukConstVars, ...ukCarryVars, ...ukXVars, ...drop(resVars, isFixed)],
@@ -184,7 +218,7 @@ function partialEvalScan(
   const knownXs = drop(xs, ukXs);
   const unknownConsts = pick(consts, ukConsts);
   const unknownInit = pick(init, ukCarry);
-  const s = splitScan(split, knownConsts.length, knownInit.length, unknownConsts.length, unknownInit.length);
+  const s = splitScan(split, knownConsts.length, knownInit.length, unknownConsts.length, unknownInit.length, context);
 
   const knownOuts = context.known(scanP as never, [...knownConsts, ...knownInit, ...knownXs], {
     ...p,
