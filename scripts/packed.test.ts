@@ -10,7 +10,7 @@ import { root } from "./process.ts";
 // What a user gets: the packages as npm would publish them, installed in a clean folder.
 const folder = mkdtempSync(join(tmpdir(), "traceform-packed-"));
 const node = process.execPath;
-const tsc = `${root}node_modules/.bin/tsc`;
+const compilers = { "TypeScript 7": "typescript/bin/tsc", "TypeScript 6": "typescript6/bin/tsc" };
 
 beforeAll(() => {
   const { packageManager } = JSON.parse(readFileSync(`${root}package.json`, "utf8")) as { packageManager: string };
@@ -70,7 +70,9 @@ test("the first example of the README compiles under strict and runs", () => {
     types: [],
   };
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: ["app.ts"] }));
-  execFileSync(tsc, ["-p", folder], { cwd: folder, stdio: "pipe" });
+  for (const tsc of Object.values(compilers)) {
+    execFileSync(node, [`${root}node_modules/${tsc}`, "-p", folder], { cwd: folder, stdio: "pipe" });
+  }
   const printed = execFileSync(node, ["app.js"], { cwd: folder, encoding: "utf8" });
   expect(printed).toContain("[-21.25, -28.25, -35.25]");
   expect(printed).toContain("[[-4.5, -9, -13.5], [-38, -47.5, -57]]");

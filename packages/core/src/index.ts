@@ -17,7 +17,7 @@ export * from "./evaluate.ts";
 export * from "./halves.ts";
 export * from "./host.ts";
 export { identity } from "./identity.ts";
-export type { Input, Inputs } from "./inputs.ts";
+export type { ArgumentAt, Input, Inputs, PositionOption, Positions } from "./inputs.ts";
 export * from "./jaxpr.ts";
 export * from "./jit.ts";
 export { LruCache } from "./lru.ts";

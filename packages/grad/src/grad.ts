@@ -14,7 +14,7 @@ import { pullBack } from "./internal/linear.ts";
 import { flatten, flattenArrays, nameOf } from "./internal/trees.ts";
 import { float0Zeros, hasTangent, zeros } from "./internal/zeros.ts";
 import { linearizeFlat } from "./linearize.ts";
-import type { Gradients } from "./types.ts";
+import type { ArgnumsOf, Gradients } from "./types.ts";
 
 export interface GradOptions<N extends number | readonly number[] = 0> {
   /** Which argument to differentiate with respect to, or a list of them; the first by default. Negative counts back. */
@@ -35,7 +35,7 @@ export type ScalarOutput = NDArray | number;
 /** `grad` of a function that returns `[value, aux]`: `aux` is passed through and not differentiated. */
 export function grad<A extends unknown[], Aux, const N extends number | readonly number[] = 0>(
   f: (...args: A) => readonly [ScalarOutput, Aux],
-  options: WithAux<N>,
+  options: WithAux<N> & ArgnumsOf<A, N>,
 ): (...args: Inputs<A>) => [gradient: Gradients<A, N>, aux: Aux];
 /**
  * The gradient of a scalar function: a function of the same arguments that returns, for the argument (or arguments) at
@@ -51,7 +51,7 @@ export function grad<A extends unknown[], Aux, const N extends number | readonly
  */
 export function grad<A extends unknown[], const N extends number | readonly number[] = 0>(
   f: (...args: A) => ScalarOutput,
-  options?: NoAux<N>,
+  options?: NoAux<N> & ArgnumsOf<A, N>,
 ): (...args: Inputs<A>) => Gradients<A, N>;
 export function grad(
   f: (...args: never[]) => unknown,
@@ -67,7 +67,7 @@ export function grad(
 /** `valueAndGrad` of a function that returns `[value, aux]`: `aux` is passed through and not differentiated. */
 export function valueAndGrad<A extends unknown[], Aux, const N extends number | readonly number[] = 0>(
   f: (...args: A) => readonly [ScalarOutput, Aux],
-  options: WithAux<N>,
+  options: WithAux<N> & ArgnumsOf<A, N>,
 ): (...args: Inputs<A>) => [valueAndAux: [value: NDArray, aux: Aux], gradient: Gradients<A, N>];
 /**
  * The value of a scalar function together with its gradient, for about the price of the gradient. With `hasAux` the
@@ -75,7 +75,7 @@ export function valueAndGrad<A extends unknown[], Aux, const N extends number | 
  */
 export function valueAndGrad<A extends unknown[], const N extends number | readonly number[] = 0>(
   f: (...args: A) => ScalarOutput,
-  options?: NoAux<N>,
+  options?: NoAux<N> & ArgnumsOf<A, N>,
 ): (...args: Inputs<A>) => [value: NDArray, gradient: Gradients<A, N>];
 export function valueAndGrad(
   f: (...args: never[]) => unknown,

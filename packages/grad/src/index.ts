@@ -41,5 +41,5 @@ export {
 } from "./rule.ts";
 export { jvpRules, partialEvalRules, transposeRules } from "./rules/index.ts";
 export { backwardPass, transposeJaxpr } from "./transpose.ts";
-export type { Gradient, Gradients } from "./types.ts";
+export type { ArgnumsOf, Gradient, Gradients } from "./types.ts";
 export { type Cotangents, jvp, linearize, linearizeWithAux, type Pullback, type Pushforward, vjp, vjpWithAux } from "./vjp.ts";

@@ -16,7 +16,7 @@ import { pullBack, pushForward } from "./internal/linear.ts";
 import { flatten, flattenArrays, nameOf } from "./internal/trees.ts";
 import { zeros } from "./internal/zeros.ts";
 import { linearizeFlat, type Linearized } from "./linearize.ts";
-import type { Gradients } from "./types.ts";
+import type { ArgnumsOf, Gradients } from "./types.ts";
 
 /** For each array of a result, the gradients `G` of it: axes of the result, then axes of the argument. */
 export type Jacobian<R, G> = [R] extends [NDArray | number]
@@ -115,7 +115,7 @@ function assemble({ inTree, outTree, single }: Point, blocks: readonly (readonly
 /** `jacfwd` of a function that returns `[value, aux]`: `aux` is passed through and not differentiated. */
 export function jacfwd<A extends unknown[], R, Aux, const N extends number | readonly number[] = 0>(
   f: (...args: A) => readonly [R, Aux],
-  options: AuxOptions<N>,
+  options: AuxOptions<N> & ArgnumsOf<A, N>,
 ): (...args: Inputs<A>) => [jacobian: Jacobian<R, Gradients<A, N>>, aux: Aux];
 /**
  * The Jacobian of a function of arrays, column by column by forward-mode differentiation: best for functions with more
@@ -123,7 +123,7 @@ export function jacfwd<A extends unknown[], R, Aux, const N extends number | rea
  */
 export function jacfwd<A extends unknown[], R, const N extends number | readonly number[] = 0>(
   f: (...args: A) => R,
-  options?: JacobianOptions<N>,
+  options?: JacobianOptions<N> & ArgnumsOf<A, N>,
 ): (...args: Inputs<A>) => Jacobian<R, Gradients<A, N>>;
 export function jacfwd(
   f: (...args: never[]) => unknown,
@@ -158,7 +158,7 @@ export function jacfwd(
 /** `jacrev` of a function that returns `[value, aux]`: `aux` is passed through and not differentiated. */
 export function jacrev<A extends unknown[], R, Aux, const N extends number | readonly number[] = 0>(
   f: (...args: A) => readonly [R, Aux],
-  options: AuxOptions<N>,
+  options: AuxOptions<N> & ArgnumsOf<A, N>,
 ): (...args: Inputs<A>) => [jacobian: Jacobian<R, Gradients<A, N>>, aux: Aux];
 /**
  * The Jacobian of a function of arrays, row by row by reverse-mode differentiation: best for functions with more inputs
@@ -166,7 +166,7 @@ export function jacrev<A extends unknown[], R, Aux, const N extends number | rea
  */
 export function jacrev<A extends unknown[], R, const N extends number | readonly number[] = 0>(
   f: (...args: A) => R,
-  options?: JacobianOptions<N>,
+  options?: JacobianOptions<N> & ArgnumsOf<A, N>,
 ): (...args: Inputs<A>) => Jacobian<R, Gradients<A, N>>;
 export function jacrev(
   f: (...args: never[]) => unknown,
@@ -200,8 +200,8 @@ export const jacobian: typeof jacrev = jacrev;
  */
 export function hessian<A extends unknown[], R, const N extends number | readonly number[] = 0>(
   f: (...args: A) => R,
-  options?: JacobianOptions<N>,
+  options?: JacobianOptions<N> & ArgnumsOf<A, N>,
 ): (...args: Inputs<A>) => Jacobian<Jacobian<R, Gradients<A, N>>, Gradients<A, N>> {
-  const inner = jacrev(f, options) as unknown as (...args: A) => Jacobian<R, Gradients<A, N>>;
-  return jacfwd(inner, options) as never;
+  const inner = jacrev<A, R, N>(f, options) as unknown as (...args: A) => Jacobian<R, Gradients<A, N>>;
+  return jacfwd<A, Jacobian<R, Gradients<A, N>>, N>(inner, options) as never;
 }

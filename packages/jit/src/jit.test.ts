@@ -105,7 +105,9 @@ describe("static arguments", () => {
 
   test("must not be arrays, and positions are integers inside the call", () => {
     expect(() => jit((y: NDArray, z: NDArray) => add(y, z), { staticArgnums: 1 })(x, x)).toThrow(TransformError);
+    // @ts-expect-error no integer
     expect(() => jit((y: NDArray) => y, { staticArgnums: 1.5 })).toThrow(/not the position/);
+    // @ts-expect-error there is no argument -3
     expect(() => jit((y: NDArray) => y, { staticArgnums: -3 })(x)).toThrow(/outside the 1 arguments/);
     expect(() => jit((y: NDArray) => y, { staticArgnums: 0, donateArgnums: 0 })).toThrow(/both static and donated/);
   });

@@ -18,6 +18,7 @@ import {
   jitP,
   type JitParams,
   LruCache,
+  type PositionOption,
   traceTree,
   treeUnflatten,
   valueKey,
@@ -45,6 +46,12 @@ export interface JitOptions extends ArgumentOptions {
   readonly inline?: boolean;
   /** Where to run; by default where the arguments are. */
   readonly device?: Device;
+}
+
+/** Options whose positions are of arguments `A`. */
+export interface PositionsOf<A extends readonly unknown[], O extends JitOptions> {
+  readonly staticArgnums?: PositionOption<A, O["staticArgnums"]>;
+  readonly donateArgnums?: PositionOption<A, O["donateArgnums"]>;
 }
 
 /** A jitted function: call it like the original, or compile it ahead of time with `lower`. */
@@ -118,6 +125,10 @@ function signaturesOf(f: object, optionsKey: string): LruCache<Entry> {
  * step(array([1, 2])).jsSync() // => [3, 5]
  * ```
  */
+export function jit<A extends readonly unknown[], R, const O extends JitOptions = JitOptions>(
+  f: (...args: A) => R,
+  options?: O & PositionsOf<A, O>,
+): JitFunction<A, R>;
 export function jit<A extends readonly unknown[], R>(f: (...args: A) => R, options: JitOptions = {}): JitFunction<A, R> {
   const plan = planArguments("jit", options);
   const name = f.name === "" ? "<anonymous>" : f.name;

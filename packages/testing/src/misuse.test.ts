@@ -113,6 +113,7 @@ describe("errors name the operation and show shapes", () => {
   test("differentiation", () => {
     expect(() => grad((y: NDArray) => y)(x)).toThrow(ShapeError);
     expect(() => grad((y: NDArray) => reduceSum(y))(asArray(Int32Array.of(1, 2)))).toThrow(DTypeError);
+    // @ts-expect-error there is no argument 2
     expect(() => grad((y: NDArray) => y, { argnums: 2 })(one)).toThrow(TransformError);
     class Unknown {}
     expect(() => grad((y: unknown) => one && (y as NDArray))(new Unknown() as never)).toThrow(TreeError);
