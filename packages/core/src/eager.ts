@@ -2,6 +2,7 @@ import type { Aval } from "./avals.ts";
 import { defaultDevice } from "./backends.ts";
 import type { ConcreteArray } from "./concrete.ts";
 import type { Backend, Device } from "./device.ts";
+import { runOnHost, runsOnHost } from "./hoststep.ts";
 import { type Eqn, Jaxpr, Var } from "./jaxpr.ts";
 import { jitP, type JitParams } from "./jit.ts";
 import type { NDArray } from "./ndarray.ts";
@@ -36,6 +37,8 @@ export class EvalTrace extends Trace {
     for (let i = 0; i < args.length; i++) key += `|${args[i].aval.id}`;
     let compiled = eager.get(key);
     if (compiled === undefined) {
+      // Host steps are not cached: each is a call of its function.
+      if (runsOnHost(primitive)) return runHost(primitive, args, params);
       compiled = compileEqn(
         device.backend,
         primitive,
@@ -47,6 +50,11 @@ export class EvalTrace extends Trace {
     const donated = (primitive as unknown) === jitP ? (params as unknown as JitParams).donated : undefined;
     return runCompiled(compiled, args, device, donated?.includes(true) ? donated : undefined);
   }
+}
+
+function runHost(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
+  const inAvals = args.map((x) => x.aval);
+  return runOnHost(primitive, args, params, abstractEval(primitive, inAvals, params).avals);
 }
 
 function compileEqn(backend: Backend, primitive: Primitive<never>, inAvals: readonly Aval[], params: Params): Compiled {

@@ -5,6 +5,8 @@
 export interface Effect {
   readonly name: string;
   readonly ordered: boolean;
+  /** For debugging only: a transformation that runs more than the program asked for (both branches of a `cond`) may repeat it. */
+  readonly mayRepeat?: boolean;
 }
 
 export type Effects = ReadonlySet<Effect>;

@@ -1,4 +1,5 @@
 import type { Aval } from "./avals.ts";
+import type { HostArray } from "./device.ts";
 import type { DType } from "./dtypes.ts";
 import { checkSameCore, type CoreIdentity, coreIdentity } from "./duplicate.ts";
 import { TracerError } from "./errors.ts";
@@ -64,6 +65,11 @@ export abstract class NDArray implements Disposable {
     return this;
   }
 
+  /** The values as a host array of their own, without awaiting; extended dtypes as their physical arrays. @internal */
+  toHost(fn: string): HostArray {
+    return this.concrete(fn).hostSync();
+  }
+
   /** Releases the device memory now. Disposing twice is harmless. */
   abstract dispose(): void;
   [Symbol.dispose](): void {
@@ -95,6 +101,7 @@ Object.defineProperty(NDArray.prototype, Symbol.for("nodejs.util.inspect.custom"
 export interface ConcreteValue {
   read(): Promise<TypedArray>;
   readSync(): TypedArray;
+  hostSync(): HostArray;
   ready(): Promise<void>;
 }
 

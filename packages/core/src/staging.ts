@@ -6,8 +6,7 @@ import { TracerError } from "./errors.ts";
 import { type Atom, type Eqn, Jaxpr, Literal, Var } from "./jaxpr.ts";
 import { type NDArray, Tracer } from "./ndarray.ts";
 import type { AbstractResult, Params, Primitive } from "./primitive.ts";
-import { namedScopes } from "./scopes.ts";
-import { captureSource } from "./source.ts";
+import { currentSource } from "./source.ts";
 import { leaked, refuseAsync, Trace, withNewTrace } from "./trace.ts";
 
 /** A value of a function that is being staged: a variable of the jaxpr under construction. */
@@ -51,7 +50,7 @@ export class JaxprTrace extends Trace {
       outvars,
       params,
       effects: effects === undefined ? noEffects : new Set(effects),
-      source: captureSource(namedScopes()),
+      source: currentSource(),
     });
     return outvars.map((v) => new JaxprTracer(this, v));
   }

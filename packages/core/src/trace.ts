@@ -38,6 +38,17 @@ export function withTrace<T>(trace: Trace, fn: () => T): T {
   }
 }
 
+/** Runs `fn` as if no transformation were active: what it computes, it computes at once. */
+export function withoutTrace<T>(fn: () => T): T {
+  const previous = current;
+  current = null;
+  try {
+    return fn();
+  } finally {
+    current = previous;
+  }
+}
+
 /**
  * Runs a traced function under a new trace and retires the trace afterwards, so that tracers which outlive the
  * call are recognised as leaked.

@@ -1,36 +1,14 @@
 import {
   type Aval,
   type ClosedJaxpr,
-  dtypeName,
-  type DType,
   makeAval,
+  ShapeDtypeStruct,
   type TracedTree,
   traceTree,
   treeFlatten,
   treeUnflatten,
 } from "@traceform/core";
 import { toLeaf } from "./leaves.ts";
-
-/** Shape and dtype of an array, without values: what `evalShape` returns, and accepts in place of an array. */
-export class ShapeDtypeStruct {
-  readonly shape: readonly number[];
-  readonly dtype: DType;
-  readonly weakType: boolean;
-  constructor(shape: readonly number[], dtype: DType, weakType = false) {
-    this.shape = shape;
-    this.dtype = dtype;
-    this.weakType = weakType;
-  }
-  get ndim(): number {
-    return this.shape.length;
-  }
-  get size(): number {
-    return this.shape.reduce((a, b) => a * b, 1);
-  }
-  toString(): string {
-    return `${dtypeName(this.dtype)}[${this.shape.join(",")}]`;
-  }
-}
 
 function leafAval(x: unknown): Aval {
   return x instanceof ShapeDtypeStruct ? makeAval(x.shape, x.dtype, { weakType: x.weakType }) : toLeaf(x).aval;

@@ -1,5 +1,6 @@
 export * from "./associative.ts";
 export * from "./binary.ts";
+export * from "./callback.ts";
 export type * from "./carrytypes.ts";
 export * from "./collectives.ts";
 export * from "./cond.ts";
@@ -8,6 +9,7 @@ export * from "./convert.ts";
 export * from "./create.ts";
 export * from "./cumulative.ts";
 export * from "./custom.ts";
+export * as debug from "./debug.ts";
 export * from "./dot.ts";
 export * from "./fft.ts";
 export * from "./gather.ts";

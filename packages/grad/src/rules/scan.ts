@@ -125,10 +125,12 @@ function splitScan(split: PartialEvalJaxpr, numConsts: number, numCarry: number,
   const consts = known.invars.slice(0, numConsts);
   const xs = known.invars.slice(numConsts + numCarry);
   const fixed = new Set<Var>(consts);
-  for (const eqn of known.eqns) {
-    if (eqn.effects.size > 0 || !eqn.invars.every((a) => a instanceof Literal || fixed.has(a))) continue;
+  // Effects happen in every iteration, so they stay in the loop.
+  const fixedEqns = known.eqns.filter((eqn) => {
+    if (eqn.effects.size > 0 || !eqn.invars.every((a) => a instanceof Literal || fixed.has(a))) return false;
     for (const v of eqn.outvars) fixed.add(v);
-  }
+    return true;
+  });
   const numOuts = known.outvars.length - residuals.length;
   const residualVars = known.outvars.slice(numOuts);
   const isFixed = residualVars.map((v) => v instanceof Literal || fixed.has(v));
@@ -136,7 +138,7 @@ function splitScan(split: PartialEvalJaxpr, numConsts: number, numCarry: number,
   const forwardedXs = stacked.map((v) => (v instanceof Var ? xs.indexOf(v) : -1));
   const returned = stacked.filter((_, i) => forwardedXs[i] < 0);
   const [resVars, ukConstVars, ukCarryVars, ukXVars] = splitList(unknown.invars, residuals.length, ukConsts, ukCarry);
-  const invariantResiduals = new Jaxpr([], consts, known.eqns, pick(residualVars, isFixed));
+  const invariantResiduals = new Jaxpr([], consts, fixedEqns, pick(residualVars, isFixed));
   const all = (n: number): boolean[] => new Array<boolean>(n).fill(true);
   result = {
     known: dceJaxpr(

@@ -1,4 +1,5 @@
 import { BatchTable } from "../rule.ts";
+import { callbackRules } from "./callback.ts";
 import { collectiveRules } from "./collectives.ts";
 import { controlRules } from "./control.ts";
 import { customRules } from "./custom.ts";
@@ -17,6 +18,7 @@ export const batchRules: BatchTable = /* @__PURE__ */ new BatchTable(() => [
   indexingRules(),
   windowRules(),
   collectiveRules(),
+  callbackRules(),
   controlRules(),
   customRules(),
 ]);
