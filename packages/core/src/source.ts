@@ -2,7 +2,7 @@ import { namedScopes } from "./scopes.ts";
 
 /** Where the user's code was when an equation was staged. The stack is formatted only when somebody asks. */
 export interface SourceLocation {
-  /** The first frame outside Traceform: `file.ts:12:5`, or `null` when the engine tells nothing. */
+  /** The first frame outside Traceform: `/home/me/file.ts:12:5`, or `null` when the engine tells nothing. */
   readonly frame: string | null;
   /** The `namedScope`s that were open. */
   readonly scope: string;
@@ -22,7 +22,7 @@ class CapturedLocation implements SourceLocation {
     const lines = this.#error.stack?.split("\n") ?? [];
     const line = lines.find((l, i) => i > 0 && !ownFrame.test(l));
     const found = line?.match(/\(?([^\s()]+:\d+:\d+)\)?$/);
-    return found?.[1] ?? null;
+    return found?.[1].replace(/^file:\/\/(?=\/)/, "") ?? null;
   }
 }
 

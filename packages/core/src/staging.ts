@@ -19,6 +19,9 @@ export class JaxprTracer extends Tracer {
   get aval(): Aval {
     return this.atom.aval;
   }
+  override origin(): string | null {
+    return (this.tracedBy as JaxprTrace).originOf(this.atom);
+  }
 }
 
 /** Records every operation as an equation. */
@@ -34,6 +37,17 @@ export class JaxprTrace extends Trace {
     const v = new Var(aval);
     this.#invars.push(v);
     return new JaxprTracer(this, v);
+  }
+
+  /** Where the value of a variable comes from. */
+  originOf(atom: Atom): string | null {
+    if (atom instanceof Literal) return null;
+    const argument = this.#invars.indexOf(atom);
+    if (argument >= 0) return `argument ${argument} of ${this.name}`;
+    const eqn = this.eqns.find((e) => e.outvars.includes(atom));
+    if (eqn === undefined) return null;
+    const frame = eqn.source?.frame ?? null;
+    return `made by ${eqn.primitive.name}${frame === null ? "" : ` at ${frame}`}`;
   }
 
   process(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {

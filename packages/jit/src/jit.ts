@@ -2,6 +2,7 @@ import {
   abstractEval,
   type Aval,
   bind,
+  checksFloats,
   type Compiled,
   compileProgram,
   constvarsToInvars,
@@ -17,6 +18,7 @@ import {
   LruCache,
   type NDArray,
   runCompiled,
+  runFloatChecked,
   traceTree,
   type Treedef,
   treeUnflatten,
@@ -159,6 +161,7 @@ function trace<A extends readonly unknown[], R>(
 }
 
 function run(entry: Traced, operands: readonly NDArray[], device: Device): NDArray[] {
+  if (checksFloats()) return runFloatChecked(entry.params.jaxpr, entry.outAvals, `jit(${entry.params.name})`, operands, device);
   if (entry.compiled === null || entry.compiledFor !== device) {
     const { jaxpr, donated, name } = entry.params;
     const donate = donated.flatMap((d, i) => (d ? [i] : []));

@@ -86,14 +86,14 @@ const returning =
 /** A pure function of JavaScript. Operands: the arrays among the leaves of its arguments. */
 export const pureCallbackP: Primitive<PureCallbackParams> = /* @__PURE__ */ definePrimitive<PureCallbackParams>("pure_callback", {
   abstractEval: (_avals, { resultAvals }) => resultAvals,
-  rules: { [hostRule]: returning("pureCallback") },
+  rules: { [hostRule]: /* @__PURE__ */ returning("pureCallback") },
   hiddenParams,
 });
 
 /** A function of JavaScript with side effects: called once each time the equation runs. */
 export const ioCallbackP: Primitive<IoCallbackParams> = /* @__PURE__ */ definePrimitive<IoCallbackParams>("io_callback", {
   abstractEval: (_avals, { resultAvals, ordered }) => ({ avals: resultAvals, effects: [ordered ? orderedIoEffect : ioEffect] }),
-  rules: { [hostRule]: returning("ioCallback") },
+  rules: { [hostRule]: /* @__PURE__ */ returning("ioCallback") },
   hiddenParams,
 });
 

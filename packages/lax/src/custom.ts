@@ -12,6 +12,7 @@ import {
   type Primitive,
   sameShape,
   ShapeError,
+  stepsRule,
   TransformError,
   TreeError,
   type Treedef,
@@ -22,6 +23,7 @@ import {
 import { add } from "./binary.ts";
 import { full } from "./create.ts";
 import { traceBody } from "./internal/bodies.ts";
+import { customSteps } from "./internal/steps.ts";
 import { varyingLike } from "./internal/infer.ts";
 
 /**
@@ -50,6 +52,7 @@ export const customJvpCallP: Primitive<CustomJvpCallParams> = /* @__PURE__ */ de
   "custom_jvp_call",
   {
     hiddenParams: ["jvp", "symbolicZeros"],
+    rules: { [stepsRule]: customSteps },
     abstractEval: (avals, { callJaxpr }) => ({
       avals: callJaxpr.outAvals.map((a) => varyingLike(a, avals)),
       effects: [...callJaxpr.effects],
@@ -83,6 +86,7 @@ export const customVjpCallP: Primitive<CustomVjpCallParams> = /* @__PURE__ */ de
   "custom_vjp_call",
   {
     hiddenParams: ["fwd", "bwd", "symbolicZeros"],
+    rules: { [stepsRule]: customSteps },
     abstractEval: (avals, { callJaxpr }) => ({
       avals: callJaxpr.outAvals.map((a) => varyingLike(a, avals)),
       effects: [...callJaxpr.effects],

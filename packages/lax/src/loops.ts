@@ -14,6 +14,7 @@ import {
   refuseAsync,
   scalar,
   ShapeError,
+  stepsRule,
   treeFlatten,
   type Treedef,
   treeUnflatten,
@@ -27,6 +28,7 @@ import { add, lt } from "./binary.ts";
 import { convertElementTypeWeak } from "./convert.ts";
 import { convertResults, traceBody, type TracedBody } from "./internal/bodies.ts";
 import { dceScan, dceWhile } from "./internal/dce.ts";
+import { scanSteps, whileSteps } from "./internal/steps.ts";
 import { checkStructure, joinTypes, typeMismatch } from "./internal/carry.ts";
 import { result, varyingLike } from "./internal/infer.ts";
 
@@ -41,7 +43,7 @@ export interface ScanParams {
 }
 /** Operands: consts, initial carry, xs with a leading axis of `length`. Results: final carry, ys likewise stacked. */
 export const scanP: Primitive<ScanParams> = /* @__PURE__ */ definePrimitive<ScanParams>("scan", {
-  rules: { [dceRule]: dceScan },
+  rules: { [dceRule]: dceScan, [stepsRule]: scanSteps },
   abstractEval: (avals, { jaxpr, length, numConsts, numCarry }) => {
     avals.slice(numConsts + numCarry).forEach((x) => {
       if (x.shape[0] !== length) {
@@ -69,7 +71,7 @@ export interface WhileParams {
 }
 /** Operands: condConsts, bodyConsts, initial carry. Results: final carry. */
 export const whileP: Primitive<WhileParams> = /* @__PURE__ */ definePrimitive<WhileParams>("while", {
-  rules: { [dceRule]: dceWhile },
+  rules: { [dceRule]: dceWhile, [stepsRule]: whileSteps },
   abstractEval: (_avals, { condJaxpr, bodyJaxpr }) => ({
     avals: bodyJaxpr.outAvals,
     effects: [...joinEffects([condJaxpr.effects, bodyJaxpr.effects])],
