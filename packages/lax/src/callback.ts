@@ -293,8 +293,8 @@ function describeResults(fn: string, results: unknown): ResultParams {
  *   pureCallback((v: NDArray) => Float32Array.from(v.dataSync() as Float32Array, Math.sin), x, x, { vmapMethod: "broadcastAll" });
  * ```
  */
-export function pureCallback<const A extends readonly unknown[], R>(
-  callback: (...args: WithoutOptions<CallbackArguments<A>, PureCallbackOptions>) => Returned<Described<R>>,
+export function pureCallback<A extends readonly unknown[], R>(
+  callback: (...args: WithoutOptions<CallbackArguments<A>, PureCallbackOptions>) => Returned<Described<NoInfer<R>>>,
   results: R,
   ...args: A
 ): Described<R> {
@@ -320,8 +320,10 @@ export function pureCallback<const A extends readonly unknown[], R>(
  *
  * It cannot be differentiated, and when ordered, not be vectorised; `vmap` calls an unordered one once for each member.
  */
-export function ioCallback<const A extends readonly unknown[], R>(
-  callback: (...args: WithoutOptions<CallbackArguments<A>, EffectOptions>) => R extends null ? unknown : Returned<Described<R>>,
+export function ioCallback<A extends readonly unknown[], R>(
+  callback: (
+    ...args: WithoutOptions<CallbackArguments<A>, EffectOptions>
+  ) => R extends null ? unknown : Returned<Described<NoInfer<R>>>,
   results: R,
   ...args: A
 ): Described<R> {
@@ -343,7 +345,7 @@ export function ioCallback<const A extends readonly unknown[], R>(
  * values, once). Leaves of `args` that are no arrays, such as strings, reach it as they are. The last argument may be
  * options: `{ ordered }`.
  */
-export function debugCallback<const A extends readonly unknown[]>(
+export function debugCallback<A extends readonly unknown[]>(
   callback: (...args: WithoutOptions<CallbackArguments<A>, EffectOptions>) => unknown,
   ...args: A
 ): void {

@@ -36,7 +36,7 @@ const printOnHost: HostRule<DebugPrintParams> = (args, { fmt, inTree, statics })
   const leaves: unknown[] = [...args];
   for (const [position, value] of statics) leaves.splice(position, 0, value);
   const [positional, named] = treeUnflatten(inTree, leaves) as [unknown[], Record<string, unknown>];
-  sink(applyFormat(parseFormat("debug.print", fmt), positional, named));
+  sink(formatText(fmt, positional, named));
   return [];
 };
 
@@ -63,11 +63,32 @@ export const debugPrintP: Primitive<DebugPrintParams> = /* @__PURE__ */ definePr
  */
 export function print(format: string, ...args: readonly unknown[]): void {
   const fn = "debug.print";
-  const parsed = parseFormat(fn, format);
-  const [positional, { ordered = false, ...named }] = splitNamed(parsed, args);
-  checkUse(fn, format, parsed, positional, named);
+  const [positional, { ordered = false, ...named }] = formatArguments(fn, format, args, ["ordered"]);
   const { flat, params } = flattenCallbackArguments(fn, [positional, named], true);
   bind(debugPrintP, flat, { fmt: format, ...params, ordered: ordered === true });
+}
+
+/**
+ * The arguments of a format string: positional ones, and the named ones of an object at the end, among which `options` need not
+ * be used.
+ *
+ * @throws {ValueError} for arguments that are missing or not used
+ */
+export function formatArguments(
+  fn: string,
+  format: string,
+  args: readonly unknown[],
+  options: readonly string[] = [],
+): [positional: unknown[], named: Record<string, unknown>] {
+  const parsed = parseFormat(fn, format);
+  const split = splitNamed(parsed, args);
+  checkUse(fn, format, parsed, split[0], split[1], options);
+  return split;
+}
+
+/** A format string with concrete values filled in. */
+export function formatText(format: string, positional: readonly unknown[], named: Readonly<Record<string, unknown>>): string {
+  return applyFormat(parseFormat("format", format), positional, named);
 }
 
 /** A plain object at the end that no positional field takes holds the named arguments. */
@@ -85,6 +106,7 @@ function checkUse(
   format: Format,
   positional: readonly unknown[],
   named: Readonly<Record<string, unknown>>,
+  options: readonly string[],
 ): void {
   const missing = format.names.find((name) => !Object.hasOwn(named, name));
   if (missing !== undefined || positional.length < format.positional) {
@@ -94,7 +116,7 @@ function checkUse(
     });
   }
   const used = new Set(format.parts.flatMap((p) => (typeof p === "string" ? [] : [p.argument])));
-  const unused = [...positional.keys(), ...Object.keys(named)].find((key) => !used.has(key));
+  const unused = [...positional.keys(), ...Object.keys(named)].find((key) => !used.has(key) && !options.includes(key as string));
   if (unused !== undefined) {
     throw new ValueError(fn, {
       message: `the format string "${text}" does not use the argument ${typeof unused === "number" ? `at position ${unused}` : unused}`,

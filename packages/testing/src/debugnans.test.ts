@@ -112,8 +112,10 @@ describe.each(backends)("debugNans on %s", (_name, make) => {
     } finally {
       config.update("debugNans", false);
     }
-    expect(() => config.update("debugNan" as never, true)).toThrow(/there is no setting "debugNan"/);
-    expect(() => config.update("debugNans", 1 as never)).toThrow(/is a boolean/);
+    expect(() => (config.update as (name: string, value: unknown) => void)("debugNan", true)).toThrow(
+      /there is no setting "debugNan"/,
+    );
+    expect(() => (config.update as (name: string, value: unknown) => void)("debugNans", 1)).toThrow(/is a boolean/);
   });
 
   test("donated arguments stay alive while it looks", () => {

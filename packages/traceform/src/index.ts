@@ -8,6 +8,9 @@ import "./start.ts";
 export {
   type ArrayLike,
   arrayScope,
+  config,
+  debugInfs,
+  debugNans,
   devices,
   deviceCount,
   type DType,
@@ -40,6 +43,8 @@ export {
 } from "@traceform/grad";
 export { evalShape, jit, type JitFunction, type JitOptions, makeJaxpr, ShapeDtypeStruct } from "@traceform/jit";
 export { vmap, type VmapOptions } from "@traceform/vmap";
+export { debug, ioCallback, pureCallback } from "@traceform/lax";
+export * as checkify from "@traceform/checkify";
 export * as lax from "@traceform/lax";
 export * as nn from "@traceform/nn";
 export * as numpy from "@traceform/numpy";
