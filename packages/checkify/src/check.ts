@@ -29,7 +29,7 @@ import { broadcastInDim, debug, ne, transpose } from "@traceform/lax";
 import { type CheckSite, Error as CheckError, internSite, slotFor } from "./error.ts";
 
 /** A check that has not been made a value. It is neither dropped nor repeated. */
-export const checkEffect: Effect = { name: "Check", ordered: false };
+export const checkEffect: Effect = { name: "Check", ordered: false, idempotent: true };
 
 export interface CheckParams {
   /** A format string. */

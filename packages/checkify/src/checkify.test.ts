@@ -128,6 +128,12 @@ describe.each(backends)("checkify on %s", (_name, make) => {
     grad: { f: grad(positive) as Fn, good: np.array(4), wrong: np.array(-4), message: bad },
     "grad of jit": { f: grad(jit(positive)) as Fn, good: np.array(4), wrong: np.array(-4), message: bad },
     "grad of checkpoint": { f: grad(checkpoint(positive)) as Fn, good: np.array(4), wrong: np.array(-4), message: bad },
+    "grad of checkpoint of scan": {
+      f: grad(checkpoint(loop)) as Fn,
+      good: np.array([1, 2]),
+      wrong: np.array([1, -4, -5]),
+      message: bad,
+    },
     "grad of customJvp": { f: (x) => grad(viaJvp())(x), good: np.array(4), wrong: np.array(-4), message: bad },
     "grad of customVjp": { f: (x) => grad(viaVjp())(x), good: np.array(4), wrong: np.array(-4), message: bad },
     jvp: { f: (x) => jvp(positive, [x], [x]), good: np.array(4), wrong: np.array(-4), message: bad },

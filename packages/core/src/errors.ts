@@ -27,7 +27,9 @@ function tracedLine(): string | null {
   const trace = activeTrace();
   if (trace === null) return null;
   const { frame } = currentSource();
-  return frame === null ? null : `${frame}, in ${trace.name}`;
+  if (frame === null) return null;
+  // Differentiation of values runs its rules under the trace that evaluates.
+  return trace.name === "eval" ? frame : `${frame}, in ${trace.name}`;
 }
 
 /** Base class of every error Traceform throws on purpose. `code` is stable between versions. */

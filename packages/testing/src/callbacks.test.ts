@@ -1,6 +1,6 @@
 import { cpu } from "@traceform/backend-cpu";
 import { type Backend, type NDArray, setDefaultBackend, ShapeDtypeStruct } from "@traceform/core";
-import { checkpoint, customJvp, customVjp, grad, hessian, jvp, stopGradient } from "@traceform/grad";
+import { checkpoint, customJvp, customVjp, grad, hessian, jacfwd, jvp, linearize, stopGradient } from "@traceform/grad";
 import { jit } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import * as np from "@traceform/numpy";
@@ -246,6 +246,39 @@ describe.each(backends)("callbacks on %s", (_name, make) => {
       expect(js(f(np.array(3)))).toBe(4);
       expect(calls).toEqual(kind.once ? [3] : calls.length === 0 ? [] : [3]);
     });
+  });
+
+  test("what differentiation computes again has its effects once, or is refused", () => {
+    const f = (op: Op) => (x: NDArray) =>
+      lax.whileLoop(
+        ([i]: [NDArray, NDArray]) => np.less(i, 3),
+        ([i, c]: [NDArray, NDArray]) => [np.add(np.multiply(op(i), 0.5), 1), np.multiply(c, 2)] as [NDArray, NDArray],
+        [0, x] as [number, NDArray],
+      )[1];
+    const scanned = (op: Op) => checkpoint(inScan(op));
+    for (const { op, once } of Object.values(kinds)) {
+      const runs: readonly (readonly [() => unknown, readonly number[]])[] = [
+        [() => linearize(f(op), np.array(1))[1](np.array(1)), [0, 1, 2]],
+        [() => jacfwd(f(op))(np.array(1)), [0, 1, 2]],
+        [() => jit(grad(scanned(op)))(np.array(1)), [1, 2, 3]],
+      ];
+      for (const [run, expected] of runs) {
+        calls = [];
+        let refused = false;
+        try {
+          run();
+        } catch (error) {
+          expect((error as Error).message).toMatch(/would repeat the effect (IO|OrderedIO) inside/);
+          refused = true;
+        }
+        if (refused) expect(calls).toEqual([]);
+        else if (once) expect(calls).toEqual(expected);
+        else expect(new Set(calls)).toEqual(new Set(expected));
+      }
+    }
+    calls = [];
+    linearize(f(kinds["debugCallback"].op), np.array(1))[1](np.array(1));
+    expect(calls).toEqual([0, 1, 2]);
   });
 
   test("a batched predicate: effects for debugging run in both branches, other ones are refused", () => {
