@@ -17,8 +17,9 @@ const arrows: Record<string, readonly string[]> = {
   random: ["core", "lax", "numpy"],
   nn: ["core", "lax", "numpy", "random"],
   optim: ["core", "lax"],
+  checkify: ["core", "lax"],
   testing: ["core", "lax", "numpy", "jit", "grad", "vmap"],
-  traceform: ["core", "lax", "numpy", "jit", "grad", "vmap", "random", "nn", "optim", "backend-cpu"],
+  traceform: ["core", "lax", "numpy", "jit", "grad", "vmap", "random", "nn", "optim", "checkify", "backend-cpu"],
 };
 
 const nameOf = (pkg: string): string => (pkg === "traceform" ? pkg : `@traceform/${pkg}`);

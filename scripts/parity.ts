@@ -29,8 +29,10 @@ const entries = (JSON.parse(readFileSync(list, "utf8")) as Entry[]).filter((e) =
 type Exports = Record<string, unknown>;
 const load = async (name: string): Promise<Exports> => (await import(name)) as Exports;
 const core = await load("../packages/core/dist/index.js");
-const [lax, numpy, jit, grad, vmap, random, nn, optim, umbrella] = await Promise.all(
-  ["lax", "numpy", "jit", "grad", "vmap", "random", "nn", "optim", "traceform"].map((p) => load(`../packages/${p}/dist/index.js`)),
+const [lax, numpy, jit, grad, vmap, random, nn, optim, checkify, umbrella] = await Promise.all(
+  ["lax", "numpy", "jit", "grad", "vmap", "random", "nn", "optim", "checkify", "traceform"].map((p) =>
+    load(`../packages/${p}/dist/index.js`),
+  ),
 );
 const prototype = (core["NDArray"] as { prototype: object }).prototype;
 const at: object = existsSync(`${root}packages/numpy/dist/methods.js`) ? await indexUpdateMethods() : {};
@@ -70,6 +72,11 @@ const homes: Record<string, readonly object[]> = {
   "jax.flatten_util": [numpy],
   "jax.ops": [numpy],
   optax: [optim],
+  "jax.config": [core["config"] as object],
+  "jax.debug": [lax["debug"] as object],
+  "jax.experimental": [lax],
+  "jax.experimental.checkify": [checkify],
+  "jax.experimental.checkify.Error": [(checkify["Error"] as { prototype: object }).prototype],
 };
 
 /** The methods of a value that a decorator such as `customJvp` returns. */

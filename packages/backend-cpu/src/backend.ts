@@ -112,6 +112,7 @@ class WebAssemblyBackend implements CpuBackend {
     this.#revectorize = (options.revectorize ?? true) && canCompileWide();
     this.#code = {
       memory: heap.memory,
+      heap,
       pool: this.#pool,
       library: () => this.#gemm(),
       shared,

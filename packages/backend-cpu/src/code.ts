@@ -1,11 +1,14 @@
 import type { Program, Step } from "@traceform/compiler";
 import { contractionRate, emitProgram, type EmitOptions, usesContractions } from "./emit/program.ts";
 import { compileWide, type GemmLibrary } from "./gemm.ts";
+import type { Heap } from "./heap.ts";
+import { HostSteps } from "./hoststeps.ts";
 import { type PooledJobs, type WorkerPool, workersAreQuiet } from "./threads/pool.ts";
 
 /** What the code of all programs of a backend shares. */
 export interface CodeHost extends EmitOptions {
   readonly memory: WebAssembly.Memory;
+  readonly heap: Heap;
   /** Null when everything runs on the calling thread. */
   readonly pool: WorkerPool | null;
   /** The matrix products: chosen by timing when first asked for. */
@@ -34,6 +37,11 @@ export class ProgramCode {
   #run!: Run;
   /** Null where the program has no work for several threads. */
   #jobs: PooledJobs | null = null;
+  /** Null where it calls out for nothing. */
+  readonly #steps: HostSteps | null;
+  #table = 0;
+  /** Runs that have not returned: host steps may run the program again. */
+  #depth = 0;
 
   constructor(program: Program, host: CodeHost) {
     const { bytes, hasJobs } = emitProgram(program, host);
@@ -43,13 +51,16 @@ export class ProgramCode {
     this.#work = Math.max(callWork, ownWork(program.steps));
     this.#left = host.warmUp * Math.max(1, bytes.length / usualBytes);
     this.#bytes = bytes;
+    this.#steps = program.hosts.length > 0 ? new HostSteps(program, host.heap) : null;
     if (!this.#warm()) this.#instantiate(new WebAssembly.Module(bytes));
   }
 
   /** Runs the program. @throws what went wrong in it, when no thread works on it any more */
   run(table: number, arena: number): void {
-    if (this.#bytes !== null) this.#warm();
+    // What runs now has its jobs with the workers, which would lose them.
+    if (this.#bytes !== null && this.#depth === 0) this.#warm();
     const jobs = this.#jobs;
+    if (this.#steps !== null) return this.#runWithSteps(table, arena);
     if (jobs === null) return this.#run(table, arena);
     jobs.select();
     try {
@@ -58,6 +69,31 @@ export class ProgramCode {
       jobs.settle();
       throw error;
     }
+  }
+
+  #runWithSteps(table: number, arena: number): void {
+    this.#table = table;
+    this.#depth++;
+    this.#jobs?.select();
+    try {
+      this.#run(table, arena);
+    } catch (error) {
+      this.#jobs?.settle();
+      throw error;
+    } finally {
+      this.#depth--;
+    }
+  }
+
+  /** The import `host`. The step may have run other programs, with jobs of their own. */
+  readonly #callOut = (step: number): void => {
+    this.#steps!.run(step, this.#table);
+    this.#jobs?.select();
+  };
+
+  /** Whether an error came from a host step, and not from the program. */
+  cameFromHost(error: unknown): boolean {
+    return this.#steps?.threw(error) ?? false;
   }
 
   /** Counts a run; takes the better code when it is time. */
@@ -78,6 +114,7 @@ export class ProgramCode {
     const imports: Record<string, WebAssembly.ImportValue> = { m: memory };
     if (this.#contracts) imports["block"] = library().block(memory);
     if (pool !== null) imports["trouble"] = pool.trouble;
+    if (this.#steps !== null) imports["host"] = this.#callOut;
     this.#run = new WebAssembly.Instance(module, { e: imports }).exports["run"] as Run;
     if (this.#hasJobs)
       this.#jobs = pool!.register({ module, library: this.#contracts ? library().module : null, work: this.#work });

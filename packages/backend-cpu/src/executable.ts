@@ -7,6 +7,7 @@ import { describeProgram } from "./inspect.ts";
 import type { Heap, Storage } from "./heap.ts";
 import { InstalledProgram } from "./installed.ts";
 import { largestTemporaries } from "./outofmemory.ts";
+import { tableLayout } from "./table.ts";
 
 /**
  * Ends what an executable has in the memory and in the workers when nobody refers to the executable any more: the caches drop
@@ -20,6 +21,9 @@ export class CpuExecutable implements Executable {
   readonly #heap: Heap;
   readonly #device: CpuDevice;
   #installed: InstalledProgram | null;
+  /** Runs that have not returned: a host step may run the program that it belongs to. */
+  #depth = 0;
+  #disposed = false;
   /** For each result, the first one from the same source. */
   readonly #firsts: readonly number[];
 
@@ -40,7 +44,8 @@ export class CpuExecutable implements Executable {
   }
 
   run(args: readonly Buffer[]): Buffer[] {
-    if (this.#installed === null) throw new DisposedError(this.#program.name, { message: "this executable was disposed of" });
+    if (this.#installed === null || this.#disposed)
+      throw new DisposedError(this.#program.name, { message: "this executable was disposed of" });
     const { captured } = this.#installed;
     const inputs = captured.length === 0 ? (args as readonly CpuBuffer[]) : [...captured, ...(args as readonly CpuBuffer[])];
     if (inputs.length !== this.#program.arguments.length) {
@@ -144,12 +149,15 @@ export class CpuExecutable implements Executable {
   #launch(inputs: readonly CpuBuffer[], outs: readonly CpuBuffer[]): void {
     const heap = this.#heap;
     const { sources, donations, arenaBytes } = this.#program;
+    const installed = this.#installed!;
+    const start = installed.table >>> 2;
+    // A host step of this program has come to run it again: the table is that of the run which waits.
+    const waiting = this.#depth > 0 ? heap.u32.slice(start, start + tableLayout(this.#program).length) : null;
     const arena = arenaBytes > 0 ? heap.allocate(arenaBytes, this.#temporaries) : 0;
+    this.#depth++;
     try {
       // Only now: allocation may have grown the memory and moved the view.
       const table = heap.u32;
-      const installed = this.#installed!;
-      const start = installed.table >>> 2;
       let at = start;
       for (let i = 0; i < inputs.length; i++) table[at++] = inputs[i].storage.pointer;
       const results = at;
@@ -162,11 +170,14 @@ export class CpuExecutable implements Executable {
         if (inputs[argument].storage.pointer < 0) table[start + argument] = table[results + result];
       installed.run(arena);
     } catch (error) {
-      throw error instanceof WebAssembly.RuntimeError
+      throw error instanceof WebAssembly.RuntimeError && !installed.cameFromHost(error)
         ? new BackendError(this.#program.name, { message: `the compiled program failed: ${error.message}`, cause: error })
         : error;
     } finally {
+      this.#depth--;
+      if (waiting !== null) heap.u32.set(waiting, start);
       if (arena !== 0) heap.release(arena, arenaBytes);
+      if (this.#disposed && this.#depth === 0) this[Symbol.dispose]();
     }
   }
 
@@ -182,7 +193,9 @@ export class CpuExecutable implements Executable {
   }
 
   [Symbol.dispose](): void {
-    if (this.#installed === null) return;
+    this.#disposed = true;
+    // A host step may dispose of the program that waits for it.
+    if (this.#installed === null || this.#depth > 0) return;
     abandoned.unregister(this);
     this.#installed[Symbol.dispose]();
     this.#installed = null;

@@ -1,11 +1,11 @@
 import type { ExecutableInfo } from "@traceform/core";
-import { programCost, programKernels, programText, type Program } from "@traceform/compiler";
+import { programCost, programSegments, programText, type Program } from "@traceform/compiler";
 
 /** What an executable says about itself. */
 export function describeProgram(program: Program): ExecutableInfo {
   return {
     text: programText(program),
-    segments: [{ kind: "device", kernels: programKernels(program) }],
+    segments: programSegments(program),
     cost: programCost(program),
   };
 }

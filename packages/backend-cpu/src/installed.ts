@@ -47,6 +47,10 @@ export class InstalledProgram implements Disposable {
     this.#code.run(this.table, arena);
   }
 
+  cameFromHost(error: unknown): boolean {
+    return this.#code.cameFromHost(error);
+  }
+
   [Symbol.dispose](): void {
     this.#code[Symbol.dispose]();
     for (const { pointer, bytes } of this.#blocks) this.#heap.release(pointer, bytes);

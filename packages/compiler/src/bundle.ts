@@ -122,6 +122,10 @@ function findAccesses(step: Step): Access {
       reads.add(step.from.buffer);
       touch(step.to);
       break;
+    case "host":
+      step.reads.forEach((v) => reads.add(v.buffer));
+      step.writes.forEach(touch);
+      break;
     case "branch":
       touch(step.index);
       step.branches.flat().forEach((s) => merge(accesses(s), reads, writes));

@@ -55,6 +55,9 @@ function eachView(step: Step, see: (view: View) => void): void {
     case "copy":
       see(step.from);
       return see(step.to);
+    case "host":
+      step.reads.forEach(see);
+      return step.writes.forEach(see);
     case "branch":
       see(step.index);
       return step.branches.forEach(all);

@@ -3,6 +3,7 @@ import { lowerCond, lowerScan, lowerWhile } from "./control.ts";
 import { lowerCumulative } from "./cumulative.ts";
 import { lowerDotGeneral } from "./dot.ts";
 import { lowerFft } from "./fft.ts";
+import { hostOperation, lowerHost } from "./host.ts";
 import { linalgRules } from "./linalg/index.ts";
 import { lowerArgReduce, lowerGeneralReduce, lowerReduce } from "./reduce.ts";
 import { lowerConcatenate, lowerDynamicUpdateSlice, lowerScatter } from "./scatter.ts";
@@ -48,5 +49,6 @@ export const kernelRules: Readonly<Record<string, KernelRule>> = {
   scan: lowerScan,
   while: lowerWhile,
   cond: lowerCond,
+  [hostOperation]: lowerHost,
   ...linalgRules,
 };

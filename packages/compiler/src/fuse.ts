@@ -1,5 +1,6 @@
 import { elementCost, elementRules } from "./elementwise.ts";
 import type { Block, Node, Value } from "./graph.ts";
+import { hostOperation } from "./host.ts";
 import { inlineRule } from "./views.ts";
 
 /** What may be computed again for each of several readers. */
@@ -133,4 +134,4 @@ function nodeId(node: Node): number {
 }
 
 /** Readers that take their operands from memory. */
-const memoryReaders: ReadonlySet<string> = new Set(["scan", "while", "cond", "sort", "top_k"]);
+const memoryReaders: ReadonlySet<string> = new Set(["scan", "while", "cond", "sort", "top_k", hostOperation]);

@@ -1,4 +1,5 @@
 import type { StandardDType } from "@traceform/core";
+import { hostOperation } from "./host.ts";
 
 /**
  * The compiler's own form of a program, after legalisation: values are dense arrays of real standard dtypes, calls are
@@ -23,6 +24,8 @@ export interface Node {
   readonly outs: readonly Value[];
   /** Bodies of control flow, and the combining functions of general reductions. */
   readonly blocks: readonly Block[];
+  /** Whether it does something beside computing its results: it is kept, once, and in its place. */
+  readonly effect: boolean;
 }
 
 /** A closed list of nodes in the order of execution. */
@@ -76,10 +79,12 @@ export class BlockBuilder {
     outs: readonly TensorType[],
     params: Readonly<Record<string, unknown>> = emptyParams,
     blocks: readonly Block[] = [],
+    effect = false,
   ): readonly Value[] {
     if (op === "concatenate" && ins.length > mostChosen) op = "concatenate_each";
+    // Functions cannot be compared by their text, so host steps are not merged either.
     const key =
-      blocks.length > 0
+      blocks.length > 0 || op === hostOperation
         ? null
         : `${op}(${ins.map((v) => v.id).join(",")})${JSON.stringify(params, jsonValue)}${outs.map((t) => t.dtype + t.shape.join("x")).join(";")}`;
     if (key !== null) {
@@ -87,7 +92,8 @@ export class BlockBuilder {
       if (seen !== undefined) return seen;
     }
     const values: Value[] = [];
-    const node: Node = { op, params, ins, outs: values, blocks };
+    const effects = effect || blocks.some((b) => b.nodes.some((n) => n.effect));
+    const node: Node = { op, params, ins, outs: values, blocks, effect: effects };
     outs.forEach((t, i) => values.push(makeValue(t, node, i, null)));
     this.nodes.push(node);
     if (key !== null) this.#seen.set(key, values);
@@ -128,17 +134,20 @@ function jsonValue(_key: string, value: unknown): unknown {
   return typeof value === "function" ? undefined : value;
 }
 
-/** Drops the nodes that no result needs. All operations here are pure: effects were refused on import. */
+/** Drops the nodes that neither a result nor an effect needs. */
 function pruned(block: Block): Block {
   const live = new Set<Node>();
   const stack: Node[] = [];
+  const keep = (n: Node): void => {
+    if (live.has(n)) return;
+    live.add(n);
+    stack.push(n);
+  };
   const want = (v: Value): void => {
-    if (v.node !== null && !live.has(v.node)) {
-      live.add(v.node);
-      stack.push(v.node);
-    }
+    if (v.node !== null) keep(v.node);
   };
   block.outs.forEach(want);
+  for (const n of block.nodes) if (n.effect) keep(n);
   for (let node = stack.pop(); node !== undefined; node = stack.pop()) node.ins.forEach(want);
   return { ...block, nodes: block.nodes.filter((n) => live.has(n)) };
 }

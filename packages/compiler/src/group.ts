@@ -326,6 +326,8 @@ export function readOnlyBy(
   const seen = new Set<Value>();
   const walk = (v: Value): boolean => {
     for (const reader of readers.get(v) ?? []) {
+      // What has no results, a host step, reads it from memory.
+      if (reader.outs.length === 0) return false;
       for (const out of reader.outs) {
         if (seen.has(out)) continue;
         seen.add(out);

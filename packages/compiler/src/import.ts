@@ -4,16 +4,19 @@ import {
   BackendError,
   type DType,
   type Eqn,
+  hostStep,
   isComplex,
   type Jaxpr,
   physical,
   realDType,
+  runsOnHost,
   type StandardDType,
   Var,
 } from "@traceform/core";
 import { importComplex } from "./complex.ts";
 import { extendedParams } from "./extended.ts";
 import { type Block, BlockBuilder, type TensorType, type Value } from "./graph.ts";
+import { hostOperation } from "./host.ts";
 import { linalgRules } from "./linalg/index.ts";
 import { incompleteFunction, incompleteFunctions } from "./incomplete.ts";
 
@@ -85,19 +88,21 @@ const identities: ReadonlySet<string> = new Set([
 function importEqn(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readonly Parts[] {
   const { name } = eqn.primitive;
   const { params } = eqn;
-  if (eqn.effects.size > 0) {
-    throw new BackendError(name, {
-      message: `the effect ${[...eqn.effects].map((e) => e.name).join(", ")} cannot run inside a compiled program`,
-    });
-  }
   const called = calls[name];
   if (called !== undefined) {
     const call = (): readonly Parts[] => inline(g, params[called] as Jaxpr, ins);
     // What a checkpoint computes again must not be merged with what was computed before: that would keep it until then.
     return params["preventCse"] === true ? g.apart(call) : call();
   }
-  if (identities.has(name)) return ins;
   if (name in controlBlocks) return importControl(g, eqn, ins);
+  if (runsOnHost(eqn.primitive)) return importHost(g, eqn, ins);
+  if (eqn.effects.size > 0) {
+    throw new BackendError(name, {
+      message: `the effect ${[...eqn.effects].map((e) => e.name).join(", ")} cannot run inside a compiled program`,
+      fix: "give the primitive a rule under hostRule, so that programs call out to JavaScript for it",
+    });
+  }
+  if (identities.has(name)) return ins;
   if (name in linalgRules) return importPlanes(g, eqn, ins);
   const complex = ins.some((p) => p.length > 1) || eqn.outvars.some((v) => v !== null && isComplex(v.aval.dtype));
   if (complex) return importComplex(g, eqn, ins);
@@ -127,6 +132,16 @@ function importPlain(g: BlockBuilder, eqn: Eqn, ins: readonly Value[]): readonly
     return g.add(name, ins, outs, rest, [importJaxpr(jaxpr as Jaxpr)]).map((v) => [v]);
   }
   return g.add(name, ins, outs, eqn.params).map((v) => [v]);
+}
+
+/** An equation that runs on the host: a pure one may be left out when nothing needs its results. */
+function importHost(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readonly Parts[] {
+  const avals = (list: readonly Atom[]): Aval[] => list.map((v) => v.aval);
+  const host = hostStep(eqn.primitive, eqn.params, avals(eqn.invars), avals(eqn.outvars));
+  const outs = eqn.outvars.map((v) => partTypes(v.aval));
+  const values = g.add(hostOperation, ins.flat(), outs.flat(), { host }, [], eqn.effects.size > 0);
+  let next = 0;
+  return outs.map((types) => types.map(() => values[next++]));
 }
 
 /** An operation that takes and returns the planes of complex values as they are, one value after the other. */

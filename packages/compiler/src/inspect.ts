@@ -1,14 +1,20 @@
-import type { CostAnalysis } from "@traceform/core";
+import type { CostAnalysis, SegmentInfo } from "@traceform/core";
 import { dtypeName } from "@traceform/core";
 import type { Kernel, Program, Step, View } from "./program.ts";
 
-/** The kernels of a program by name, in the order of launches; those of loops and branches once. */
-export function programKernels(program: Program): string[] {
-  const names: string[] = [];
+/** The kernels and host steps of a program by name, in the order of launches; those of loops and branches once. */
+export function programSegments(program: Program): SegmentInfo[] {
+  const segments: { kind: SegmentInfo["kind"]; kernels: string[] }[] = [];
+  const see = (kind: SegmentInfo["kind"], name: string): void => {
+    const last = segments.at(-1);
+    if (last?.kind === kind) last.kernels.push(name);
+    else segments.push({ kind, kernels: [name] });
+  };
   const walk = (steps: readonly Step[]): void => {
     for (const s of steps) {
-      if (s.kind === "launch") names.push(s.kernel.name);
-      else if (s.kind === "copy") names.push("copy");
+      if (s.kind === "launch") see("device", s.kernel.name);
+      else if (s.kind === "copy") see("device", "copy");
+      else if (s.kind === "host") see("host", program.hosts[s.step].name);
       else if (s.kind === "branch") s.branches.forEach(walk);
       else {
         walk(s.condition);
@@ -17,7 +23,7 @@ export function programKernels(program: Program): string[] {
     }
   };
   walk(program.steps);
-  return names;
+  return segments.length === 0 ? [{ kind: "device", kernels: [] }] : segments;
 }
 
 /** Operations and bytes of one run. Loops of unknown length count once. */
@@ -28,7 +34,9 @@ export function programCost(program: Program): CostAnalysis {
       if (s.kind === "launch") {
         for (const v of s.args) if (v.steps.length === 0) bytesAccessed += times * v.buffer.bytes;
       } else if (s.kind === "copy") bytesAccessed += 2 * times * s.bytes;
-      else if (s.kind === "branch") s.branches.forEach((b) => walk(b, times));
+      else if (s.kind === "host") {
+        for (const v of [...s.reads, ...s.writes]) if (v.steps.length === 0) bytesAccessed += times * v.buffer.bytes;
+      } else if (s.kind === "branch") s.branches.forEach((b) => walk(b, times));
       else {
         const n = times * (s.trips ?? 1);
         walk(s.condition, n);
@@ -54,6 +62,11 @@ export function programText(program: Program): string {
           break;
         case "copy":
           lines.push(`${indent}copy ${s.bytes} bytes (${place(s.from)} -> ${place(s.to)})`);
+          break;
+        case "host":
+          lines.push(
+            `${indent}host ${program.hosts[s.step].name} (${s.reads.map(place).join(", ")} -> ${s.writes.map(place).join(", ")})`,
+          );
           break;
         case "branch":
           s.branches.forEach((b, i) => {

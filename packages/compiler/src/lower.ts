@@ -20,6 +20,8 @@ function arraySpec(aval: Parameters<typeof physical>[0]): ArraySpec {
  *
  * Arguments are the constvars, then the invars; `donate` are indices of invars whose memory results may take over.
  *
+ * Equations that run on the host become calls out to JavaScript between the kernels, inside loops and branches too.
+ *
  * @throws {BackendError} for primitives and effects without a rule
  */
 export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, donate: readonly number[] = []): Program {
@@ -80,6 +82,7 @@ export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, 
     buffers: lowering.buffers,
     constants: lowering.constants,
     steps,
+    hosts: lowering.hosts,
     offsets: plan.offsets,
     arenaBytes: plan.bytes,
     operations: countOperations(block),

@@ -46,6 +46,10 @@ export function planMemory(steps: readonly Step[]): { readonly offsets: Readonly
           view(step.from);
           view(step.to);
           break;
+        case "host":
+          step.reads.forEach(view);
+          step.writes.forEach(view);
+          break;
         case "branch":
           view(step.index);
           step.branches.forEach(walk);

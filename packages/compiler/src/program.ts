@@ -1,4 +1,4 @@
-import type { StandardDType } from "@traceform/core";
+import type { HostStep, StandardDType } from "@traceform/core";
 import type { OperationCount } from "./cost.ts";
 import type { Axis, Ex, Exprs, Index, Storage } from "./expr.ts";
 import type { Routine } from "./routine.ts";
@@ -187,7 +187,9 @@ export type Step =
       /** Pairs of buffers that trade places at the end of each trip: carries are double-buffered, not copied. */
       readonly swaps: readonly (readonly [BufferInfo, BufferInfo])[];
     }
-  | { readonly kind: "branch"; readonly index: View; readonly branches: readonly (readonly Step[])[] };
+  | { readonly kind: "branch"; readonly index: View; readonly branches: readonly (readonly Step[])[] }
+  /** A call out to JavaScript, of the program's host step of that number. Complex arrays are two pointers each. */
+  | { readonly kind: "host"; readonly step: number; readonly reads: readonly View[]; readonly writes: readonly View[] };
 
 /** Where a part of a result comes from. */
 export type ResultSource =
@@ -220,6 +222,8 @@ export interface Program {
   /** The bytes of the constant buffers, by position. Whoever runs the program holds them as long as the program. */
   readonly constants: readonly ArrayBufferView[];
   readonly steps: readonly Step[];
+  /** What the program calls out to JavaScript for; runs are on the thread of their caller, so they may use the library. */
+  readonly hosts: readonly HostStep[];
   /** What a run computes; loops of unknown length count once. */
   readonly operations: OperationCount;
   /** Offsets of temporaries in the arena, by buffer id. */

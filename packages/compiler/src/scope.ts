@@ -1,4 +1,4 @@
-import { BackendError } from "@traceform/core";
+import { BackendError, type HostStep } from "@traceform/core";
 import { type Ex, type Index, storageBytes } from "./expr.ts";
 import { chooseMaterialised, chooseRecomputed, readersOf } from "./fuse.ts";
 import type { Block, Node, Value } from "./graph.ts";
@@ -49,6 +49,11 @@ export class Lowering {
       this.#constantViews.set(key, view);
     }
     return view;
+  }
+  readonly hosts: HostStep[] = [];
+  /** The number of a host step among those of the program. */
+  host(step: HostStep): number {
+    return this.hosts.push(step) - 1;
   }
   loop(): number {
     return this.#loops++;

@@ -35,6 +35,19 @@ export function withAxis<T>(name: string, size: number, fn: () => T): T {
   }
 }
 
+/** Runs `fn` with no axis bound. */
+export function withoutAxes<T>(fn: () => T): T {
+  if (environment.size === 0) return fn();
+  const outer = [...environment];
+  environment.clear();
+  try {
+    return fn();
+  } finally {
+    environment.clear();
+    for (const [name, size] of outer) environment.set(name, size);
+  }
+}
+
 /** The size of a named axis. @throws {AxisError} for a name that nothing binds here */
 export function namedAxisSize(fn: string, name: string): number {
   const size = environment.get(name);

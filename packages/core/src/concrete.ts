@@ -127,14 +127,23 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
   readSync(): TypedArray {
     this.#check("readSync");
     if (this.#buffer === null) return toTyped(this.#hostArray());
-    const { backend } = this.#buffer.device;
+    return toTyped(this.#readBuffer());
+  }
+  hostSync(): HostArray {
+    this.#check("hostSync");
+    if (this.#buffer !== null) return this.#readBuffer();
+    const host = this.#hostArray();
+    return { ...host, bytes: host.bytes.slice() };
+  }
+  #readBuffer(): HostArray {
+    const { backend } = this.#buffer!.device;
     if (backend.readSync === undefined) {
       throw new BackendError("dataSync", {
         message: `the ${backend.name} backend cannot read without awaiting`,
         fix: "use await x.data(), await x.js() or await x.item()",
       });
     }
-    return toTyped(backend.readSync(this.#buffer));
+    return backend.readSync(this.#buffer!);
   }
   async ready(): Promise<void> {
     // A one-element read would do, but only a real read shows a pending failure on every backend.

@@ -2,8 +2,10 @@ import type { Aval } from "./avals.ts";
 import { defaultDevice } from "./backends.ts";
 import type { ConcreteArray } from "./concrete.ts";
 import type { Backend, Device } from "./device.ts";
+import { runOnHost, runsOnHost } from "./hoststep.ts";
 import { type Eqn, Jaxpr, Var } from "./jaxpr.ts";
 import { jitP, type JitParams } from "./jit.ts";
+import { checkFloats, checksFloats, Replay, runChecked } from "./floating.ts";
 import type { NDArray } from "./ndarray.ts";
 import type { Params, Primitive } from "./primitive.ts";
 import { cachesOf, type Compiled, compileProgram, runCompiled } from "./programs.ts";
@@ -30,23 +32,69 @@ function placeOf(args: readonly NDArray[]): Device | null {
 /** The bottom of the stack: compiles and runs each primitive at once. */
 export class EvalTrace extends Trace {
   process(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
-    const device = deviceFor(args);
-    const { eager } = cachesOf(device.backend);
-    let key = `${primitive.id}|${paramsKey(params)}`;
-    for (let i = 0; i < args.length; i++) key += `|${args[i].aval.id}`;
-    let compiled = eager.get(key);
-    if (compiled === undefined) {
-      compiled = compileEqn(
-        device.backend,
-        primitive,
-        args.map((x) => x.aval),
-        params,
-      );
-      eager.set(key, compiled);
-    }
-    const donated = (primitive as unknown) === jitP ? (params as unknown as JitParams).donated : undefined;
-    return runCompiled(compiled, args, device, donated?.includes(true) ? donated : undefined);
+    if (checksFloats()) return processChecked(primitive, args, params);
+    return evaluate(primitive, args, params);
   }
+}
+
+function evaluate(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
+  const device = deviceFor(args);
+  const { eager } = cachesOf(device.backend);
+  let key = `${primitive.id}|${paramsKey(params)}`;
+  for (let i = 0; i < args.length; i++) key += `|${args[i].aval.id}`;
+  let compiled = eager.get(key);
+  if (compiled === undefined) {
+    // Host steps are not cached: each is a call of its function.
+    if (runsOnHost(primitive)) return runHost(primitive, args, params);
+    compiled = compileEqn(
+      device.backend,
+      primitive,
+      args.map((x) => x.aval),
+      params,
+    );
+    eager.set(key, compiled);
+  }
+  const donated = (primitive as unknown) === jitP ? (params as unknown as JitParams).donated : undefined;
+  return runCompiled(compiled, args, device, donated?.includes(true) ? donated : undefined);
+}
+
+const replay: Replay = /* @__PURE__ */ new Replay(evaluate);
+
+/** One operation under `debugNans` or `debugInfs`. */
+function processChecked(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
+  if ((primitive as unknown) === jitP) {
+    const { jaxpr, name } = params as unknown as JitParams;
+    return runFloatChecked(jaxpr, jaxpr.outAvals, name, args, deviceFor(args));
+  }
+  const outs = evaluate(primitive, args, params);
+  findFloats(primitive.name, outs, () => replay.operation(primitive, args, params));
+  return outs;
+}
+
+/** Throws for bad values among results; `search` may throw an error that says more. */
+export function findFloats(name: string, outs: readonly NDArray[], search: () => void): void {
+  try {
+    checkFloats(name, outs);
+  } catch (error) {
+    search();
+    throw error;
+  }
+}
+
+/** Runs a jitted program under `debugNans` or `debugInfs`. @throws {FloatingPointError} naming the equation at fault */
+export function runFloatChecked(
+  jaxpr: Jaxpr,
+  outAvals: readonly Aval[],
+  name: string,
+  args: readonly NDArray[],
+  device: Device,
+): NDArray[] {
+  return runChecked(jaxpr, outAvals, name, args, device, replay);
+}
+
+function runHost(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
+  const inAvals = args.map((x) => x.aval);
+  return runOnHost(primitive, args, params, abstractEval(primitive, inAvals, params).avals);
 }
 
 function compileEqn(backend: Backend, primitive: Primitive<never>, inAvals: readonly Aval[], params: Params): Compiled {

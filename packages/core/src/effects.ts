@@ -5,6 +5,10 @@
 export interface Effect {
   readonly name: string;
   readonly ordered: boolean;
+  /** For debugging only: a transformation that runs more than the program asked for (both branches of a `cond`) may repeat it. */
+  readonly mayRepeat?: boolean;
+  /** Happening again with the same values changes nothing. What is computed again need not do it again. */
+  readonly idempotent?: boolean;
 }
 
 export type Effects = ReadonlySet<Effect>;

@@ -1,8 +1,13 @@
+import { currentSource } from "./source.ts";
+import { activeTrace } from "./stack.ts";
+
 /** What an error says beyond its first sentence. */
 export interface ErrorDetails {
   readonly message: string;
   /** Named operands, printed as `lhs float32[8,3], rhs float32[4,5]`. Anything with a useful `toString` or an `aval`. */
   readonly operands?: Readonly<Record<string, unknown>>;
+  /** The line of the user's code at fault, where that is not the line that runs. */
+  readonly at?: string;
   /** How to repair the call. */
   readonly fix?: string;
   /** The failure that caused this one. */
@@ -15,6 +20,18 @@ function describeOperand(x: unknown): string {
   return String(x);
 }
 
+/**
+ * The user's line, while something is traced: between it and the error there are more frames of transformations than a stack shows.
+ */
+function tracedLine(): string | null {
+  const trace = activeTrace();
+  if (trace === null) return null;
+  const { frame } = currentSource();
+  if (frame === null) return null;
+  // Differentiation of values runs its rules under the trace that evaluates.
+  return trace.name === "eval" ? frame : `${frame}, in ${trace.name}`;
+}
+
 /** Base class of every error Traceform throws on purpose. `code` is stable between versions. */
 export abstract class TraceformError extends Error {
   abstract readonly code: string;
@@ -25,6 +42,8 @@ export abstract class TraceformError extends Error {
     const operands = Object.entries(details.operands ?? {}).map(([k, v]) => `${k} ${describeOperand(v)}`);
     const lines = [`${fn}: ${details.message}`];
     if (operands.length > 0) lines.push(`  got: ${operands.join(", ")}`);
+    const at = details.at ?? tracedLine();
+    if (at !== null) lines.push(`  at: ${at}`);
     if (details.fix !== undefined) lines.push(`  fix: ${details.fix}`);
     super(lines.join("\n"), details.cause === undefined ? undefined : { cause: details.cause });
     this.name = new.target.name;
@@ -75,6 +94,10 @@ export class OutOfMemoryError extends TraceformError {
 /** A plain value (index, size, option) outside its domain. */
 export class ValueError extends TraceformError {
   readonly code = "TRACEFORM_VALUE";
+}
+/** A NaN, or an infinity, where `debugNans` or `debugInfs` look for them. */
+export class FloatingPointError extends TraceformError {
+  readonly code = "TRACEFORM_FLOATING_POINT";
 }
 /** Two copies of `@traceform/core` in one program, whose values met. */
 export class DuplicateCoreError extends TraceformError {

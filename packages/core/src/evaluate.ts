@@ -4,6 +4,7 @@ import type { ClosedJaxpr } from "./closed.ts";
 import { invariant } from "./errors.ts";
 import { type Atom, type Jaxpr, Literal, type Var } from "./jaxpr.ts";
 import type { NDArray } from "./ndarray.ts";
+import { inheritSource } from "./source.ts";
 
 /** Interprets a jaxpr: binds its equations one after the other under the current trace. */
 export function evalJaxpr(jaxpr: Jaxpr, consts: readonly NDArray[], args: readonly NDArray[]): NDArray[] {
@@ -13,9 +14,15 @@ export function evalJaxpr(jaxpr: Jaxpr, consts: readonly NDArray[], args: readon
   const read = (a: Atom): NDArray => (a instanceof Literal ? literalValue(a) : env.get(a)!);
   jaxpr.constvars.forEach((v, i) => env.set(v, consts[i]));
   jaxpr.invars.forEach((v, i) => env.set(v, args[i]));
-  for (const eqn of jaxpr.eqns) {
-    const outs = bind(eqn.primitive, eqn.invars.map(read), eqn.params as never);
-    eqn.outvars.forEach((v, i) => env.set(v, outs[i]));
+  const before = inheritSource(null);
+  try {
+    for (const eqn of jaxpr.eqns) {
+      inheritSource(eqn.source ?? before);
+      const outs = bind(eqn.primitive, eqn.invars.map(read), eqn.params as never);
+      eqn.outvars.forEach((v, i) => env.set(v, outs[i]));
+    }
+  } finally {
+    inheritSource(before);
   }
   return jaxpr.outvars.map(read);
 }

@@ -5,6 +5,7 @@ export * from "./backends.ts";
 export * from "./bind.ts";
 export * from "./check.ts";
 export * from "./closed.ts";
+export * from "./config.ts";
 export { ConcreteArray, type ScalarValue } from "./concrete.ts";
 export * from "./dce.ts";
 export * from "./device.ts";
@@ -14,8 +15,10 @@ export { version } from "./duplicate.ts";
 export * from "./effects.ts";
 export * from "./errors.ts";
 export * from "./evaluate.ts";
+export { checkFloats, checksFloats } from "./floating.ts";
 export * from "./halves.ts";
 export * from "./host.ts";
+export { type HostRule, hostRule, type HostStep, hostStep, runsOnHost } from "./hoststep.ts";
 export { identity } from "./identity.ts";
 export type { ArgumentAt, Input, Inputs, PositionOption, Positions } from "./inputs.ts";
 export * from "./jaxpr.ts";
@@ -36,7 +39,7 @@ export {
   compileProgram,
   runCompiled,
 } from "./programs.ts";
-export { deviceFor } from "./eager.ts";
+export { deviceFor, findFloats, runFloatChecked } from "./eager.ts";
 export * from "./promotion.ts";
 export * from "./pytree.ts";
 export * from "./queue.ts";

@@ -1,7 +1,7 @@
 import type { Aval } from "./avals.ts";
 import { dceJaxpr, type DceRule } from "./dce.ts";
 import type { Jaxpr } from "./jaxpr.ts";
-import { dceRule, definePrimitive, type Primitive } from "./primitive.ts";
+import { dceRule, definePrimitive, type Primitive, stepsRule, type StepsRule } from "./primitive.ts";
 
 /** A function compiled as a whole, as an equation: `jit[name jaxpr] consts… args…`. */
 export interface JitParams {
@@ -33,6 +33,6 @@ const dce: DceRule = (usedOutputs, eqn) => {
  */
 export const jitP: Primitive<JitParams> = definePrimitive<JitParams>("jit", {
   abstractEval: (_avals: readonly Aval[], { jaxpr }) => ({ avals: jaxpr.outAvals, effects: [...jaxpr.effects] }),
-  rules: { [dceRule]: dce },
+  rules: { [dceRule]: dce, [stepsRule]: ((args, { jaxpr }, run) => run(jaxpr, args)) satisfies StepsRule<JitParams> },
   hiddenParams: ["donated", "inline", "keepUnused"],
 });

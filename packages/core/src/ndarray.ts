@@ -1,4 +1,5 @@
 import type { Aval } from "./avals.ts";
+import type { HostArray } from "./device.ts";
 import type { DType } from "./dtypes.ts";
 import { checkSameCore, type CoreIdentity, coreIdentity } from "./duplicate.ts";
 import { TracerError } from "./errors.ts";
@@ -64,6 +65,11 @@ export abstract class NDArray implements Disposable {
     return this;
   }
 
+  /** The values as a host array of their own, without awaiting; extended dtypes as their physical arrays. @internal */
+  toHost(fn: string): HostArray {
+    return this.concrete(fn).hostSync();
+  }
+
   /** Releases the device memory now. Disposing twice is harmless. */
   abstract dispose(): void;
   [Symbol.dispose](): void {
@@ -95,6 +101,7 @@ Object.defineProperty(NDArray.prototype, Symbol.for("nodejs.util.inspect.custom"
 export interface ConcreteValue {
   read(): Promise<TypedArray>;
   readSync(): TypedArray;
+  hostSync(): HostArray;
   ready(): Promise<void>;
 }
 
@@ -119,14 +126,23 @@ export abstract class Tracer extends NDArray {
   concrete(fn: string): ConcreteValue {
     if (!this.tracedBy.alive) {
       throw new TracerError(fn, {
-        message: `a traced ${this.aval} leaked from ${this.tracedBy.name}, which has already returned`,
+        message: `a traced ${this.aval} leaked from ${this.tracedBy.name}, which has already returned${this.madeBy()}`,
         fix: "return the value from the traced function instead of storing it elsewhere",
       });
     }
     throw new TracerError(fn, {
-      message: `needs a concrete value, but x is a traced ${this.aval} inside ${this.tracedBy.name}`,
+      message: `needs a concrete value, but x is a traced ${this.aval} inside ${this.tracedBy.name}${this.madeBy()}`,
       fix: "use where(...) or cond(...) instead of branching on it, or mark the argument static",
     });
+  }
+  /** The origin as the end of a sentence. @internal */
+  madeBy(): string {
+    const origin = this.origin();
+    return origin === null ? "" : `; it was ${origin}`;
+  }
+  /** Where it came from: "made by sin at model.ts:12:5", "argument 0 of jit(step)"; `null` where that is not known. */
+  origin(): string | null {
+    return null;
   }
   dispose(): void {}
   toString(): string {

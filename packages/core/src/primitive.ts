@@ -1,5 +1,7 @@
 import type { Aval } from "./avals.ts";
 import type { Effect } from "./effects.ts";
+import type { Jaxpr } from "./jaxpr.ts";
+import type { NDArray } from "./ndarray.ts";
 
 /** The parameters of an equation: plain data (numbers, strings, arrays, dtypes, jaxprs, functions). Never mutated. */
 export type Params = Readonly<Record<string, unknown>>;
@@ -27,6 +29,17 @@ export const dceRule: unique symbol = Symbol.for("traceform.rule.dce");
  * holds one throws when it is compiled.
  */
 export const refuseRule: unique symbol = Symbol.for("traceform.rule.refuse");
+
+/**
+ * How a primitive that holds jaxprs is computed with them, on concrete arrays: what runs a program step by step, to find the
+ * equation at fault, goes through it. `null` where there are no steps.
+ */
+export const stepsRule: unique symbol = Symbol.for("traceform.rule.steps");
+export type StepsRule<P = Params> = (
+  args: readonly NDArray[],
+  params: P,
+  run: (jaxpr: Jaxpr, args: readonly NDArray[]) => NDArray[],
+) => NDArray[] | null;
 
 /** Rules by symbol. The packages that read a rule own its type: see `JvpRule` in grad, `BatchRule` in vmap. */
 export interface PrimitiveRules {

@@ -12,6 +12,14 @@ function letters(n: number): string {
   return text;
 }
 
+/** What `printJaxpr` shows beside the equations. */
+export interface PrintOptions {
+  /** The user's line behind each equation. */
+  readonly sourceInfo?: boolean;
+  /** The `namedScope`s in which each equation was staged. */
+  readonly nameStack?: boolean;
+}
+
 class Namer {
   readonly #names = new Map<Var, string>();
   name(v: Var): string {
@@ -42,13 +50,15 @@ function snake(name: string): string {
 
 const width = 96;
 
-function formatParam(value: unknown, indent: string): string {
-  if (value instanceof Jaxpr) return formatJaxpr(value, indent);
+function formatParam(value: unknown, indent: string, options: PrintOptions): string {
+  if (value instanceof Jaxpr) return formatJaxpr(value, indent, options);
   if (Array.isArray(value)) {
     if (value.some((v) => v instanceof Jaxpr)) {
-      return `(\n${value.map((v) => `${indent}  ${formatParam(v, `${indent}  `)}`).join("\n")}\n${indent})`;
+      return `(\n${value.map((v) => `${indent}  ${formatParam(v, `${indent}  `, options)}`).join("\n")}\n${indent})`;
     }
-    return value.length === 1 ? `(${formatParam(value[0], indent)},)` : `(${value.map((v) => formatParam(v, indent)).join(", ")})`;
+    return value.length === 1
+      ? `(${formatParam(value[0], indent, options)},)`
+      : `(${value.map((v) => formatParam(v, indent, options)).join(", ")})`;
   }
   if (typeof value === "function") return value.name === "" ? "<function>" : value.name;
   if (value === null) return "None";
@@ -58,13 +68,13 @@ function formatParam(value: unknown, indent: string): string {
     const proto = Object.getPrototypeOf(value);
     if (proto !== Object.prototype && proto !== null) return String(value);
     return `{${Object.entries(value)
-      .map(([k, v]) => `${snake(k)}=${formatParam(v, indent)}`)
+      .map(([k, v]) => `${snake(k)}=${formatParam(v, indent, options)}`)
       .join(", ")}}`;
   }
   return String(value);
 }
 
-function formatEqn(eqn: Eqn, namer: Namer, indent: string): string {
+function formatEqn(eqn: Eqn, namer: Namer, indent: string, options: PrintOptions): string {
   const operands = eqn.invars.map((a) => namer.atom(a));
   const results = eqn.outvars.map((v) => namer.binder(v)).join(" ");
   const shown = Object.entries(eqn.params)
@@ -72,28 +82,41 @@ function formatEqn(eqn: Eqn, namer: Namer, indent: string): string {
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, value]) => [snake(name), value] as const);
   const head = `${results}${results === "" ? "" : " "}= ${eqn.primitive.name}`;
-  const flat = shown.map(([name, value]) => `${name}=${formatParam(value, `${indent}    `)}`);
+  const flat = shown.map(([name, value]) => `${name}=${formatParam(value, `${indent}    `, options)}`);
   const tail = operands.map((o) => ` ${o}`).join("");
+  const scope = options.nameStack === true ? (eqn.source?.scope ?? "") : "";
+  if (scope !== "") flat.unshift(`name=${scope}`);
+  const comment = sourceComment(eqn, options);
   const oneLine = `${head}${flat.length > 0 ? `[${flat.join(" ")}]` : ""}${tail}`;
-  if (!oneLine.includes("\n") && indent.length + oneLine.length <= width) return indent + oneLine;
-  return `${indent}${head}[\n${flat.map((f) => `${indent}  ${f}`).join("\n")}\n${indent}]${tail}`;
+  if (!oneLine.includes("\n") && indent.length + oneLine.length <= width) return indent + oneLine + comment;
+  return `${indent}${head}[\n${flat.map((f) => `${indent}  ${f}`).join("\n")}\n${indent}]${tail}${comment}`;
 }
 
-function formatJaxpr(jaxpr: Jaxpr, indent: string): string {
+function sourceComment({ source }: Eqn, { sourceInfo }: PrintOptions): string {
+  const frame = sourceInfo === true ? (source?.frame ?? null) : null;
+  return frame === null ? "" : ` # ${frame}`;
+}
+
+function formatJaxpr(jaxpr: Jaxpr, indent: string, options: PrintOptions): string {
   const namer = new Namer();
   const binders = (vars: readonly Var[]): string => vars.map((v) => namer.binder(v)).join(" ");
   const constvars = binders(jaxpr.constvars);
   const invars = binders(jaxpr.invars);
   const head = `{ lambda ${constvars}${constvars === "" ? "" : " "};${invars === "" ? "" : " "}${invars}. let`;
-  const eqns = jaxpr.eqns.map((e) => formatEqn(e, namer, `${indent}    `));
+  const eqns = jaxpr.eqns.map((e) => formatEqn(e, namer, `${indent}    `, options));
   const outs = jaxpr.outvars.map((a) => namer.atom(a));
   const result = outs.length === 1 ? `(${outs[0]},)` : `(${outs.join(", ")})`;
   const oneLine = `${head} ${eqns.map((e) => e.trim()).join("; ")}${eqns.length > 0 ? " " : ""}in ${result} }`;
-  if (eqns.length <= 1 && !oneLine.includes("\n") && indent.length + oneLine.length <= width) return oneLine;
+  if (eqns.length <= 1 && options.sourceInfo !== true && !oneLine.includes("\n") && indent.length + oneLine.length <= width)
+    return oneLine;
   return `${head}\n${eqns.join("\n")}\n${indent}  in ${result} }`;
 }
 
-/** A jaxpr as JAX prints it, with dtypes in full: `{ lambda ; a:float32[3]. let b:float32[3] = sin a in (b,) }`. */
-export function printJaxpr(jaxpr: Jaxpr | ClosedJaxpr): string {
-  return formatJaxpr(jaxpr instanceof Jaxpr ? jaxpr : jaxpr.jaxpr, "");
+/**
+ * A jaxpr as JAX prints it, with dtypes in full: `{ lambda ; a:float32[3]. let b:float32[3] = sin a in (b,) }`. With
+ * `sourceInfo` the user's line follows each equation, `# model.ts:12:5`, and with `nameStack` its `namedScope`s are among the
+ * parameters.
+ */
+export function printJaxpr(jaxpr: Jaxpr | ClosedJaxpr, options: PrintOptions = {}): string {
+  return formatJaxpr(jaxpr instanceof Jaxpr ? jaxpr : jaxpr.jaxpr, "", options);
 }

@@ -34,3 +34,24 @@ test("a failure reaches its reader and does not stop the queue", async () => {
   await expect(failing).rejects.toThrow("lost");
   expect(await after).toBe("ran");
 });
+
+test("what a waiting task submits is a part of it, and runs at once", async () => {
+  const queue = new DeviceQueue();
+  const order: string[] = [];
+  queue.submit(() => later(null));
+  queue.submit(() => {
+    expect(queue.isIdle).toBe(true);
+    expect(queue.submit(() => "inner")).toBe("inner");
+    order.push("task");
+    void queue.submit(async () => {
+      await later(null);
+      order.push("inner and late");
+    });
+  });
+  queue.submit(() => order.push("after"));
+  await later(null);
+  await later(null);
+  queue.submit(() => order.push("last"));
+  await queue.idle();
+  expect(order).toEqual(["task", "after", "inner and late", "last"]);
+});

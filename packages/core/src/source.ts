@@ -1,6 +1,8 @@
+import { namedScopes } from "./scopes.ts";
+
 /** Where the user's code was when an equation was staged. The stack is formatted only when somebody asks. */
 export interface SourceLocation {
-  /** The first frame outside Traceform: `file.ts:12:5`, or `null` when the engine tells nothing. */
+  /** The first frame outside Traceform: `/home/me/file.ts:12:5`, or `null` when the engine tells nothing. */
   readonly frame: string | null;
   /** The `namedScope`s that were open. */
   readonly scope: string;
@@ -20,7 +22,48 @@ class CapturedLocation implements SourceLocation {
     const lines = this.#error.stack?.split("\n") ?? [];
     const line = lines.find((l, i) => i > 0 && !ownFrame.test(l));
     const found = line?.match(/\(?([^\s()]+:\d+:\d+)\)?$/);
-    return found?.[1] ?? null;
+    return found?.[1].replace(/^file:\/\/(?=\/)/, "") ?? null;
+  }
+}
+
+let inherited: SourceLocation | null = null;
+
+/**
+ * Where an equation that is staged now comes from: while a jaxpr is evaluated, which is how transformations rewrite it, the
+ * equation it is made from; otherwise the line that runs.
+ */
+export function currentSource(): SourceLocation {
+  return inherited ?? captureSource(namedScopes());
+}
+
+/** The equation that what is staged now is made from, if any. */
+export function inheritedSource(): SourceLocation | null {
+  return inherited;
+}
+
+/** Says that what is staged from now on comes from `source`; returns what it came from before, to be put back. */
+export function inheritSource(source: SourceLocation | null): SourceLocation | null {
+  const before = inherited;
+  inherited = source;
+  return before;
+}
+
+/** Runs code that is made from an equation with this source; without one, from what it is made from already. */
+export function withSource<T>(source: SourceLocation | null, fn: () => T): T {
+  return source === null ? fn() : inheriting(source, fn);
+}
+
+/** Runs code that is not made from any equation. */
+export function withoutSource<T>(fn: () => T): T {
+  return inheriting(null, fn);
+}
+
+function inheriting<T>(source: SourceLocation | null, fn: () => T): T {
+  const before = inheritSource(source);
+  try {
+    return fn();
+  } finally {
+    inherited = before;
   }
 }
 

@@ -6,8 +6,7 @@ import { TracerError } from "./errors.ts";
 import { type Atom, type Eqn, Jaxpr, Literal, Var } from "./jaxpr.ts";
 import { type NDArray, Tracer } from "./ndarray.ts";
 import type { AbstractResult, Params, Primitive } from "./primitive.ts";
-import { namedScopes } from "./scopes.ts";
-import { captureSource } from "./source.ts";
+import { currentSource } from "./source.ts";
 import { leaked, refuseAsync, Trace, withNewTrace } from "./trace.ts";
 
 /** A value of a function that is being staged: a variable of the jaxpr under construction. */
@@ -19,6 +18,9 @@ export class JaxprTracer extends Tracer {
   }
   get aval(): Aval {
     return this.atom.aval;
+  }
+  override origin(): string | null {
+    return (this.tracedBy as JaxprTrace).originOf(this.atom);
   }
 }
 
@@ -37,6 +39,17 @@ export class JaxprTrace extends Trace {
     return new JaxprTracer(this, v);
   }
 
+  /** Where the value of a variable comes from. */
+  originOf(atom: Atom): string | null {
+    if (atom instanceof Literal) return null;
+    const argument = this.#invars.indexOf(atom);
+    if (argument >= 0) return `argument ${argument} of ${this.name}`;
+    const eqn = this.eqns.find((e) => e.outvars.includes(atom));
+    if (eqn === undefined) return null;
+    const frame = eqn.source?.frame ?? null;
+    return `made by ${eqn.primitive.name}${frame === null ? "" : ` at ${frame}`}`;
+  }
+
   process(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
     const invars = args.map((x) => this.atom(x, primitive.name));
     const { avals, effects } = abstractEval(
@@ -51,7 +64,7 @@ export class JaxprTrace extends Trace {
       outvars,
       params,
       effects: effects === undefined ? noEffects : new Set(effects),
-      source: captureSource(namedScopes()),
+      source: currentSource(),
     });
     return outvars.map((v) => new JaxprTracer(this, v));
   }

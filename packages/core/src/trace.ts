@@ -1,6 +1,7 @@
 import type { NDArray, Tracer } from "./ndarray.ts";
 import { TracerError, TransformError } from "./errors.ts";
 import type { Params, Primitive } from "./primitive.ts";
+import { setActiveTrace } from "./stack.ts";
 
 /**
  * One interpreter. The interpreter stack is the chain of `parent`s that the transformations keep; the *current*
@@ -20,21 +21,24 @@ export abstract class Trace {
   abstract process(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[];
 }
 
-let current: Trace | null = null;
-
-/** The innermost active transformation, or `null` when values are computed at once. */
-export function activeTrace(): Trace | null {
-  return current;
-}
+export { activeTrace } from "./stack.ts";
 
 /** Runs `fn` with `trace` as the current trace, and restores the stack however `fn` ends. */
 export function withTrace<T>(trace: Trace, fn: () => T): T {
-  const previous = current;
-  current = trace;
+  return under(trace, fn);
+}
+
+/** Runs `fn` as if no transformation were active: what it computes, it computes at once. */
+export function withoutTrace<T>(fn: () => T): T {
+  return under(null, fn);
+}
+
+function under<T>(trace: Trace | null, fn: () => T): T {
+  const previous = setActiveTrace(trace);
   try {
     return fn();
   } finally {
-    current = previous;
+    setActiveTrace(previous);
   }
 }
 
@@ -71,7 +75,7 @@ export function leaked(fn: string, tracer: Tracer): TracerError {
     });
   }
   return new TracerError(fn, {
-    message: `a traced ${tracer.aval} leaked from ${tracer.tracedBy.name}, which has already returned`,
+    message: `a traced ${tracer.aval} leaked from ${tracer.tracedBy.name}, which has already returned${tracer.madeBy()}`,
     fix: `return the value from the traced function instead of storing it elsewhere (a global, a field, a closure)`,
   });
 }

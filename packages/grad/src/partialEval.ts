@@ -5,12 +5,15 @@ import {
   bind,
   ConcreteArray,
   constvarsToInvars,
+  currentSource,
   currentTrace,
   dceJaxpr,
   type Eqn,
   evalJaxpr,
+  inheritedSource,
   invariant,
   Jaxpr,
+  JaxprTrace,
   JaxprTracer,
   leaked,
   Literal,
@@ -97,7 +100,7 @@ export class PartialEvalTrace extends Trace {
       outvars,
       params,
       effects: effects === undefined || effects.length === 0 ? noEffects : new Set(effects),
-      source: null,
+      source: this.parent instanceof JaxprTrace ? currentSource() : inheritedSource(),
     });
     return outvars.map((v) => new PartialEvalTracer(this, v));
   }

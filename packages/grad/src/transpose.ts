@@ -13,6 +13,7 @@ import {
   transposeRule,
   traceToJaxpr,
   type Var,
+  withSource,
 } from "@traceform/core";
 import { bits, JaxprMemo, merge, pick } from "./internal/memo.ts";
 import { addTangents, hasTangent, instantiate } from "./internal/zeros.ts";
@@ -52,7 +53,7 @@ export function backwardPass(
       for (const v of eqn.outvars) linear.add(v);
       pending.push(eqn);
     } else {
-      const outs = bind(eqn.primitive, eqn.invars.map(read), eqn.params as never);
+      const outs = withSource(eqn.source, () => bind(eqn.primitive, eqn.invars.map(read), eqn.params as never));
       eqn.outvars.forEach((v, i) => values.set(v, outs[i]));
     }
   }
@@ -76,7 +77,7 @@ export function backwardPass(
     if (zero) continue;
     const operands = eqn.invars.map((a) => (isLinearAtom(a) ? new LinearOperand(a.aval) : read(a)));
     const rule = findRule(eqn.primitive);
-    const run = (): readonly Tangent[] => rule(out, operands, eqn.params as never, context);
+    const run = (): readonly Tangent[] => withSource(eqn.source, () => rule(out, operands, eqn.params as never, context));
     const userCode = ownership !== null && (eqn.primitive.rules[transposeRule] !== undefined || userRules.has(eqn.primitive));
     if (userCode) ownership.reveal([...out, ...operands]);
     const result = userCode ? ownership.whileUserCode(run) : run();

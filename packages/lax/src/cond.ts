@@ -11,6 +11,7 @@ import {
   type NDArray,
   type Primitive,
   ShapeError,
+  stepsRule,
   TreeError,
   treeFlatten,
   treeUnflatten,
@@ -22,6 +23,7 @@ import { convertElementType } from "./convert.ts";
 import { convertResults, shareConsts, traceBody, type TracedBody } from "./internal/bodies.ts";
 import { joinTypes, typeMismatch } from "./internal/carry.ts";
 import { dceCond } from "./internal/dce.ts";
+import { condSteps } from "./internal/steps.ts";
 import { varyingLike } from "./internal/infer.ts";
 import { unstagedBranch } from "./internal/unstaged.ts";
 import { clamp } from "./select.ts";
@@ -32,7 +34,7 @@ export interface CondParams {
 }
 /** Operands: an int32 scalar index (clamped to the branches), then the operands of the branches. */
 export const condP: Primitive<CondParams> = /* @__PURE__ */ definePrimitive<CondParams>("cond", {
-  rules: { [dceRule]: dceCond },
+  rules: { [dceRule]: dceCond, [stepsRule]: condSteps },
   abstractEval: (avals, { branches }) => {
     const [index] = avals;
     if (index.dtype !== "int32" || index.ndim !== 0) {

@@ -16,6 +16,7 @@ import {
   scalar,
   ShapeError,
   type StandardDType,
+  stepsRule,
   TransformError,
   TreeError,
   type Treedef,
@@ -27,6 +28,7 @@ import {
 import { add } from "./binary.ts";
 import { full } from "./create.ts";
 import { traceBody } from "./internal/bodies.ts";
+import { customSteps } from "./internal/steps.ts";
 import { varyingLike } from "./internal/infer.ts";
 import { broadcastInDim } from "./shape.ts";
 
@@ -57,6 +59,7 @@ export const customJvpCallP: Primitive<CustomJvpCallParams> = /* @__PURE__ */ de
   "custom_jvp_call",
   {
     hiddenParams: ["jvp"],
+    rules: { [stepsRule]: customSteps },
     abstractEval: (avals, { callJaxpr }) => ({
       avals: callJaxpr.outAvals.map((a) => varyingLike(a, avals)),
       effects: [...callJaxpr.effects],
@@ -94,6 +97,7 @@ export const customVjpCallP: Primitive<CustomVjpCallParams> = /* @__PURE__ */ de
   "custom_vjp_call",
   {
     hiddenParams: ["fwd"],
+    rules: { [stepsRule]: customSteps },
     abstractEval: (avals, { callJaxpr }) => ({
       avals: callJaxpr.outAvals.map((a) => varyingLike(a, avals)),
       effects: [...callJaxpr.effects],

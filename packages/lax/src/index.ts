@@ -1,5 +1,6 @@
 export * from "./associative.ts";
 export * from "./binary.ts";
+export * from "./callback.ts";
 export type * from "./carrytypes.ts";
 export * from "./collectives.ts";
 export * from "./cond.ts";
@@ -9,6 +10,7 @@ export * from "./create.ts";
 export * from "./cumulative.ts";
 export * from "./custom.ts";
 export * from "./customvmap.ts";
+export * as debug from "./debug.ts";
 export * from "./dot.ts";
 export * from "./exchange.ts";
 export * from "./fft.ts";

@@ -16,6 +16,7 @@ import {
   refuseAsync,
   scalar,
   ShapeError,
+  stepsRule,
   TransformError,
   treeFlatten,
   type Treedef,
@@ -31,6 +32,7 @@ import { add, lt } from "./binary.ts";
 import { convertElementTypeWeak } from "./convert.ts";
 import { convertResults, traceBody, type TracedBody } from "./internal/bodies.ts";
 import { dceScan, dceWhile } from "./internal/dce.ts";
+import { scanSteps, whileSteps } from "./internal/steps.ts";
 import { checkStructure, joinTypes, typeMismatch } from "./internal/carry.ts";
 import { result, varyingLike } from "./internal/infer.ts";
 import { unstagedScan, unstagedWhile } from "./internal/unstaged.ts";
@@ -48,7 +50,7 @@ export interface ScanParams {
 }
 /** Operands: consts, initial carry, xs with a leading axis of `length`. Results: final carry, ys likewise stacked. */
 export const scanP: Primitive<ScanParams> = /* @__PURE__ */ definePrimitive<ScanParams>("scan", {
-  rules: { [dceRule]: dceScan },
+  rules: { [dceRule]: dceScan, [stepsRule]: scanSteps },
   abstractEval: (avals, { jaxpr, length, numConsts, numCarry }) => {
     avals.slice(numConsts + numCarry).forEach((x) => {
       if (x.shape[0] !== length) {
@@ -76,7 +78,7 @@ export interface WhileParams {
 }
 /** Operands: condConsts, bodyConsts, initial carry. Results: final carry. */
 export const whileP: Primitive<WhileParams> = /* @__PURE__ */ definePrimitive<WhileParams>("while", {
-  rules: { [dceRule]: dceWhile },
+  rules: { [dceRule]: dceWhile, [stepsRule]: whileSteps },
   abstractEval: (_avals, { condJaxpr, bodyJaxpr }) => ({
     avals: bodyJaxpr.outAvals,
     effects: [...joinEffects([condJaxpr.effects, bodyJaxpr.effects])],

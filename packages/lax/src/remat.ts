@@ -11,12 +11,14 @@ import {
   type NDArray,
   type Params,
   type Primitive,
+  stepsRule,
   treeFlatten,
   treeMap,
   treeUnflatten,
 } from "@traceform/core";
 import { traceBody } from "./internal/bodies.ts";
 import { dceCheckpoint } from "./internal/dce.ts";
+import { checkpointSteps } from "./internal/steps.ts";
 import { varyingLike } from "./internal/infer.ts";
 
 /**
@@ -33,7 +35,7 @@ export interface CheckpointParams {
 }
 /** Operands: closed-over values, then the flattened arguments. */
 export const checkpointP: Primitive<CheckpointParams> = /* @__PURE__ */ definePrimitive<CheckpointParams>("checkpoint", {
-  rules: { [dceRule]: dceCheckpoint },
+  rules: { [dceRule]: dceCheckpoint, [stepsRule]: checkpointSteps },
   hiddenParams: ["preventCse"],
   abstractEval: (avals, { jaxpr }) => ({
     avals: jaxpr.outAvals.map((a) => varyingLike(a, avals)),

@@ -685,4 +685,8 @@ export const untabledPrimitives: readonly string[] = [
   "real",
   "imag",
   "conj",
+  // What JavaScript computes: see callbacks.test.ts.
+  "pure_callback",
+  "io_callback",
+  "debug_callback",
 ];

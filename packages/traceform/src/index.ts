@@ -8,6 +8,9 @@ import "./start.ts";
 export {
   type ArrayLike,
   arrayScope,
+  config,
+  debugInfs,
+  debugNans,
   devices,
   deviceCount,
   type DType,
@@ -57,6 +60,8 @@ export {
   ShapeDtypeStruct,
 } from "@traceform/jit";
 export { customVmap, sequentialVmap, vmap, type VmapOptions } from "@traceform/vmap";
+export { debug, ioCallback, pureCallback } from "@traceform/lax";
+export * as checkify from "@traceform/checkify";
 export * as lax from "@traceform/lax";
 export * as nn from "@traceform/nn";
 export * as numpy from "@traceform/numpy";

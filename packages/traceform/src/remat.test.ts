@@ -26,7 +26,7 @@ interface Plan {
   readonly transcendentals: number;
 }
 function plan(loss: (ws: readonly NDArray[], x: NDArray) => NDArray): Plan {
-  const { temporaryBytes, transcendentals } = jit(grad(loss)).lower(ws, x).compile().costAnalysis();
+  const { temporaryBytes, transcendentals } = jit(grad(loss)).lower(ws, x).compileSync().costAnalysis();
   return { matrices: temporaryBytes / matrix, transcendentals };
 }
 
@@ -72,7 +72,7 @@ test("in a scan the residuals of a step are its carry", () => {
   const stacked = np.ones([16, n, n]).mul(0.01);
   const bytes = (step: (h: NDArray, w: NDArray) => NDArray): number => {
     const loss = (ws: NDArray, x: NDArray): NDArray => np.sum(lax.scan((h: NDArray, w: NDArray) => [step(h, w), null], x, ws)[0]);
-    return jit(grad(loss)).lower(stacked, x).compile().costAnalysis().temporaryBytes;
+    return jit(grad(loss)).lower(stacked, x).compileSync().costAnalysis().temporaryBytes;
   };
   expect(bytes(checkpoint(layer))).toBeLessThan(bytes(layer) / 2.5);
 });

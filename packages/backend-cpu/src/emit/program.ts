@@ -37,7 +37,7 @@ export interface EmittedProgram {
 
 /**
  * A program as one module. It exports `run(table, arena)`: the table holds the pointers of the arguments, then those of
- * the results, then those of the constants, as u32; the arena is the memory of the temporaries. Kernels are functions of
+ * the results, then those of the constants, as u32, and has room for the pointers that the import `host` is to work on; the arena is the memory of the temporaries. Kernels are functions of
  * their own, called on bounded chunks, so the engine can replace a baseline version between calls.
  */
 export function emitProgram(program: Program, options: EmitOptions): EmittedProgram {
@@ -45,6 +45,7 @@ export function emitProgram(program: Program, options: EmitOptions): EmittedProg
   const trouble = options.shared ? Jobs.imports(module) : null;
   // The inner loops of matrix products are in a module of their own.
   const block = usesContractions(program) ? module.import("block", new Array<"i32">(blockParameters).fill("i32"), []) : null;
+  const host = program.hosts.length > 0 ? module.import("host", ["i32"], []) : null;
   const entry = module.declare(["i32", "i32"], [], "run");
   const jobs = trouble === null ? null : new Jobs(module, trouble);
   const helpers = new Helpers(module, options.relaxed);
@@ -132,6 +133,14 @@ export function emitProgram(program: Program, options: EmitOptions): EmittedProg
       }
       case "loop":
         return loop(s);
+      case "host":
+        [...s.reads, ...s.writes].forEach((v, i) => {
+          code.get(0);
+          pointer(v);
+          code.memory("i32.store", 4 * (firsts.host + i));
+        });
+        code.i32(s.step);
+        return code.call(host!);
     }
   };
   const loop = (s: Extract<Step, { kind: "loop" }>): void => {

@@ -104,7 +104,7 @@ export function workerBody(): void {
         library = new WebAssembly.Instance(message.module, { e: { m: start.memory } }).exports["block"];
         break;
       case "program": {
-        const imports: Record<string, WebAssembly.ImportValue> = { m: start.memory, trouble: () => {} };
+        const imports: Record<string, WebAssembly.ImportValue> = { m: start.memory, trouble: () => {}, host: () => {} };
         if (library !== undefined) imports["block"] = library;
         const { exports } = new WebAssembly.Instance(message.module, { e: imports });
         programs.set(message.id, exports["work"] as (thread: number) => void);

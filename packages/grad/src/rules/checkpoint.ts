@@ -1,5 +1,6 @@
 import { bind, dceJaxpr, type Eqn, evalJaxpr, Jaxpr, Literal, type NDArray, type Var } from "@traceform/core";
 import { type CheckpointParams, checkpointP, type CheckpointPolicy } from "@traceform/lax";
+import { withoutKnownEffects } from "../internal/effects.ts";
 import { bits, drop, merge, pick, place } from "../internal/memo.ts";
 import { transposeThrough } from "../internal/through.ts";
 import {
@@ -59,14 +60,19 @@ function makePlan({ jaxpr, policy }: CheckpointParams, unknowns: readonly boolea
     split.known.invars.map(() => true),
   );
   const isSaved = new Set<Eqn>(saved);
-  const rest = new Jaxpr(
-    [],
-    [...drop(jaxpr.invars, unknowns), ...savedVars, ...pick(jaxpr.invars, unknowns)],
-    jaxpr.eqns.filter((e) => !isSaved.has(e)),
-    jaxpr.outvars,
+  const invars = [...drop(jaxpr.invars, unknowns), ...savedVars, ...pick(jaxpr.invars, unknowns)];
+  const isUnknown = invars.map((_, i) => i >= invars.length - unknowns.filter(Boolean).length);
+  const rest = withoutKnownEffects(
+    new Jaxpr(
+      [],
+      invars,
+      jaxpr.eqns.filter((e) => !isSaved.has(e)),
+      jaxpr.outvars,
+    ),
+    isUnknown,
+    "checkpoint",
   );
-  const keep = rest.invars.map((_, i) => i >= rest.invars.length - unknowns.filter(Boolean).length);
-  const { jaxpr: again, usedInputs } = dceJaxpr(rest, unknownOut, keep);
+  const { jaxpr: again, usedInputs } = dceJaxpr(rest, unknownOut, isUnknown);
   return { known, unknownOut, again, usedOperands: usedInputs };
 }
 

@@ -2,6 +2,7 @@ import type { Primitive } from "@traceform/core";
 import { customJvpCallP, customVjpCallP, customVmapCallP } from "@traceform/lax";
 import { type PartialEvalRule, RuleTable, type SymbolicJvpRule, type TransposeRule } from "../rule.ts";
 import { binaryJvps, binaryTransposes } from "./binary.ts";
+import { callbackJvps, callbackTransposes } from "./callback.ts";
 import { checkpointJvps, checkpointPartialEvals, checkpointTransposes } from "./checkpoint.ts";
 import { collectiveJvps, collectiveTransposes } from "./collectives.ts";
 import { condJvps, condPartialEvals, condTransposes } from "./cond.ts";
@@ -35,6 +36,7 @@ export const jvpRules: RuleTable<SymbolicJvpRule<never>> = /* @__PURE__ */ new R
   windowJvps(),
   windowFoldJvps(),
   collectiveJvps(),
+  callbackJvps(),
   jitJvps(),
   scanJvps(),
   whileJvps(),
@@ -57,6 +59,7 @@ export const transposeRules: RuleTable<TransposeRule<never>> = /* @__PURE__ */ n
   indexingTransposes(),
   windowTransposes(),
   collectiveTransposes(),
+  callbackTransposes(),
   jitTransposes(),
   scanTransposes(),
   whileTransposes(),

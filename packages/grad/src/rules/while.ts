@@ -1,6 +1,7 @@
 import { bind, dceJaxpr, Jaxpr, type NDArray, TransformError, Var } from "@traceform/core";
 import { type WhileParams, whileP } from "@traceform/lax";
 import { bits, drop, JaxprMemo, merge, or, pick, place, splitList } from "../internal/memo.ts";
+import { withoutKnownEffects } from "../internal/effects.ts";
 import { instantiate } from "../internal/zeros.ts";
 import {
   type JvpContext,
@@ -100,9 +101,15 @@ function partialEvalWhile(
     carry = next;
     body = context.partialEvalJaxpr(p.bodyJaxpr, [...ukConsts, ...carry], carry);
   }
-  const staged = context.stage(whileP as never, args, p as never);
   const cond = context.partialEvalJaxpr(p.condJaxpr, [...ukCondConsts, ...carry]);
-  if (cond.unknownOut[0] || carry.every(Boolean)) return staged;
+  if (cond.unknownOut[0] || carry.every(Boolean)) return context.stage(whileP as never, args, p as never);
+  // The known part has had its effects.
+  const rest: WhileParams = {
+    ...p,
+    condJaxpr: withoutKnownEffects(p.condJaxpr, [...ukCondConsts, ...carry], "whileLoop"),
+    bodyJaxpr: withoutKnownEffects(p.bodyJaxpr, [...ukConsts, ...carry], "whileLoop"),
+  };
+  const staged = context.stage(whileP as never, args, rest as never);
   const numKnown = carry.filter((u) => !u).length;
   const bodyJaxpr = memo.get(body.known, "known", () => {
     const { jaxpr } = dceJaxpr(

@@ -1,4 +1,4 @@
-import { type Atom, type Aval, type Eqn, type Jaxpr, Literal, physical, type Var } from "@traceform/core";
+import { type Atom, type Aval, type Eqn, hostStep, type Jaxpr, Literal, physical, runsOnHost, type Var } from "@traceform/core";
 import { convolve, type ConvParams, dotGeneral } from "./contraction.ts";
 import { elementwise, mapElements, threefry2x32 } from "./elementwise.ts";
 import { fft, type FftParams } from "./fourier.ts";
@@ -7,7 +7,18 @@ import { linalgRules } from "./linalg.ts";
 import { argReduce, cumulative, operatorOf, reduce } from "./reduce.ts";
 import { sort, topK } from "./sorting.ts";
 import * as s from "./structural.ts";
-import { convertElement, type Element, forEachIndex, reader, type RefArray, sizeOf, toLogical, toPhysical } from "./values.ts";
+import {
+  convertElement,
+  type Element,
+  forEachIndex,
+  fromHost,
+  reader,
+  type RefArray,
+  sizeOf,
+  toHost,
+  toLogical,
+  toPhysical,
+} from "./values.ts";
 import { forWindow, reduceWindow, selectAndGatherAdd, selectAndScatterAdd, type WindowParams } from "./windows.ts";
 
 /** Evaluates a jaxpr one equation at a time. */
@@ -201,6 +212,7 @@ export const referenceRules: readonly string[] = Object.keys(rules);
 function evaluate(eqn: Eqn, args: RefArray[]): RefArray[] {
   const { name } = eqn.primitive;
   const outs = eqn.outvars.map((v) => v.aval);
+  if (runsOnHost(eqn.primitive)) return callOut(eqn, args);
   const rule = rules[name];
   if (rule !== undefined) {
     const result = rule(args, eqn.params as never, outs);
@@ -209,6 +221,13 @@ function evaluate(eqn: Eqn, args: RefArray[]): RefArray[] {
   const result = elementwise(name, args, eqn.params as Record<string, unknown>, outs[0].shape, outs[0].dtype);
   if (result === null) throw new Error(`the reference backend has no rule for ${name}`);
   return [result];
+}
+
+/** A host step works on host arrays, as it does for every backend. */
+function callOut({ primitive, params, invars, outvars }: Eqn, args: readonly RefArray[]): RefArray[] {
+  const avals = (list: readonly Atom[]): Aval[] => list.map((v) => v.aval);
+  const step = hostStep(primitive, params, avals(invars), avals(outvars));
+  return step.run(args.map((x) => toHost(asHeld(x)))).map((x, i) => asOperand(fromHost(x), outvars[i].aval));
 }
 
 /** A buffer's values as an operand of the given aval, and back: extended dtypes are held physically. */

@@ -38,6 +38,11 @@ function inFront(args: readonly NDArray[], dims: readonly BatchDim[]): NDArray[]
 const isBatched = (dims: readonly BatchDim[]): boolean[] => dims.map((d) => d !== null);
 const outDims = (batched: readonly boolean[]): BatchDim[] => batched.map((b) => (b ? 0 : null));
 
+/** Whether running a jaxpr more often, or for members that would not, is wrong: effects for debugging only show that it happens. */
+function mustNotRepeat({ effects }: Jaxpr): boolean {
+  return [...effects].some((e) => e.mayRepeat !== true);
+}
+
 function scan(args: readonly NDArray[], dims: readonly BatchDim[], p: ScanParams, context: BatchContext): Result {
   const [bConsts, bInit, bXs] = splitList(isBatched(dims), p.numConsts, p.numCarry);
   const numYs = p.jaxpr.outvars.length - p.numCarry;
@@ -88,7 +93,7 @@ function whileLoop(args: readonly NDArray[], dims: readonly BatchDim[], p: While
     });
     return [outs, outDims(carry)];
   }
-  if (p.bodyJaxpr.effects.size > 0 || p.condJaxpr.effects.size > 0) {
+  if ([p.bodyJaxpr, p.condJaxpr].some(mustNotRepeat)) {
     throw new TransformError("vmap", {
       message: "a loop whose members finish at different times goes on for those that have finished, but it has effects",
       fix: "move the effect out of the loop, or make the condition the same for the whole batch",
@@ -137,7 +142,7 @@ function cond(args: readonly NDArray[], dims: readonly BatchDim[], { branches }:
   const operands = inFront(rest, dOperands);
   const batched = isBatched(dOperands);
   if (dIndex !== null) {
-    if (branches.some((b) => b.effects.size > 0)) {
+    if (branches.some(mustNotRepeat)) {
       throw new TransformError("vmap", {
         message: "a cond whose predicate differs between members runs all branches, but one of them has effects",
         fix: "move the effect out of the branches, or make the predicate the same for the whole batch",

@@ -1,6 +1,7 @@
 import type { Primitive } from "@traceform/core";
 import { customVmapCallP } from "@traceform/lax";
 import { BatchTable } from "../rule.ts";
+import { callbackRules } from "./callback.ts";
 import { collectiveRules } from "./collectives.ts";
 import { controlRules } from "./control.ts";
 import { customRules } from "./custom.ts";
@@ -21,6 +22,7 @@ export const batchRules: BatchTable = /* @__PURE__ */ new BatchTable(() => [
   indexingRules(),
   windowRules(),
   collectiveRules(),
+  callbackRules(),
   controlRules(),
   customRules(),
   customVmapRules(),

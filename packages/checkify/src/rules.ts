@@ -1,0 +1,324 @@
+import {
+  bind,
+  dceJaxpr,
+  type Eqn,
+  evalJaxpr,
+  innerJaxprs,
+  isComplex,
+  isFloat,
+  type Jaxpr,
+  jitP,
+  type JitParams,
+  makeAval,
+  type NDArray,
+  type Primitive,
+  traceToJaxpr,
+  treeUnflatten,
+} from "@traceform/core";
+import {
+  checkpointP,
+  type CheckpointParams,
+  type CondParams,
+  condP,
+  type CustomJvpCallParams,
+  customJvpCallP,
+  type CustomVjpCallParams,
+  customVjpCallP,
+  divP,
+  eq,
+  ne,
+  reduceOr,
+  type ScanParams,
+  scanP,
+  type WhileParams,
+  whileP,
+} from "@traceform/lax";
+import { type CheckErrorParams, checkErrorP, type CheckParams, checkP, debugCheckP, siteOfCheck } from "./check.ts";
+import { type CheckSite, Error as CheckError, type ErrorCategory, internSite, slotFor } from "./error.ts";
+import { indexChecks, indexSlot } from "./indices.ts";
+import { reordered, splitList } from "./lists.ts";
+import type { Plan, State } from "./state.ts";
+
+/** What a rule of an equation that holds jaxprs may do. */
+export interface Context {
+  readonly plan: Plan;
+  /** (state, operands) -> (state, results). Memoised. */
+  checked(jaxpr: Jaxpr): Jaxpr;
+}
+
+type Outcome = readonly [state: State, outs: readonly NDArray[]];
+/** An equation with checks: the state and its operands in, the state and its results out. */
+type CheckRule = (state: State, args: readonly NDArray[], eqn: Eqn, context: Context) => Outcome;
+
+function rule<P>(
+  primitive: Primitive<P>,
+  apply: (state: State, args: readonly NDArray[], params: P, context: Context, eqn: Eqn) => Outcome,
+): readonly [Primitive<never>, CheckRule] {
+  return [
+    primitive as unknown as Primitive<never>,
+    (state, args, eqn, context) => apply(state, args, eqn.params as P, context, eqn),
+  ];
+}
+
+/** Takes the state off the front of results. */
+function split(outs: readonly NDArray[], { plan }: Context): Outcome {
+  return [plan.take(outs), outs.slice(plan.size)];
+}
+
+const userCheck =
+  (primitive: Primitive<CheckParams>) =>
+  (state: State, args: readonly NDArray[], params: CheckParams, { plan }: Context, eqn: Eqn): Outcome => {
+    if (!plan.errors.has("user")) return [state, bind(primitive, args, params)];
+    const [pred, ...payload] = args;
+    const site = siteOfCheck(params, payload, eqn.source?.frame ?? null);
+    return [state.after(ne(pred, true), site.code, slotValues(site, payload)), []];
+  };
+
+function slotValues({ slot }: CheckSite, values: readonly NDArray[]): ReadonlyMap<string, readonly NDArray[]> {
+  return new Map(slot === null ? [] : [[slot, values]]);
+}
+
+/** The calls that hold one jaxpr with the operands and results of the equation. */
+const call =
+  <P extends object>(primitive: Primitive<P>, name: keyof P & string, more: (params: P, plan: Plan) => Partial<P> = () => ({})) =>
+  (state: State, args: readonly NDArray[], params: P, context: Context): Outcome => {
+    const jaxpr = context.checked(params[name] as Jaxpr);
+    return split(bind(primitive, [...state.arrays, ...args], { ...params, [name]: jaxpr, ...more(params, context.plan) }), context);
+  };
+
+const whileLoop = (state: State, args: readonly NDArray[], p: WhileParams, context: Context): Outcome => {
+  const n = context.plan.size;
+  const [condConsts, bodyConsts, init] = splitList(args, p.condNconsts, p.bodyNconsts);
+  const cond = context.checked(p.condJaxpr);
+  const body = context.checked(p.bodyJaxpr);
+  const condFails = needsChecks(p.condJaxpr, context.plan.errors);
+  // (condConsts, state, carry) -> pred: what fails in it is found by running it once more, where there can be something.
+  const test = dceJaxpr(
+    reordered(cond, n, p.condNconsts),
+    [...new Array<boolean>(n).fill(false), true],
+    cond.invars.map(() => true),
+  ).jaxpr;
+  const start = condFails ? evalJaxpr(cond, [], [...state.arrays, ...condConsts, ...init]).slice(0, n) : state.arrays;
+  const step = condFails ? context.checked(p.condJaxpr) : null;
+  const bodyJaxpr = step === null ? reordered(body, n, p.bodyNconsts) : bodyWithTest(body, step, n, p);
+  const outs = bind(whileP, [...condConsts, ...(step === null ? [] : condConsts), ...bodyConsts, ...start, ...init], {
+    condNconsts: condConsts.length,
+    condJaxpr: test,
+    bodyNconsts: bodyConsts.length + (step === null ? 0 : condConsts.length),
+    bodyJaxpr,
+  });
+  return split(outs, context);
+};
+
+const bodiesWithTest = new WeakMap<Jaxpr, WeakMap<Jaxpr, Jaxpr>>();
+
+/** (condConsts, bodyConsts, state, carry) -> (state, carry), where the state has seen the condition on the new carry too. */
+function bodyWithTest(body: Jaxpr, cond: Jaxpr, n: number, p: WhileParams): Jaxpr {
+  let byCond = bodiesWithTest.get(body);
+  if (byCond === undefined) bodiesWithTest.set(body, (byCond = new WeakMap()));
+  let found = byCond.get(cond);
+  if (found === undefined) {
+    const [state, consts, carry] = splitList(body.inAvals, n, p.bodyNconsts);
+    const condConsts = cond.inAvals.slice(n, n + p.condNconsts);
+    const traced = traceToJaxpr(
+      (...xs) => {
+        const [cc, bc, s, c] = splitList(xs, condConsts.length, consts.length, n);
+        const outs = evalJaxpr(body, [], [...s, ...bc, ...c]);
+        const next = outs.slice(n);
+        return [...evalJaxpr(cond, [], [...outs.slice(0, n), ...cc, ...next]).slice(0, n), ...next];
+      },
+      [...condConsts, ...consts, ...state, ...carry],
+      "checkify",
+    );
+    byCond.set(cond, (found = traced.jaxpr));
+  }
+  return found;
+}
+
+const scan = (state: State, args: readonly NDArray[], p: ScanParams, context: Context): Outcome => {
+  const n = context.plan.size;
+  const jaxpr = reordered(context.checked(p.jaxpr), n, p.numConsts);
+  const outs = bind(scanP, [...args.slice(0, p.numConsts), ...state.arrays, ...args.slice(p.numConsts)], {
+    ...p,
+    jaxpr,
+    numCarry: n + p.numCarry,
+  });
+  return split(outs, context);
+};
+
+const cond = (state: State, [index, ...args]: readonly NDArray[], p: CondParams, context: Context): Outcome =>
+  split(bind(condP, [index, ...state.arrays, ...args], { branches: p.branches.map((b) => context.checked(b)) }), context);
+
+/** The state is no function of the primals that has a derivative; the rule of the user sees the operands it was written for. */
+const customJvp = (state: State, args: readonly NDArray[], p: CustomJvpCallParams, context: Context): Outcome => {
+  const n = context.plan.size;
+  const callJaxpr = context.checked(p.callJaxpr);
+  const noTangents = new Array<null>(n).fill(null);
+  const outs = bind(customJvpCallP, [...state.arrays, ...args], {
+    ...p,
+    callJaxpr,
+    jvp: (primals, tangents) => {
+      const after = evalJaxpr(callJaxpr, [], primals).slice(0, n);
+      const [own, dots] = p.jvp(primals.slice(n), tangents.slice(n));
+      return [
+        [...after, ...own],
+        [...noTangents, ...dots],
+      ];
+    },
+  });
+  return split(outs, context);
+};
+
+const customVjp = (state: State, args: readonly NDArray[], p: CustomVjpCallParams, context: Context): Outcome => {
+  const n = context.plan.size;
+  const callJaxpr = context.checked(p.callJaxpr);
+  const outs = bind(customVjpCallP, [...state.arrays, ...args], {
+    ...p,
+    callJaxpr,
+    fwd: (operands, perturbed) => {
+      const after = evalJaxpr(callJaxpr, [], operands).slice(0, n);
+      const { outs, residuals, bwd } = p.fwd(operands.slice(n), perturbed.slice(n));
+      return {
+        outs: [...after, ...outs],
+        residuals,
+        bwd: (residuals, cts) => [...new Array<null>(n).fill(null), ...bwd(residuals, cts.slice(n))],
+      };
+    },
+  });
+  return split(outs, context);
+};
+
+/** Equations that hold jaxprs. They are left as they are when nothing inside can fail. */
+const holders: ReadonlyMap<Primitive<never>, CheckRule> = /* @__PURE__ */ new Map([
+  /* @__PURE__ */ rule(
+    jitP,
+    /* @__PURE__ */ call<JitParams>(jitP, "jaxpr", ({ donated }, plan) => ({
+      donated: [...new Array<boolean>(plan.size).fill(false), ...donated],
+    })),
+  ),
+  /* @__PURE__ */ rule(checkpointP, /* @__PURE__ */ call<CheckpointParams>(checkpointP, "jaxpr")),
+  /* @__PURE__ */ rule(condP, cond),
+  /* @__PURE__ */ rule(scanP, scan),
+  /* @__PURE__ */ rule(whileP, whileLoop),
+  /* @__PURE__ */ rule(customJvpCallP, customJvp),
+  /* @__PURE__ */ rule(customVjpCallP, customVjp),
+]);
+
+/** The checks that users write. */
+const written: ReadonlyMap<Primitive<never>, CheckRule> = /* @__PURE__ */ new Map([
+  /* @__PURE__ */ rule(checkP, /* @__PURE__ */ userCheck(checkP)),
+  /* @__PURE__ */ rule(debugCheckP, /* @__PURE__ */ userCheck(debugCheckP)),
+  /* @__PURE__ */ rule<CheckErrorParams>(checkErrorP, (state, args, params, { plan }) => {
+    if (!plan.errors.has("user")) return [state, bind(checkErrorP, args, params)];
+    const { failure, payload } = treeUnflatten(params.tree, args) as CheckError;
+    return [state.after(ne(failure, 0), failure, payload), []];
+  }),
+]);
+
+/** Operations that move values or describe them: a NaN in their result was one before. */
+const moving: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  "broadcast_in_dim",
+  "bitcast_convert_type",
+  "concatenate",
+  "convert_element_type",
+  "copy",
+  "dynamic_slice",
+  "dynamic_update_slice",
+  "gather",
+  "iota",
+  "name",
+  "optimization_barrier",
+  "pad",
+  "random_wrap",
+  "random_unwrap",
+  "reshape",
+  "rev",
+  "scatter",
+  "select_n",
+  "slice",
+  "squeeze",
+  "stop_gradient",
+  "transpose",
+]);
+
+function builtIn(category: ErrorCategory, text: string, at: string | null): CheckSite {
+  return internSite(JSON.stringify([category, text, at]), (code) => ({ code, category, at, slot: null, describe: () => text }));
+}
+
+const none: ReadonlyMap<string, readonly NDArray[]> = /* @__PURE__ */ new Map();
+
+function any(flags: NDArray): NDArray {
+  return flags.ndim === 0 ? flags : reduceOr(flags);
+}
+
+/** An equation with the checks that the plan asks for. */
+export function checkEqn(state: State, args: readonly NDArray[], eqn: Eqn, context: Context): Outcome {
+  const { errors } = context.plan;
+  const { primitive, params } = eqn;
+  const at = eqn.source?.frame ?? null;
+  const special = written.get(primitive) ?? (holdsChecks(eqn, errors) ? holders.get(primitive) : undefined);
+  if (special !== undefined) return special(state, args, eqn, context);
+  let next = state;
+  if (errors.has("index")) {
+    for (const { failed, site, values } of indexChecks(eqn, args)) next = next.after(failed, site.code, slotValues(site, values));
+  }
+  if (errors.has("div") && (primitive as unknown) === divP) {
+    next = next.after(any(eq(args[1], 0)), builtIn("div", "division by zero", at).code, none);
+  }
+  const outs = bind(primitive, args, params as never);
+  if (errors.has("nan") && !moving.has(primitive.name) && innerJaxprs(params).length === 0) {
+    for (const x of outs) {
+      if (typeof x.dtype !== "string" || !(isFloat(x.dtype) || isComplex(x.dtype)) || x.size === 0) continue;
+      next = next.after(any(ne(x, x)), builtIn("nan", `nan generated by primitive: ${primitive.name}.`, at).code, none);
+    }
+  }
+  return [next, outs];
+}
+
+const needs = new WeakMap<Jaxpr, Map<string, boolean>>();
+
+/** Whether anything in a jaxpr can fail. */
+function needsChecks(jaxpr: Jaxpr, errors: ReadonlySet<ErrorCategory>): boolean {
+  const key = [...errors].sort().join();
+  let byKey = needs.get(jaxpr);
+  if (byKey === undefined) needs.set(jaxpr, (byKey = new Map()));
+  let result = byKey.get(key);
+  if (result === undefined) {
+    result = jaxpr.eqns.some((eqn) => {
+      if (written.has(eqn.primitive)) return errors.has("user");
+      if (holdsChecks(eqn, errors)) return true;
+      if (errors.has("index") && indexSlot(eqn) !== null) return true;
+      return errors.has("nan") || (errors.has("div") && (eqn.primitive as unknown) === divP);
+    });
+    byKey.set(key, result);
+  }
+  return result;
+}
+
+function holdsChecks({ primitive, params }: Eqn, errors: ReadonlySet<ErrorCategory>): boolean {
+  return holders.has(primitive) && innerJaxprs(params).some((jaxpr) => needsChecks(jaxpr, errors));
+}
+
+/** The slots for the values that messages of checks in a jaxpr show. */
+export function collectSlots(jaxpr: Jaxpr, errors: ReadonlySet<ErrorCategory>, into: Set<string> = new Set()): ReadonlySet<string> {
+  const add = (slot: string | null): void => {
+    if (slot !== null) into.add(slot);
+  };
+  for (const eqn of jaxpr.eqns) {
+    const { primitive, params, invars } = eqn;
+    if (written.has(primitive)) {
+      if (!errors.has("user")) continue;
+      if ((primitive as unknown) === checkErrorP) slotsOfError(params as unknown as CheckErrorParams).forEach(add);
+      else {
+        const { batchAxes } = params as unknown as CheckParams;
+        add(slotFor(invars.slice(1).map(({ aval }) => makeAval(aval.shape.slice(batchAxes), aval.dtype))));
+      }
+    } else if (holders.has(primitive)) innerJaxprs(params).forEach((inner) => collectSlots(inner, errors, into));
+    else if (errors.has("index")) add(indexSlot(eqn));
+  }
+  return into;
+}
+
+function slotsOfError({ tree }: CheckErrorParams): readonly string[] {
+  return JSON.parse(tree.aux as string) as string[];
+}

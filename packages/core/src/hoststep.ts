@@ -1,0 +1,75 @@
+import type { Aval } from "./avals.ts";
+import { withoutAxes } from "./axis.ts";
+import { ConcreteArray } from "./concrete.ts";
+import { type HostArray, physical } from "./device.ts";
+import { invariant } from "./errors.ts";
+import type { NDArray } from "./ndarray.ts";
+import type { Params, Primitive } from "./primitive.ts";
+import { withoutSource } from "./source.ts";
+import { withoutTrace } from "./trace.ts";
+
+/** The symbol under which a primitive carries the function that runs it on the host: see `HostRule`. */
+export const hostRule: unique symbol = Symbol.for("traceform.rule.host");
+
+/**
+ * How a primitive runs on the host, between kernels: operands as arrays of their own (copies, which the rule may keep or
+ * dispose of), results as host arrays of the types that `outAvals` says (extended dtypes as their physical arrays).
+ *
+ * It is synchronous, may use the library, and may throw: whoever runs the program gets what it threw.
+ */
+export type HostRule<P = Params> = (args: readonly NDArray[], params: P, outAvals: readonly Aval[]) => readonly HostArray[];
+
+/** A host step of a compiled program: an equation that backends call out to JavaScript for. */
+export interface HostStep {
+  readonly name: string;
+  readonly inAvals: readonly Aval[];
+  readonly outAvals: readonly Aval[];
+  /** Operands that nobody else changes or keeps in, results out. Backends read them before anything else happens. */
+  run(operands: readonly HostArray[]): readonly HostArray[];
+}
+
+export function runsOnHost(primitive: Primitive<never>): boolean {
+  return primitive.rules[hostRule] !== undefined;
+}
+
+/** The host step of an equation of a primitive with a `hostRule`. */
+export function hostStep(
+  primitive: Primitive<never>,
+  params: Params,
+  inAvals: readonly Aval[],
+  outAvals: readonly Aval[],
+): HostStep {
+  const rule = primitive.rules[hostRule] as HostRule;
+  return {
+    name: primitive.name,
+    inAvals,
+    outAvals,
+    run: (operands) => {
+      const args = operands.map((x, i) => ConcreteArray.fromHost(x, inAvals[i]));
+      // The step sees no transformation that may be active around the run: it works on values.
+      const results = withoutTrace(() => withoutAxes(() => withoutSource(() => rule(args, params, outAvals))));
+      invariant(results.length === outAvals.length, `${primitive.name} returned ${results.length} of ${outAvals.length} results`);
+      results.forEach((x, i) => {
+        const { shape, dtype } = physical(outAvals[i]);
+        invariant(x.dtype === dtype && x.shape.join() === shape.join(), `result ${i} of ${primitive.name} has another type`);
+      });
+      return results;
+    },
+  };
+}
+
+/** Runs a primitive with a `hostRule` on concrete arrays, without a program. */
+export function runOnHost(
+  primitive: Primitive<never>,
+  args: readonly NDArray[],
+  params: Params,
+  outAvals: readonly Aval[],
+): NDArray[] {
+  const step = hostStep(
+    primitive,
+    params,
+    args.map((x) => x.aval),
+    outAvals,
+  );
+  return step.run(args.map((x) => x.toHost(primitive.name))).map((x, i) => ConcreteArray.fromHost(x, outAvals[i]));
+}
