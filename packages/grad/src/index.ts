@@ -39,6 +39,7 @@ export {
   type TransposedJaxpr,
   type TransposeRule,
 } from "./rule.ts";
+export { printSavedResiduals, type SavedResidual, savedResiduals } from "./residuals.ts";
 export { jvpRules, partialEvalRules, transposeRules } from "./rules/index.ts";
 export { backwardPass, transposeJaxpr } from "./transpose.ts";
 export type { Gradient, Gradients } from "./types.ts";
