@@ -8,6 +8,7 @@ import {
   isInteger,
   joinEffects,
   type Jaxpr,
+  lowerRule,
   makeAval,
   type NDArray,
   type Primitive,
@@ -29,6 +30,7 @@ import { add, lt } from "./binary.ts";
 import { convertElementTypeWeak } from "./convert.ts";
 import { convertResults, traceBody, type TracedBody } from "./internal/bodies.ts";
 import { dceScan, dceWhile } from "./internal/dce.ts";
+import { unrolled } from "./internal/unroll.ts";
 import { checkStructure, joinTypes, typeMismatch } from "./internal/carry.ts";
 import { result, varyingLike } from "./internal/infer.ts";
 import { concatenate, reshape } from "./shape.ts";
@@ -45,7 +47,13 @@ export interface ScanParams {
 }
 /** Operands: consts, initial carry, xs with a leading axis of `length`. Results: final carry, ys likewise stacked. */
 export const scanP: Primitive<ScanParams> = /* @__PURE__ */ definePrimitive<ScanParams>("scan", {
-  rules: { [dceRule]: dceScan },
+  rules: {
+    [dceRule]: dceScan,
+    [lowerRule]: {
+      where: ({ length, unroll }: ScanParams) => unroll > 1 && length > 0,
+      lower: (operands: readonly NDArray[], p: ScanParams) => unrolled(operands, p, (xs, q) => bind(scanP, xs, q)),
+    },
+  },
   abstractEval: (avals, { jaxpr, length, numConsts, numCarry }) => {
     avals.slice(numConsts + numCarry).forEach((x) => {
       if (x.shape[0] !== length) {
@@ -152,7 +160,7 @@ export interface ScanOptions {
   readonly length?: number;
   /** From the last element of `xs` to the first. */
   readonly reverse?: boolean;
-  /** How many iterations a compiler should put into one; `true` is all of them. */
+  /** How many iterations are compiled as one, which a compiler can then fuse; `true` is all of them. */
   readonly unroll?: number | boolean;
 }
 
