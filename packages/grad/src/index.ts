@@ -9,6 +9,7 @@ export {
   customVjp,
   type CustomVjpPrimal,
   type CustomVjpPrimals,
+  linearCall,
   type OrZero,
   checkpoint as remat,
   stopGradient,

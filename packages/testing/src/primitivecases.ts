@@ -669,6 +669,7 @@ export const untabledPrimitives: readonly string[] = [
   "custom_vjp_call",
   "custom_linear_solve",
   "custom_root",
+  "linear_call",
   "tangent_call",
   "transposed_call",
   "random_wrap",
