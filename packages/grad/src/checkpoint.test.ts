@@ -72,6 +72,19 @@ describe("policies", () => {
     const both = policies.saveFromBothPolicies(policies.dotsWithNoBatchDimsSaveable, policies.saveOnlyTheseNames("second"));
     expect(by(both)).toEqual(["float32[2,1,1]", "float32[2]"]);
   });
+  test("see into jitted functions, and into the steps of a loop that is checkpointed step by step", () => {
+    const inside = jit((w: NDArray, x: NDArray) => jit(f)(w, x));
+    expect(kept(checkpoint(inside, { policy: policies.dotsSaveable }))).toEqual(["float32[2,1,1]", "float32[2]"]);
+    expect(kept(checkpoint(inside, { policy: policies.saveOnlyTheseNames("first") }))).toEqual(["float32[2]"]);
+    expect(kept(checkpoint(inside))).toEqual([]);
+    const step = (c: NDArray, w: NDArray): NDArray => lax.sin(lax.dot(w, lax.sin(c)));
+    const loop = (policy: (typeof policies)["dotsSaveable"] | null) => (w: NDArray, x: NDArray) => {
+      const each = checkpoint(step, { policy });
+      return lax.reduceSum(lax.scan((c: NDArray, _: null) => [each(c, w), null], x, null, { length: 5 })[0]);
+    };
+    expect(kept(loop(null))).toEqual(["float32[5,2]"]);
+    expect(kept(loop(policies.dotsSaveable))).toEqual(["float32[5,2]", "float32[5,2]"]);
+  });
   test("gradients do not depend on them", () => {
     const want = grad(f)(matrix, vector(1, 2)).jsSync() as number[][];
     for (const policy of [null, ...Object.values(policies).slice(0, 6)] as never[]) {
