@@ -24,7 +24,14 @@ export type { ArgumentAt, Input, Inputs, PositionOption, Positions } from "./inp
 export * from "./jaxpr.ts";
 export * from "./jit.ts";
 export { LruCache } from "./lru.ts";
-export { expandLowerRules, JaxprRewriter, type LowerRule, type OwnPrimitives, type ReplacementRule } from "./lowering.ts";
+export {
+  expandLowerRules,
+  JaxprRewriter,
+  type LowerRule,
+  type LowerRuleWhere,
+  type OwnPrimitives,
+  type ReplacementRule,
+} from "./lowering.ts";
 export * from "./ndarray.ts";
 export * from "./ownership.ts";
 export { Partial } from "./partial.ts";

@@ -9,8 +9,14 @@ import { withNewTrace } from "./trace.ts";
 /** How a library author's primitive is computed: by other operations, under the symbol `lowerRule`. */
 export type LowerRule<P = Params> = (args: readonly NDArray[], params: P) => readonly NDArray[];
 
-/** The rule by which an equation of a primitive is replaced, or `undefined` for one that stays. */
-export type ReplacementRule = (primitive: Primitive<never>) => LowerRule | undefined;
+/** A rule under `lowerRule` that applies to some equations of a primitive only; backends compute the others. */
+export interface LowerRuleWhere<P = Params> {
+  readonly where: (params: P) => boolean;
+  readonly lower: LowerRule<P>;
+}
+
+/** The rule by which an equation is replaced, or `undefined` for one that stays. */
+export type ReplacementRule = (primitive: Primitive<never>, params: Params) => LowerRule | undefined;
 
 /**
  * Replaces equations by what their rules compute, in inner jaxprs too. Remembers its results, and returns the same jaxpr
@@ -32,7 +38,7 @@ export class JaxprRewriter {
 
   #applies(jaxpr: Jaxpr): boolean {
     return jaxpr.eqns.some(({ primitive, params }) => {
-      if (this.#ruleOf(primitive) !== undefined) return true;
+      if (this.#ruleOf(primitive, params) !== undefined) return true;
       return Object.values(params).some((p) => [p].flat().some((x) => x instanceof Jaxpr && this.#applies(x)));
     });
   }
@@ -48,7 +54,7 @@ export class JaxprRewriter {
     const read = (a: Atom): NDArray => (a instanceof Literal ? literalValue(a) : env.get(a)!);
     const { jaxpr: traced, consts } = withNewTrace(trace, () => {
       for (const { primitive, invars, outvars, params } of jaxpr.eqns) {
-        const rule = this.#ruleOf(primitive);
+        const rule = this.#ruleOf(primitive, params);
         const operands = invars.map(read);
         const outs = rule === undefined ? trace.process(primitive, operands, this.#params(params)) : rule(operands, params);
         outvars.forEach((v, i) => env.set(v, outs[i]));
@@ -78,7 +84,12 @@ const rewriters = new WeakMap<OwnPrimitives, JaxprRewriter>();
 export function expandLowerRules(jaxpr: Jaxpr, own: OwnPrimitives = none): Jaxpr {
   let rewriter = rewriters.get(own);
   if (rewriter === undefined) {
-    rewriter = new JaxprRewriter(({ name, rules }) => (own.has(name) ? undefined : (rules[lowerRule] as LowerRule | undefined)));
+    rewriter = new JaxprRewriter(({ name, rules }, params) => {
+      if (own.has(name)) return undefined;
+      const rule = rules[lowerRule] as LowerRule | LowerRuleWhere | undefined;
+      if (typeof rule !== "object") return rule;
+      return rule.where(params) ? rule.lower : undefined;
+    });
     rewriters.set(own, rewriter);
   }
   return rewriter.rewrite(jaxpr);

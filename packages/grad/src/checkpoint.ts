@@ -21,7 +21,10 @@ export interface CheckpointPolicies {
   saveOnlyTheseNames(...names: readonly string[]): CheckpointPolicy;
   /** Values that `checkpointName` gave any other name. */
   saveAnyNamesButThese(...names: readonly string[]): CheckpointPolicy;
-  /** Everything but values that `checkpointName` gave one of these names. */
+  /**
+   * Everything but values that `checkpointName` gave one of these names. What went into `checkpointName` is a value of its own, which
+   * may be kept, as in JAX.
+   */
   saveAnythingExceptTheseNames(...names: readonly string[]): CheckpointPolicy;
   saveFromBothPolicies(a: CheckpointPolicy, b: CheckpointPolicy): CheckpointPolicy;
 }

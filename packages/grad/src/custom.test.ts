@@ -241,3 +241,23 @@ test("customGradient: calls of different types before either goes back", () => {
   const second = 0.5 * Math.cos(3) + 0.25 * Math.cos(1.5);
   [1, 2, 3].forEach((x, i) => expect(g[i]).toBeCloseTo(10 * (Math.cos(x) + second), 4));
 });
+
+test("integer arguments of functions with rules: null cotangents, float0 gradients", () => {
+  const n = fromTyped(Int32Array.of(3), [], "int32");
+  const f = customVjp((x: NDArray, k: NDArray) => lax.mul(x, lax.convertElementType(k, "float32")));
+  f.defvjp(
+    (x, k) => [f(x, k), k],
+    (k, ct) => [lax.mul(ct, lax.convertElementType(k, "float32")), null],
+  );
+  const loss = (x: NDArray, k: NDArray): NDArray => lax.reduceSum(f(x, k));
+  for (const g of [loss, jit(loss)]) {
+    const [dx, dn] = grad(g, { argnums: [0, 1], allowInt: true })(vector(1, 2), n);
+    expect(dx.jsSync()).toEqual([3, 3]);
+    expect([dn.shape, typeof dn.dtype]).toEqual([[], "object"]);
+  }
+  const complexRule = customJvp((z: NDArray) => lax.mul(z, z));
+  complexRule.defjvp(([z], [dz]) => [complexRule(z), lax.mul(lax.mul(z, 2), dz)]);
+  const z = fromTyped(Float32Array.of(1, 2), [], "complex64");
+  const slope = grad((v: NDArray) => complexRule(v), { holomorphic: true })(z);
+  expect([lax.real(slope).itemSync(), lax.imag(slope).itemSync()]).toEqual([2, 4]);
+});

@@ -1,5 +1,19 @@
 import type { NDArray } from "@traceform/core";
-import { grad, hessian, jacfwd, jacrev, jvp, linearize, valueAndGrad, vjp } from "./index.ts";
+import * as lax from "@traceform/lax";
+import {
+  customJvp,
+  customVjp,
+  type CustomVjpPrimal,
+  grad,
+  hessian,
+  jacfwd,
+  jacrev,
+  jvp,
+  linearize,
+  valueAndGrad,
+  vjp,
+} from "./index.ts";
+import { jet } from "./jet.ts";
 
 interface Params {
   readonly w: NDArray;
@@ -45,6 +59,49 @@ const jx: { y: NDArray } = jacfwd((z: NDArray) => ({ y: z }))(x);
 const h: NDArray = hessian((z: NDArray) => z)(x);
 void [j, jx, h];
 
+const [hx, seen]: [NDArray, string] = hessian((z: NDArray) => [z, "seen"], { hasAux: true })(x);
+void [hx, seen];
+
+// Rules see trees of the arguments' types, with null for zeros where they asked for them.
+const withJvp = customJvp((p: Params, z: NDArray) => ({ y: lax.mul(p.w, z) }));
+withJvp.defjvp(([p, z], [dp, dz]) => [withJvp(p, z), { y: lax.add(lax.mul(dp.w, z), lax.mul(p.w, dz)) }]);
+withJvp.defjvp(
+  ([p, z], [dp, dz]) => {
+    const zero: NDArray | null = dp.w;
+    return [withJvp(p, z), { y: zero === null ? dz : lax.mul(zero, z) }];
+  },
+  { symbolicZeros: true },
+);
+const withVjp = customVjp((p: Params, z: NDArray) => lax.mul(p.w, z));
+withVjp.defvjp(
+  (p, z) => [withVjp(p, z), { w: p.w, n: 3 }],
+  ({ w, n }, ct) => [{ w: lax.mul(ct, n), b: null }, lax.mul(ct, w)],
+);
+withVjp.defvjp(
+  (p, z) => {
+    const moving: CustomVjpPrimal = p.w;
+    return [lax.mul(moving.value, z.value), moving.perturbed];
+  },
+  (perturbed, ct) => [perturbed && ct !== null ? { w: ct, b: null } : null, null],
+  { symbolicZeros: true },
+);
+
+// Solutions have the types of right-hand sides and guesses.
+const solution: Params = lax.customLinearSolve(
+  (p: Params) => p,
+  params,
+  (_, b) => b,
+);
+const [root, steps]: [Params, number] = lax.customRoot(
+  (p: Params) => p,
+  params,
+  (_, guess) => [guess, 3] as const,
+  (_, y) => y,
+  { hasAux: true },
+);
+const [jetOut, terms]: [{ y: NDArray }, { y: NDArray }[]] = jet((p: Params) => ({ y: p.w }), [params], [[params, null]]);
+void [solution, root, steps, jetOut, terms];
+
 // @ts-expect-error gradients are of scalars, not of trees
 grad((p: Params) => p);
 // @ts-expect-error async functions cannot be traced
@@ -53,3 +110,13 @@ grad(async (z: NDArray) => z);
 grad(loss)(params);
 // @ts-expect-error a wrong argument
 grad(loss)(x, x);
+// @ts-expect-error a zero must be looked at before it is used
+withJvp.defjvp(([p, z], [dp, dz]) => [withJvp(p, z), { y: lax.mul(dp.w, dz) }], { symbolicZeros: true });
+lax.customLinearSolve(
+  (p: Params) => p,
+  params,
+  // @ts-expect-error a solver returns what it is given
+  () => x,
+);
+// @ts-expect-error one list of terms for each argument
+jet(loss, [params, x], [[params]]);

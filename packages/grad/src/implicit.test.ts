@@ -1,11 +1,11 @@
-import { fromTyped, type NDArray, setDefaultBackend, ShapeError, TransformError, TreeError } from "@traceform/core";
+import { fromTyped, type NDArray, provideVmap, setDefaultBackend, ShapeError, TransformError, TreeError } from "@traceform/core";
 import { jit, makeJaxpr } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import { referenceBackend } from "@traceform/testing";
 import { close, finiteDifference, numbers } from "@traceform/testing/derivatives";
 import { vmap } from "@traceform/vmap";
 import { describe, expect, test } from "vitest";
-import { checkGrads, grad, hessian, jacfwd, jacrev, jvp, linearTranspose, vjp } from "./index.ts";
+import { checkGrads, customVjp, grad, hessian, jacfwd, jacrev, jvp, linearTranspose, vjp } from "./index.ts";
 
 setDefaultBackend(referenceBackend());
 
@@ -329,4 +329,106 @@ describe("customRoot", () => {
     );
     expect(() => bad(scalar(1))).toThrow(TreeError);
   });
+});
+
+describe("linearCall", () => {
+  // x / r, with a transpose that is seven times too large, so that it shows.
+  const divided = (x: NDArray, r: NDArray): NDArray =>
+    lax.add(
+      x,
+      lax.linearCall(
+        (res: { r: NDArray }, v: NDArray) => lax.div(v, res.r),
+        (res, ct) => lax.mul(lax.div(ct, res.r), 7),
+        { r },
+        x,
+      ),
+    );
+  const [x, r] = [scalar(2), scalar(4)];
+
+  // The values of JAX 0.10.
+  test("forward mode uses the function, reverse mode its transpose", () => {
+    expect(divided(x, r).itemSync()).toBe(2.5);
+    expect(jit(divided)(x, r).itemSync()).toBe(2.5);
+    expect(jvp((v: NDArray) => divided(v, r), [x], [scalar(1)]).map((t) => t.itemSync())).toEqual([2.5, 1.25]);
+    for (const f of [divided, jit(divided)]) {
+      expect(grad(f)(x, r).itemSync()).toBe(2.75);
+      expect(jit(grad(f))(x, r).itemSync()).toBe(2.75);
+    }
+  });
+  test("the transpose of the transpose is the function", () => {
+    const f = (v: NDArray): NDArray =>
+      lax.linearCall(
+        (_: readonly NDArray[], u: NDArray) => u,
+        (_, ct) => lax.mul(ct, 7),
+        [],
+        v,
+      );
+    const t = (g: typeof f) => (ct: NDArray) => linearTranspose(g, x)(ct)[0];
+    expect([f, t(f), t(t(f)), t(t(t(f)))].map((g) => g(scalar(1)).itemSync())).toEqual([1, 7, 1, 7]);
+  });
+  test("residuals are differentiated, and vmap goes through both functions", () => {
+    expect(grad(divided, { argnums: 1 })(x, r).itemSync()).toBe(-2 / 16);
+    const xs = vector(0, 1, 2);
+    expect(numbers(vmap(divided, { inAxes: [0, null] })(xs, r))).toEqual([0, 1.25, 2.5]);
+    expect(numbers(vmap(grad(divided), { inAxes: [0, null] })(xs, r))).toEqual([2.75, 2.75, 2.75]);
+    const sum = (v: NDArray): NDArray => lax.reduceSum(vmap(divided, { inAxes: [0, null] })(v, r));
+    expect(numbers(grad(sum)(xs))).toEqual([2.75, 2.75, 2.75]);
+    expect(numbers(grad((s: NDArray) => lax.reduceSum(vmap(divided)(xs, s)))(vector(4, 2, 1)))).toEqual([-0, -0.25, -2]);
+  });
+  test("a transpose of another type is an error", () => {
+    const f = jit((v: NDArray) =>
+      lax.linearCall(
+        (_: null, u: NDArray) => u,
+        (_, ct) => lax.reduceSum(ct),
+        null,
+        v,
+      ),
+    );
+    expect(() => f(vector(1, 2))).toThrow(ShapeError);
+  });
+});
+
+test("complex equations, without conjugation", () => {
+  const complex = (values: number[], shape: number[]): NDArray => fromTyped(Float64Array.from(values), shape, "complex128");
+  const m = complex([4, 1, 1, 0, 0, 0.5, 0.2, 0, 3, -1, -0.7, 0, 0, -0.4, 0.3, 0, 5, 0], [3, 3]);
+  const rhs = complex([1, 0, 0, -2, 0.5, 0], [3]);
+  const lu = (c: NDArray, y: NDArray): NDArray => direct(c, y);
+  const f = (c: NDArray, y: NDArray): NDArray =>
+    lax.reduceSum(
+      lax.sin(
+        lax.customLinearSolve(
+          (v: NDArray) => lax.dot(c, v),
+          y,
+          (_, u) => lu(c, u),
+          {
+            transposeSolve: (_, u) => lu(lax.transpose(c, [1, 0]), u),
+          },
+        ),
+      ),
+    );
+  const [dm, dy] = grad(f, { argnums: [0, 1], holomorphic: true })(m, rhs);
+  const parts = (z: NDArray): number[] => [...numbers(lax.real(z)), ...numbers(lax.imag(z))];
+  // Recorded from JAX 0.10.
+  const want = [0.22165222, 0.24286002, 0.22922995, -0.04395224, 0.13782674, -0.00374304];
+  expect(close(parts(dy), want, 1e-7), String(parts(dy))).toBe(true);
+  const wantM = [
+    -0.05381669, -0.01859387, -0.02040572, -0.04385262, -0.13055697, -0.01237433, -0.05226701, -0.04394117, -0.01886421,
+    -0.00804841, 0.14016541, -0.00832004, -0.05097822, 0.11612594, -0.02425844, -0.01777897, 0.13655805, -0.01200054,
+  ];
+  expect(close(parts(dm), wantM, 1e-7), String(parts(dm))).toBe(true);
+});
+
+test("forward mode of a customVjp function is refused by Jacobians too, with and without vmap", () => {
+  const f = customVjp((x: NDArray) => lax.sin(x));
+  // The rule's own derivative is taken, so it must not come back to f.
+  f.defvjp(
+    (x) => [lax.sin(x), x],
+    (x, ct) => [lax.mul(ct, lax.cos(x))],
+  );
+  for (const v of [null, vmap]) {
+    provideVmap(v);
+    expect(() => jacfwd((x: NDArray) => f(x))(b())).toThrow(/forward-mode differentiation/);
+    near(hessian((x: NDArray) => lax.reduceSum(f(x)))(b()), hessian((x: NDArray) => lax.reduceSum(lax.sin(x)))(b()));
+  }
+  provideVmap(null);
 });

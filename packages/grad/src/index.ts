@@ -9,6 +9,7 @@ export {
   customVjp,
   type CustomVjpPrimal,
   type CustomVjpPrimals,
+  linearCall,
   type OrZero,
   checkpoint as remat,
   stopGradient,
@@ -39,6 +40,7 @@ export {
   type TransposedJaxpr,
   type TransposeRule,
 } from "./rule.ts";
+export { printSavedResiduals, type SavedResidual, savedResiduals } from "./residuals.ts";
 export { jvpRules, partialEvalRules, transposeRules } from "./rules/index.ts";
 export { backwardPass, transposeJaxpr } from "./transpose.ts";
 export type { ArgnumsOf, Gradient, Gradients } from "./types.ts";

@@ -194,6 +194,11 @@ export function jacrev(
 /** The Jacobian: see `jacrev`, which it is. */
 export const jacobian: typeof jacrev = jacrev;
 
+/** `hessian` of a function that returns `[value, aux]`: `aux` is passed through and not differentiated. */
+export function hessian<A extends unknown[], R, Aux, const N extends number | readonly number[] = 0>(
+  f: (...args: A) => readonly [R, Aux],
+  options: AuxOptions<N> & ArgnumsOf<A, N>,
+): (...args: Inputs<A>) => [hessian: Jacobian<Jacobian<R, Gradients<A, N>>, Gradients<A, N>>, aux: Aux];
 /**
  * The matrix of second derivatives of a scalar function (of each result for others): forward over reverse. For an
  * argument of shape `a`, shape `[...a, ...a]`.
@@ -201,7 +206,10 @@ export const jacobian: typeof jacrev = jacrev;
 export function hessian<A extends unknown[], R, const N extends number | readonly number[] = 0>(
   f: (...args: A) => R,
   options?: JacobianOptions<N> & ArgnumsOf<A, N>,
-): (...args: Inputs<A>) => Jacobian<Jacobian<R, Gradients<A, N>>, Gradients<A, N>> {
-  const inner = jacrev<A, R, N>(f, options) as unknown as (...args: A) => Jacobian<R, Gradients<A, N>>;
-  return jacfwd<A, Jacobian<R, Gradients<A, N>>, N>(inner, options) as never;
+): (...args: Inputs<A>) => Jacobian<Jacobian<R, Gradients<A, N>>, Gradients<A, N>>;
+export function hessian(
+  f: (...args: never[]) => unknown,
+  options: GradOptions<number | readonly number[]> = {},
+): (...args: never[]) => unknown {
+  return jacfwd(jacrev(f as never, options as never) as never, options as never) as never;
 }

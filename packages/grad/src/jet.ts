@@ -34,6 +34,7 @@ export interface JetOptions {
  * @example
  * ```ts
  * import { jet } from "@traceform/grad/jet";
+ *
  * const [y, [d1, d2]] = jet((x: NDArray) => sin(x), [0.5], [[1, 0]]);
  * d2.itemSync(); // => -0.47942555
  * ```

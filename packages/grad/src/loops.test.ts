@@ -152,10 +152,9 @@ const cases: readonly Case[] = [
         { length: 3 },
       )[0],
     plain: (x, y) => {
-      const a = x;
       let [b, c, d] = [y, lax.mul(x, 0), lax.mul(lax.stopGradient(x), 2)];
-      for (let i = 0; i < 3; i++) [b, c, d] = [lax.mul(b, 0.5), lax.add(c, lax.mul(d, a)), lax.sin(lax.add(d, b))];
-      return [a, b, c, d];
+      for (let i = 0; i < 3; i++) [b, c, d] = [lax.mul(b, 0.5), lax.add(c, lax.mul(d, x)), lax.sin(lax.add(d, b))];
+      return [x, b, c, d];
     },
   },
   {

@@ -17,6 +17,7 @@ export * from "./fft.ts";
 export * from "./gather.ts";
 export * from "./identity.ts";
 export * as linalg from "./linalg.ts";
+export * from "./linearcall.ts";
 export {
   customLinearSolve,
   customLinearSolveP,

@@ -92,6 +92,15 @@ export function customLinearSolve<B, Aux>(
  * `b` and `x` are floating-point or complex pytrees of one structure.
  *
  * @throws {TreeError} {ShapeError} when `matvec` or `solve` return something unlike `b`
+ * @example
+ * ```ts
+ * // x with 2 x = b, found by an iteration that reverse mode could not pass.
+ * const half = (b: NDArray) =>
+ *   customLinearSolve((x: NDArray) => mul(x, 2), b, (matvec, b) => foriLoop(0, 40, (_, x: NDArray) => sub(x, mul(sub(matvec(x), b), 0.3)), b), {
+ *     symmetric: true,
+ *   });
+ * grad(half)(3).itemSync(); // => 0.5
+ * ```
  */
 export function customLinearSolve<B>(
   matvec: LinearMap<B>,

@@ -9,6 +9,7 @@ import {
   isJitDisabled,
   joinEffects,
   type Jaxpr,
+  lowerRule,
   makeAval,
   type NDArray,
   type Primitive,
@@ -33,6 +34,7 @@ import { convertElementTypeWeak } from "./convert.ts";
 import { convertResults, traceBody, type TracedBody } from "./internal/bodies.ts";
 import { dceScan, dceWhile } from "./internal/dce.ts";
 import { scanSteps, whileSteps } from "./internal/steps.ts";
+import { unrolled } from "./internal/unroll.ts";
 import { checkStructure, joinTypes, typeMismatch } from "./internal/carry.ts";
 import { result, varyingLike } from "./internal/infer.ts";
 import { unstagedScan, unstagedWhile } from "./internal/unstaged.ts";
@@ -50,7 +52,14 @@ export interface ScanParams {
 }
 /** Operands: consts, initial carry, xs with a leading axis of `length`. Results: final carry, ys likewise stacked. */
 export const scanP: Primitive<ScanParams> = /* @__PURE__ */ definePrimitive<ScanParams>("scan", {
-  rules: { [dceRule]: dceScan, [stepsRule]: scanSteps },
+  rules: {
+    [dceRule]: dceScan,
+    [stepsRule]: scanSteps,
+    [lowerRule]: {
+      where: ({ length, unroll }: ScanParams) => unroll > 1 && length > 0,
+      lower: (operands: readonly NDArray[], p: ScanParams) => unrolled(operands, p, (xs, q) => bind(scanP, xs, q)),
+    },
+  },
   abstractEval: (avals, { jaxpr, length, numConsts, numCarry }) => {
     avals.slice(numConsts + numCarry).forEach((x) => {
       if (x.shape[0] !== length) {
@@ -157,7 +166,7 @@ export interface ScanOptions {
   readonly length?: number;
   /** From the last element of `xs` to the first. */
   readonly reverse?: boolean;
-  /** How many iterations a compiler should put into one; `true` is all of them. */
+  /** How many iterations are compiled as one, which a compiler can then fuse; `true` is all of them. */
   readonly unroll?: number | boolean;
 }
 

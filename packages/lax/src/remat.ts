@@ -44,8 +44,15 @@ export const checkpointP: Primitive<CheckpointParams> = /* @__PURE__ */ definePr
 });
 
 export interface CheckpointOptions {
+  /** What may be kept all the same; `null`, the default, is nothing. */
   readonly policy?: CheckpointPolicy | null;
+  /**
+   * Keeps a compiler from merging what is computed again with what was computed before, which would undo the checkpoint. `false` is
+   * for those who know that nothing can be merged, as inside the body of a `scan`.
+   */
   readonly preventCse?: boolean;
+  /** Positions of arguments that are no arrays: functions, flags, options. The function sees them as they are. */
+  readonly staticArgnums?: number | readonly number[];
 }
 
 /**
@@ -59,11 +66,15 @@ export function checkpoint<A extends readonly unknown[], R>(
   const name = fn.name || "checkpoint";
   return (...args) => {
     if (isEager(currentTrace())) return fn(...args);
-    const [leaves, inTree] = treeFlatten([...args]);
+    const fixed = [options.staticArgnums ?? []].flat().map((i) => (i < 0 ? i + args.length : i));
+    const [leaves, inTree] = treeFlatten(args.filter((_, i) => !fixed.includes(i)));
     const flat = leaves.map((x) => asArray(x as ArrayLike));
     const body = traceBody(
       name,
-      fn as unknown as (...args: unknown[]) => unknown,
+      (...xs) => {
+        let k = 0;
+        return (fn as unknown as (...all: unknown[]) => unknown)(...args.map((x, i) => (fixed.includes(i) ? x : xs[k++])));
+      },
       inTree,
       flat.map((x) => x.aval),
     );

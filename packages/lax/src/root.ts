@@ -68,6 +68,13 @@ export function customRoot<X, Aux>(
  *
  * @throws {TreeError} {ShapeError} when the functions return something unlike the guess
  * @see Krantz & Parks (2013), "The Implicit Function Theorem"
+ * @example
+ * ```ts
+ * // The square root, by bisection or whatever finds it.
+ * const root = (s: NDArray) =>
+ *   customRoot((x: NDArray) => sub(mul(x, x), s), s, (f, x) => foriLoop(0, 20, (_, x: NDArray) => mul(add(x, div(s, x)), 0.5), x), (g, y) => div(y, g(array(1))));
+ * grad(root)(4).itemSync(); // => 0.25
+ * ```
  */
 export function customRoot<X>(
   f: (x: X) => X,

@@ -1,5 +1,6 @@
 import { fromTyped, type NDArray } from "@traceform/core";
-import { checkpoint, grad, jacfwd, jvp, vjp } from "@traceform/grad";
+import { checkpoint, checkpointPolicies, grad, jacfwd, jacrev, jvp, linearize, vjp } from "@traceform/grad";
+import { jet } from "@traceform/grad/jet";
 import { jit } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import { vmap } from "@traceform/vmap";
@@ -93,6 +94,46 @@ export const moreTransformations: readonly Transformation[] = [
     define: gradientByDifferences,
     tolerance: 1e-5,
     forward: true,
+  },
+  {
+    name: "jacrev",
+    apply: (f) => (x) => lax.dot(vector(weights), jacrev(f)(x)),
+    define: gradientByDifferences,
+    tolerance: 1e-5,
+    reverse: true,
+  },
+  {
+    name: "linearize",
+    apply: (f) => (x) => linearize(f, x)[1](vector(direction)),
+    define: (f) => (x) => vector(finiteDifference((y) => [f(y)], [x], [direction], 1e-5)[0]!),
+    tolerance: 1e-5,
+    forward: true,
+  },
+  {
+    name: "jet",
+    apply: (f) => (x) => jet(f, [x], [[vector(direction), null]])[1][0],
+    define: (f) => (x) => vector(finiteDifference((y) => [f(y)], [x], [direction], 1e-5)[0]!),
+    tolerance: 1e-5,
+    forward: true,
+  },
+  {
+    name: "checkpoint that keeps products",
+    apply: (f) => checkpoint(f, { policy: checkpointPolicies.dotsSaveable }),
+    define: (f) => f,
+    tolerance: 1e-12,
+  },
+  {
+    name: "associative scan",
+    apply: (f) => (x) => {
+      const rows = lax.concatenate(
+        [f(x), x, lax.neg(x)].map((y) => lax.reshape(y, [1, 3])),
+        0,
+      );
+      const sums = lax.associativeScan((a: NDArray, b: NDArray) => lax.add(a, b), rows, { reverse: true });
+      return lax.reduceSum(sums, [0]);
+    },
+    define: (f) => (x) => lax.sub(f(x), x),
+    tolerance: 1e-12,
   },
   {
     name: "cond",

@@ -670,6 +670,7 @@ export const untabledPrimitives: readonly string[] = [
   "custom_vmap_call",
   "custom_linear_solve",
   "custom_root",
+  "linear_call",
   "tangent_call",
   "transposed_call",
   "random_wrap",

@@ -1,4 +1,16 @@
-import { bind, dceJaxpr, type Eqn, evalJaxpr, Jaxpr, Literal, type NDArray, type Var } from "@traceform/core";
+import {
+  bind,
+  dceJaxpr,
+  type Eqn,
+  evalJaxpr,
+  Jaxpr,
+  JaxprRewriter,
+  jitP,
+  type JitParams,
+  Literal,
+  type NDArray,
+  type Var,
+} from "@traceform/core";
 import { type CheckpointParams, checkpointP, type CheckpointPolicy } from "@traceform/lax";
 import { withoutKnownEffects } from "../internal/effects.ts";
 import { bits, drop, merge, pick, place } from "../internal/memo.ts";
@@ -46,7 +58,14 @@ function planFor(p: CheckpointParams, unknowns: readonly boolean[], context: Par
   return plan;
 }
 
-function makePlan({ jaxpr, policy }: CheckpointParams, unknowns: readonly boolean[], context: PartialEvalContext): Recomputation {
+/** Jitted functions put in place of their calls, so that a policy sees what they compute. */
+const inlined: JaxprRewriter = /* @__PURE__ */ new JaxprRewriter((p) =>
+  (p as unknown) === jitP ? (args, params) => evalJaxpr((params as unknown as JitParams).jaxpr, [], args) : undefined,
+);
+
+function makePlan(p: CheckpointParams, unknowns: readonly boolean[], context: PartialEvalContext): Recomputation {
+  const { policy } = p;
+  const jaxpr = policy === null ? p.jaxpr : inlined.rewrite(p.jaxpr);
   const saved = savedEqns(jaxpr, unknowns, policy);
   const savedVars = saved.flatMap((e) => e.outvars);
   const numOuts = jaxpr.outvars.length;

@@ -1,8 +1,8 @@
 import { bind, evalJaxpr, invariant, type Jaxpr, JaxprRewriter, type NDArray, TransformError } from "@traceform/core";
 import {
   customLinearSolveP,
-  type CustomLinearSolveParams,
   customRootP,
+  linearCallP,
   neg,
   tangentCallP,
   type TangentCallParams,
@@ -18,6 +18,7 @@ import {
   type JvpEntry,
   jvpEntry,
   type JvpJaxpr,
+  type LinearOperand,
   type Tangent,
   type TransposeContext,
   type TransposeEntry,
@@ -98,6 +99,16 @@ export const implicitJvps = (): JvpEntry[] => [
     const dx = bind(customLinearSolveP, [...consts, ...rhs.map((t, i) => instantiate(t, x[i].aval))], params);
     return [outs, outs.map((_, i) => (i < b.length ? dx[i] : null))];
   }),
+  // Linear in x as the function says; in the residuals by its ordinary derivative.
+  jvpEntry(linearCallP, (primals, tangents, params, context) => {
+    const [own, others, res, x] = splitList(primals, ...params.counts);
+    const [down, , dres, dx] = splitList(tangents, ...params.counts);
+    const outs = bind(linearCallP, primals, params);
+    const moved = tangentsOf(params.fn, [...own, ...res, ...x], [...down, ...dres, ...x.map(() => null)], context);
+    if (!present(dx).includes(true)) return [outs, moved];
+    const dots = bind(linearCallP, [...own, ...others, ...res, ...dx.map((t, i) => instantiate(t, x[i].aval))], params);
+    return [outs, dots.map((t, i) => (hasTangent(outs[i].aval) ? addTangents(t, moved[i]) : null))];
+  }),
   jvpEntry(transposedCallP, (primals, tangents, params) => {
     const [dconsts, dcts] = splitList(tangents, params.numConsts);
     invariant(!present(dconsts).includes(true), "the constants of a transposed call are differentiated");
@@ -125,16 +136,13 @@ export const implicitJvps = (): JvpEntry[] => [
   }),
 ];
 
-/** The constants of the three functions, which must not depend on what the equation is linear in. */
-function knownConsts(operands: readonly unknown[], numConsts: CustomLinearSolveParams["numConsts"]): NDArray[][] {
-  const consts = splitList(operands, ...numConsts).slice(0, 3);
-  if (consts.flat().some((x) => isLinear(x as NDArray))) {
-    throw new TransformError("transpose", {
-      message: "the function is not linear: customLinearSolve is linear in b, but not in what its functions close over",
-      fix: "transpose linear functions only; differentiate others with vjp",
-    });
-  }
-  return consts as NDArray[][];
+/** @throws {TransformError} when one of the operands depends on what is transposed */
+function refuseLinear(operands: readonly (NDArray | LinearOperand)[], why: string): void {
+  if (!operands.some(isLinear)) return;
+  throw new TransformError("transpose", {
+    message: `the function is not linear: ${why}`,
+    fix: "transpose linear functions only; differentiate others with vjp",
+  });
 }
 
 export const implicitTransposes = (): TransposeEntry[] => [
@@ -147,8 +155,10 @@ export const implicitTransposes = (): TransposeEntry[] => [
         fix: "pass { transposeSolve: (vecmat, c) => y } with vecmat(y) = c, or { symmetric: true } for a symmetric map",
       });
     }
-    const [map, forward, backward] = knownConsts(operands, numConsts);
-    const b = operands.slice(numConsts[0] + numConsts[1] + numConsts[2]);
+    const known = operands.slice(0, numConsts[0] + numConsts[1] + numConsts[2]);
+    refuseLinear(known, "customLinearSolve is linear in b, but not in what its functions close over");
+    const [map, forward, backward] = splitList(known as NDArray[], numConsts[0], numConsts[1]);
+    const b = operands.slice(known.length);
     const t = symmetric ? { jaxpr: matvec, consts: [] } : transposed(matvec, map.length, context);
     const rhs = b.map((x, i) => instantiate(cts[i], x.aval));
     const y = bind(customLinearSolveP, [...t.consts, ...map, ...backward, ...forward, ...rhs], {
@@ -159,6 +169,18 @@ export const implicitTransposes = (): TransposeEntry[] => [
       symmetric,
     });
     return operands.map((x, i) => (isLinear(x) ? y[i - (operands.length - b.length)] : null));
+  }),
+  transposeEntry(linearCallP, (cts, operands, { fn, transposed: back, counts }) => {
+    const known = operands.slice(0, counts[0] + counts[1] + counts[2]);
+    refuseLinear(known, "linearCall is linear in x, but not in its residuals and what its functions close over");
+    const [own, others, res] = splitList(known as NDArray[], counts[0], counts[1]);
+    const y = fn.outvars.map((v, i) => instantiate(cts[i], v.aval));
+    const outs = bind(linearCallP, [...others, ...own, ...res, ...y], {
+      fn: back,
+      transposed: fn,
+      counts: [counts[1], counts[0], counts[2]],
+    });
+    return operands.map((v, i) => (isLinear(v) ? outs[i - known.length] : null));
   }),
   transposeEntry(transposedCallP, (cts, operands, { jaxpr, numConsts }) => {
     const consts = operands.slice(0, numConsts) as NDArray[];

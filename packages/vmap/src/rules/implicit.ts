@@ -1,5 +1,5 @@
 import { bind, type Jaxpr, type NDArray } from "@traceform/core";
-import { customLinearSolveP, customRootP, tangentCallP, transposedCallP } from "@traceform/lax";
+import { customLinearSolveP, customRootP, linearCallP, tangentCallP, transposedCallP } from "@traceform/lax";
 import { toFront } from "../internal/axes.ts";
 import { splitList } from "../internal/lists.ts";
 import { type BatchContext, type BatchDim, type BatchedJaxpr, type BatchEntry, entry } from "../rule.ts";
@@ -56,6 +56,23 @@ export const implicitRules = (): BatchEntry[] => [
     const { fn, solve, tangentSolve } = params;
     const { jaxprs, operands, numConsts } = batchSolver(args, dims, params.numConsts, [fn, solve, tangentSolve], context);
     const outs = bind(customRootP, operands, { fn: jaxprs[0]!, solve: jaxprs[1]!, tangentSolve: jaxprs[2]!, numConsts });
+    return [outs, outs.map(() => 0)];
+  }),
+  entry(linearCallP, (args, dims, { fn, transposed, counts }, context) => {
+    const [own, others, ...rest] = splitList(args, counts[0], counts[1]);
+    const [dOwn, dOthers, ...dRest] = splitList(dims, counts[0], counts[1]);
+    const [forward, back] = [batchedBody(fn, dOwn, context), batchedBody(transposed, dOthers, context)];
+    const { axisSize } = context;
+    const consts = [
+      [...forward.consts, ...constants(own, dOwn, axisSize)],
+      [...back.consts, ...constants(others, dOthers, axisSize)],
+    ];
+    const variables = rest.flat().map((x, i) => toFront(x, dRest.flat()[i], axisSize));
+    const outs = bind(linearCallP, [...consts.flat(), ...variables], {
+      fn: forward.jaxpr,
+      transposed: back.jaxpr,
+      counts: [consts[0].length, consts[1].length, counts[2]],
+    });
     return [outs, outs.map(() => 0)];
   }),
   ...[transposedCallP, tangentCallP].map((primitive) =>

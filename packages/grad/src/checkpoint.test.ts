@@ -1,0 +1,103 @@
+import { fromTyped, makeAval, type NDArray, setDefaultBackend, traceToJaxpr } from "@traceform/core";
+import { jit } from "@traceform/jit";
+import * as lax from "@traceform/lax";
+import { referenceBackend } from "@traceform/testing";
+import { describe, expect, test, vi } from "vitest";
+import { checkpoint, checkpointName, checkpointPolicies as policies, grad, printSavedResiduals, savedResiduals } from "./index.ts";
+
+setDefaultBackend(referenceBackend());
+
+const vector = (...xs: number[]): NDArray => fromTyped(Float32Array.from(xs), [xs.length], "float32");
+const matrix = lax.mul(lax.broadcast(vector(1, 2), [2]), 0.5);
+const f = (w: NDArray, x: NDArray): NDArray => {
+  const y = checkpointName(lax.sin(lax.dot(w, x)), "first");
+  const z = checkpointName(lax.sin(lax.batchMatmul(lax.reshape(y, [2, 1, 1]), lax.reshape(x, [2, 1, 1]))), "second");
+  return lax.reduceSum(lax.cos(z));
+};
+/** The types of what is kept beside arguments, while everything is staged. */
+const kept = (g: typeof f): string[] => {
+  let found: string[] = [];
+  traceToJaxpr(
+    (w, x) => {
+      found = savedResiduals(g, w, x).flatMap((r) => (r.argument === null ? [String(r.aval)] : []));
+      return [w];
+    },
+    [makeAval([2, 2], "float32"), makeAval([2], "float32")],
+    "f",
+  );
+  return found.sort();
+};
+
+describe("savedResiduals", () => {
+  test("lists what is kept, and where it comes from", () => {
+    const g = (w: NDArray, x: NDArray): NDArray => lax.reduceSum(lax.sin(lax.sin(lax.dot(w, x))));
+    const list = (h: typeof g): string[] =>
+      savedResiduals(h, matrix, vector(1, 2)).map((r) => `${r.aval} ${r.argument ?? "computed"}`);
+    // As JAX lists them: two cosines and both arguments; the arguments alone.
+    expect(list(g).sort()).toEqual(["float32[2,2] 0", "float32[2] 1", "float32[2] computed", "float32[2] computed"]);
+    expect(list(checkpoint(g)).sort()).toEqual(["float32[2,2] 0", "float32[2] 1"]);
+  });
+  test("prints them", () => {
+    const log = vi.spyOn(console, "log").mockImplementation(() => {});
+    printSavedResiduals((x: NDArray) => lax.reduceSum(lax.sin(lax.mul(x, x))), vector(1, 2));
+    expect(log.mock.calls.flat().sort()).toEqual(["float32[2] computed", "float32[2] from argument leaf 0"]);
+    log.mockRestore();
+  });
+});
+
+describe("policies", () => {
+  const by = (policy: (typeof policies)["dotsSaveable"]): string[] => kept(checkpoint(f, { policy }));
+
+  test("everything, nothing", () => {
+    expect(by(policies.everythingSaveable).length).toBeGreaterThanOrEqual(5);
+    expect(by(policies.nothingSaveable)).toEqual([]);
+    expect(kept(checkpoint(f))).toEqual([]);
+  });
+  test("products, with or without those over batches", () => {
+    for (const policy of [policies.dotsSaveable, policies.checkpointDots])
+      expect(by(policy)).toEqual(["float32[2,1,1]", "float32[2]"]);
+    for (const policy of [policies.dotsWithNoBatchDimsSaveable, policies.checkpointDotsWithNoBatchDims]) {
+      expect(by(policy)).toEqual(["float32[2]"]);
+    }
+  });
+  test("names", () => {
+    expect(by(policies.saveOnlyTheseNames("first"))).toEqual(["float32[2]"]);
+    expect(by(policies.saveOnlyTheseNames("second", "third"))).toEqual(["float32[2,1,1]"]);
+    expect(by(policies.saveAnyNamesButThese("first"))).toEqual(["float32[2,1,1]"]);
+    // The value before it got its name is another one, which is kept, as in JAX.
+    expect(by(policies.saveAnythingExceptTheseNames("first"))).toEqual(by(policies.everythingSaveable));
+    expect(by(policies.saveAnythingExceptTheseNames("another"))).toEqual(by(policies.everythingSaveable));
+  });
+  test("two together", () => {
+    const both = policies.saveFromBothPolicies(policies.dotsWithNoBatchDimsSaveable, policies.saveOnlyTheseNames("second"));
+    expect(by(both)).toEqual(["float32[2,1,1]", "float32[2]"]);
+  });
+  test("see into jitted functions, and into the steps of a loop that is checkpointed step by step", () => {
+    const inside = jit((w: NDArray, x: NDArray) => jit(f)(w, x));
+    expect(kept(checkpoint(inside, { policy: policies.dotsSaveable }))).toEqual(["float32[2,1,1]", "float32[2]"]);
+    expect(kept(checkpoint(inside, { policy: policies.saveOnlyTheseNames("first") }))).toEqual(["float32[2]"]);
+    expect(kept(checkpoint(inside))).toEqual([]);
+    const step = (c: NDArray, w: NDArray): NDArray => lax.sin(lax.dot(w, lax.sin(c)));
+    const loop = (policy: (typeof policies)["dotsSaveable"] | null) => (w: NDArray, x: NDArray) => {
+      const each = checkpoint(step, { policy });
+      return lax.reduceSum(lax.scan((c: NDArray, _: null) => [each(c, w), null], x, null, { length: 5 })[0]);
+    };
+    expect(kept(loop(null))).toEqual(["float32[5,2]"]);
+    expect(kept(loop(policies.dotsSaveable))).toEqual(["float32[5,2]", "float32[5,2]"]);
+  });
+  test("gradients do not depend on them", () => {
+    const want = grad(f)(matrix, vector(1, 2)).jsSync() as number[][];
+    for (const policy of [null, ...Object.values(policies).slice(0, 6)] as never[]) {
+      const got = jit(grad(checkpoint(f, { policy })))(matrix, vector(1, 2)).jsSync() as number[][];
+      got.flat().forEach((v, i) => expect(v).toBeCloseTo(want.flat()[i], 6));
+    }
+  });
+});
+
+test("static arguments reach the function as they are", () => {
+  const g = checkpoint((fn: (x: NDArray) => NDArray, x: NDArray, flag: boolean) => lax.reduceSum(flag ? fn(x) : x), {
+    staticArgnums: [0, -1],
+  });
+  expect(grad((x: NDArray) => g(lax.sin, x, false))(vector(0)).jsSync()).toEqual([1]);
+  expect(grad((x: NDArray) => g((y) => lax.mul(y, 3), x, true))(vector(0)).jsSync()).toEqual([3]);
+});
