@@ -1,9 +1,11 @@
 import { literalValue } from "./arrays.ts";
+import type { Aval } from "./avals.ts";
 import { RuleError } from "./errors.ts";
 import { type Atom, Jaxpr, Literal, type Var } from "./jaxpr.ts";
 import type { NDArray } from "./ndarray.ts";
 import { lowerRule, type Params, type Primitive } from "./primitive.ts";
 import { JaxprTrace } from "./staging.ts";
+import { avalKey } from "./structure.ts";
 import { withNewTrace } from "./trace.ts";
 
 /** How a library author's primitive is computed: by other operations, under the symbol `lowerRule`. */
@@ -54,6 +56,7 @@ function expand(jaxpr: Jaxpr, own: OwnPrimitives): Jaxpr {
       const rule = ruleOf(primitive, own);
       const operands = invars.map(read);
       const outs = rule === undefined ? trace.process(primitive, operands, expandParams(params, own)) : rule(operands, params);
+      if (rule !== undefined) checkResults(primitive.name, outvars, outs);
       outvars.forEach((v, i) => env.set(v, outs[i]));
     }
     return trace.finish(jaxpr.outvars.map(read));
@@ -66,4 +69,14 @@ function expand(jaxpr: Jaxpr, own: OwnPrimitives): Jaxpr {
   }
   // A rule may itself use primitives with lower rules.
   return expandLowerRules(traced, own);
+}
+
+/** A rule must give what shape inference promised: everything after it was built on that. */
+function checkResults(name: string, outvars: readonly Var[], outs: readonly NDArray[]): void {
+  if (outs.length === outvars.length && outs.every((x, i) => avalKey(x.aval) === avalKey(outvars[i].aval))) return;
+  const list = (xs: readonly { readonly aval: Aval }[]): string => xs.map((x) => String(x.aval)).join(", ");
+  throw new RuleError("lower", {
+    message: `the lower rule of "${name}" gives (${list(outs)}), but its abstractEval promises (${list(outvars)})`,
+    fix: "make the two agree in shape and dtype",
+  });
 }
