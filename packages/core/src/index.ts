@@ -16,6 +16,7 @@ export * from "./errors.ts";
 export * from "./evaluate.ts";
 export * from "./halves.ts";
 export * from "./host.ts";
+export { refuseTracedIntegers } from "./integers.ts";
 export { identity } from "./identity.ts";
 export type { ArgumentAt, Input, Inputs, PositionOption, Positions } from "./inputs.ts";
 export * from "./jaxpr.ts";

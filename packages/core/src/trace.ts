@@ -1,5 +1,5 @@
 import type { NDArray, Tracer } from "./ndarray.ts";
-import { TracerError, TransformError } from "./errors.ts";
+import { TransformError, UnexpectedTracerError } from "./errors.ts";
 import type { Params, Primitive } from "./primitive.ts";
 
 /**
@@ -50,8 +50,8 @@ export function withNewTrace<T>(trace: Trace, fn: () => T): T {
   }
 }
 
-export function leaked(fn: string, tracer: Tracer): TracerError {
-  return new TracerError(fn, {
+export function leaked(fn: string, tracer: Tracer): UnexpectedTracerError {
+  return new UnexpectedTracerError(fn, {
     message: `a traced ${tracer.aval} leaked from ${tracer.tracedBy.name}, which has already returned`,
     fix: `return the value from the traced function instead of storing it elsewhere (a global, a field, a closure)`,
   });
