@@ -1,8 +1,10 @@
 import { AxisError } from "./errors.ts";
+import { refuseTracedIntegers } from "./integers.ts";
 
 /** `axis` counted from the front. @throws {AxisError} outside `[-ndim, ndim)` or not an integer */
 export function canonicalAxis(fn: string, axis: number, ndim: number): number {
   if (!Number.isInteger(axis) || axis < -ndim || axis >= ndim) {
+    refuseTracedIntegers(fn, "an axis", [axis]);
     throw new AxisError(fn, {
       message: `axis ${String(axis)} is outside [-${ndim}, ${ndim}) of an array with ${ndim} dimension${ndim === 1 ? "" : "s"}`,
       fix: ndim === 0 ? "a scalar has no axes; leave the axis out" : "axes are integers and may count from the end as -1",
@@ -13,6 +15,10 @@ export function canonicalAxis(fn: string, axis: number, ndim: number): number {
 
 /** Several axes, canonical, in the order given. @throws {AxisError} also when one is named twice */
 export function canonicalAxes(fn: string, axes: readonly number[], ndim: number): number[] {
+  if (!Array.isArray(axes)) {
+    refuseTracedIntegers(fn, "an axis", [axes]);
+    throw new AxisError(fn, { message: `${String(axes)} is no list of axes`, fix: "give an axis, or a list of axes" });
+  }
   const out = axes.map((a) => canonicalAxis(fn, a, ndim));
   if (new Set(out).size !== out.length) {
     throw new AxisError(fn, { message: `an axis is named twice in [${axes.join(",")}]`, fix: "name each axis once" });

@@ -65,7 +65,31 @@ export class AxisError extends TraceformError {
 }
 /** A tracer that leaked from its transformation, or was used where a concrete value is needed. */
 export class TracerError extends TraceformError {
-  readonly code = "TRACEFORM_TRACER";
+  readonly code: string = "TRACEFORM_TRACER";
+}
+/** A tracer where a number is needed. */
+export class ConcretizationTypeError extends TracerError {
+  override readonly code: string = "TRACEFORM_CONCRETIZATION";
+}
+/** A traced truth value where a JavaScript boolean is needed. */
+export class TracerBoolConversionError extends ConcretizationTypeError {
+  override readonly code: string = "TRACEFORM_TRACER_BOOL";
+}
+/** A tracer where the values of an array are needed. */
+export class TracerArrayConversionError extends TracerError {
+  override readonly code: string = "TRACEFORM_TRACER_ARRAY";
+}
+/** A tracer where an integer is needed that shapes depend on: a size, an axis, a number of iterations. */
+export class TracerIntegerConversionError extends TracerError {
+  override readonly code: string = "TRACEFORM_TRACER_INTEGER";
+}
+/** A tracer that was used after its transformation had returned. */
+export class UnexpectedTracerError extends TracerError {
+  override readonly code: string = "TRACEFORM_UNEXPECTED_TRACER";
+}
+/** A traced mask as an index: how many elements it selects is not known while tracing. */
+export class NonConcreteBooleanIndexError extends TracerError {
+  override readonly code: string = "TRACEFORM_BOOLEAN_INDEX";
 }
 /** Pytrees whose structures differ, or a value that is no pytree. */
 export class TreeError extends TraceformError {

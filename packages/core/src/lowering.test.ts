@@ -71,3 +71,12 @@ test("expansion leaves other jaxprs alone, and refuses rules that close over arr
   const badP = definePrimitive("bad", { abstractEval: ([x]) => [x], rules: { [lowerRule]: captured } });
   expect(() => bind1(badP, [xs], {})).toThrow(RuleError);
 });
+
+test("a lower rule that gives something else than shape inference promised is refused", () => {
+  const wrong: LowerRule = ([x]) => [sin(x), x];
+  const two = definePrimitive("two", { abstractEval: ([x]) => [x], rules: { [lowerRule]: wrong } });
+  expect(() => bind1(two, [xs], {})).toThrow(RuleError);
+  expect(() => bind1(two, [xs], {})).toThrow(
+    /"two" gives \(float32\[3\], float32\[3\]\), but its abstractEval promises \(float32\[3\]\)/,
+  );
+});

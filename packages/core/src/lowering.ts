@@ -1,9 +1,11 @@
 import { literalValue } from "./arrays.ts";
+import type { Aval } from "./avals.ts";
 import { RuleError } from "./errors.ts";
 import { type Atom, Jaxpr, Literal, type Var } from "./jaxpr.ts";
 import type { NDArray } from "./ndarray.ts";
 import { lowerRule, type Params, type Primitive } from "./primitive.ts";
 import { JaxprTrace } from "./staging.ts";
+import { avalKey } from "./structure.ts";
 import { withNewTrace } from "./trace.ts";
 
 /** How a library author's primitive is computed: by other operations, under the symbol `lowerRule`. */
@@ -57,6 +59,7 @@ export class JaxprRewriter {
         const rule = this.#ruleOf(primitive, params);
         const operands = invars.map(read);
         const outs = rule === undefined ? trace.process(primitive, operands, this.#params(params)) : rule(operands, params);
+        if (rule !== undefined) checkResults(primitive.name, outvars, outs);
         outvars.forEach((v, i) => env.set(v, outs[i]));
       }
       return trace.finish(jaxpr.outvars.map(read));
@@ -93,4 +96,14 @@ export function expandLowerRules(jaxpr: Jaxpr, own: OwnPrimitives = none): Jaxpr
     rewriters.set(own, rewriter);
   }
   return rewriter.rewrite(jaxpr);
+}
+
+/** A rule must give what shape inference promised: everything after it was built on that. */
+function checkResults(name: string, outvars: readonly Var[], outs: readonly NDArray[]): void {
+  if (outs.length === outvars.length && outs.every((x, i) => avalKey(x.aval) === avalKey(outvars[i].aval))) return;
+  const list = (xs: readonly { readonly aval: Aval }[]): string => xs.map((x) => String(x.aval)).join(", ");
+  throw new RuleError("lower", {
+    message: `the lower rule of "${name}" gives (${list(outs)}), but its abstractEval promises (${list(outvars)})`,
+    fix: "make the two agree in shape and dtype",
+  });
 }

@@ -2,7 +2,13 @@ import type { Aval } from "./avals.ts";
 import type { HostArray } from "./device.ts";
 import type { DType } from "./dtypes.ts";
 import { checkSameCore, type CoreIdentity, coreIdentity } from "./duplicate.ts";
-import { TracerError } from "./errors.ts";
+import {
+  ConcretizationTypeError,
+  TracerArrayConversionError,
+  TracerBoolConversionError,
+  TracerError,
+  UnexpectedTracerError,
+} from "./errors.ts";
 import type { TypedArray } from "./host.ts";
 import { type Nested, nest } from "./host.ts";
 import type { Trace } from "./trace.ts";
@@ -125,12 +131,12 @@ export abstract class Tracer extends NDArray {
   /** Traces that know the value (eager differentiation) override this. */
   concrete(fn: string): ConcreteValue {
     if (!this.tracedBy.alive) {
-      throw new TracerError(fn, {
+      throw new UnexpectedTracerError(fn, {
         message: `a traced ${this.aval} leaked from ${this.tracedBy.name}, which has already returned${this.madeBy()}`,
         fix: "return the value from the traced function instead of storing it elsewhere",
       });
     }
-    throw new TracerError(fn, {
+    throw new (conversionError(fn, this.dtype))(fn, {
       message: `needs a concrete value, but x is a traced ${this.aval} inside ${this.tracedBy.name}${this.madeBy()}`,
       fix: "use where(...) or cond(...) instead of branching on it, or mark the argument static",
     });
@@ -148,6 +154,14 @@ export abstract class Tracer extends NDArray {
   toString(): string {
     return `Traced<${this.aval}> with ${this.tracedBy.name}`;
   }
+}
+
+const readers: readonly string[] = ["data", "dataSync", "js", "jsSync", "readSync"];
+
+/** What was tried: to read an array, to branch, or to get a number. */
+function conversionError(fn: string, dtype: DType): typeof TracerError {
+  if (readers.includes(fn)) return TracerArrayConversionError;
+  return dtype === "bool" ? TracerBoolConversionError : ConcretizationTypeError;
 }
 
 export function isTracer(x: unknown): x is Tracer {

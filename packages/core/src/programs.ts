@@ -3,7 +3,7 @@ import { innerJaxprs } from "./check.ts";
 import type { ClosedJaxpr } from "./closed.ts";
 import { ConcreteArray } from "./concrete.ts";
 import type { Backend, Buffer, CompileOptions, Device, Executable } from "./device.ts";
-import { BackendError, TraceformError, TracerError } from "./errors.ts";
+import { BackendError, ConcretizationTypeError, TraceformError } from "./errors.ts";
 import type { Jaxpr } from "./jaxpr.ts";
 import { expandLowerRules } from "./lowering.ts";
 import { LruCache } from "./lru.ts";
@@ -132,8 +132,8 @@ function concreteArg(x: NDArray): ConcreteArray {
   throw new BackendError("eval", { message: "an array of unknown class reached the device" });
 }
 
-function unknown(x: Tracer): TracerError {
-  return new TracerError("eval", {
+function unknown(x: Tracer): ConcretizationTypeError {
+  return new ConcretizationTypeError("eval", {
     message: `a traced ${x.aval} of ${x.tracedBy.name} has no value yet, but the operation is to be computed now`,
     fix: "inside ensureCompileTimeEval use only values that do not depend on the arguments of the traced function",
   });

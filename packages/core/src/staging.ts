@@ -2,7 +2,7 @@ import type { Aval } from "./avals.ts";
 import { ConcreteArray } from "./concrete.ts";
 import type { ClosedJaxpr } from "./closed.ts";
 import { type Effect, joinEffects, noEffects } from "./effects.ts";
-import { TracerError } from "./errors.ts";
+import { ConcretizationTypeError } from "./errors.ts";
 import { type Atom, type Eqn, Jaxpr, Literal, Var } from "./jaxpr.ts";
 import { type NDArray, Tracer } from "./ndarray.ts";
 import type { AbstractResult, Params, Primitive } from "./primitive.ts";
@@ -119,7 +119,7 @@ export function traceToJaxpr(fn: (...args: NDArray[]) => readonly NDArray[], ava
 /** A leak that only shows when somebody looks: tracers kept after their trace ended say so. */
 export function assertConcrete(fn: string, x: NDArray): ConcreteArray {
   if (x instanceof ConcreteArray) return x;
-  throw new TracerError(fn, {
+  throw new ConcretizationTypeError(fn, {
     message: `needs a concrete array, but got a traced ${x.aval}`,
     fix: "call it outside the traced function",
   });

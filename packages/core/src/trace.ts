@@ -1,5 +1,5 @@
 import type { NDArray, Tracer } from "./ndarray.ts";
-import { TracerError, TransformError } from "./errors.ts";
+import { TransformError, UnexpectedTracerError } from "./errors.ts";
 import type { Params, Primitive } from "./primitive.ts";
 import { setActiveTrace } from "./stack.ts";
 
@@ -67,14 +67,14 @@ export function withCustomRule<T>(name: string, rule: () => T): T {
   }
 }
 
-export function leaked(fn: string, tracer: Tracer): TracerError {
+export function leaked(fn: string, tracer: Tracer): UnexpectedTracerError {
   if (customRule !== null) {
-    return new TracerError(fn, {
+    return new UnexpectedTracerError(fn, {
       message: `the derivative rule of ${customRule} closes over a traced ${tracer.aval} of ${tracer.tracedBy.name}, which it cannot see: it runs outside of it`,
       fix: `make the value an argument of ${customRule} (its rule gets it then, or has it as a residual), or compute it outside of what is transformed`,
     });
   }
-  return new TracerError(fn, {
+  return new UnexpectedTracerError(fn, {
     message: `a traced ${tracer.aval} leaked from ${tracer.tracedBy.name}, which has already returned${tracer.madeBy()}`,
     fix: `return the value from the traced function instead of storing it elsewhere (a global, a field, a closure)`,
   });

@@ -82,15 +82,13 @@ export function evalShape<A extends readonly unknown[], R>(f: (...args: A) => R,
 
 /** Arguments in which every array may be given as a `ShapeDtypeStruct`. */
 export type Structs<A extends readonly unknown[]> = { [K in keyof A]: Input<A[K]> | ShapeDtypeStruct | StructTree<A[K]> };
-type StructTree<T> = T extends { readonly aval: unknown }
-  ? ShapeDtypeStruct
-  : T extends object
-    ? { [K in keyof T]: T[K] | StructTree<T[K]> }
-    : T;
+type StructTree<T> = [NDArray] extends [T] ? ShapeDtypeStruct : T extends object ? { [K in keyof T]: T[K] | StructTree<T[K]> } : T;
 
 /** A pytree with a description in place of every array. */
-export type Shapes<T> = T extends NDArray | number | boolean | bigint
+export type Shapes<T> = [NDArray] extends [T]
   ? ShapeDtypeStruct
-  : T extends object
-    ? { [K in keyof T]: Shapes<T[K]> }
-    : T;
+  : T extends NDArray | number | boolean | bigint
+    ? ShapeDtypeStruct
+    : T extends object
+      ? { [K in keyof T]: Shapes<T[K]> }
+      : T;

@@ -15,6 +15,7 @@ import {
   type Primitive,
   providedVmap,
   refuseAsync,
+  refuseTracedIntegers,
   scalar,
   ShapeError,
   stepsRule,
@@ -250,6 +251,7 @@ function scanLength(xs: readonly NDArray[], length: number | undefined): number 
     }
   }
   if (n === undefined) throw new ValueError("scan", { message: "xs has no arrays", fix: "give { length }" });
+  refuseTracedIntegers("scan", "length", [n]);
   if (!Number.isInteger(n) || n < 0) throw new ValueError("scan", { message: `length must be a non-negative integer, got ${n}` });
   return n;
 }
@@ -337,7 +339,11 @@ export function foriLoop<const C>(
 function loopBound(x: ArrayLike): NDArray {
   const a = typeof x === "number" && Number.isInteger(x) ? scalar(x, "int32") : asArray(x);
   if (isInteger(a.dtype) && a.ndim === 0) return a;
-  throw new DTypeError("foriLoop", { message: "bounds must be integer scalars", operands: { bound: a } });
+  throw new DTypeError("foriLoop", {
+    message: "bounds must be integer scalars",
+    operands: { bound: a },
+    fix: "convert them to int32, or use whileLoop",
+  });
 }
 
 export interface MapOptions {

@@ -6,6 +6,7 @@ import {
   definePrimitive,
   type NDArray,
   type Primitive,
+  refuseTracedIntegers,
   sameShape,
   ShapeError,
   ValueError,
@@ -43,6 +44,7 @@ export const topKP: Primitive<TopKParams> = /* @__PURE__ */ definePrimitive<TopK
     checkDTypeSet("topK", "x", x, ordered);
     checkAxes("topK", [axis], x.ndim, { x });
     if (!(Number.isInteger(k) && k >= 0 && k <= x.shape[axis])) {
+      refuseTracedIntegers("topK", "k", [k]);
       throw new ValueError("topK", { message: `k must be an integer in [0, ${x.shape[axis]}], got ${k}`, operands: { x } });
     }
     const shape = x.shape.map((n, i) => (i === axis ? k : n));

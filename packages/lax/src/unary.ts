@@ -8,6 +8,7 @@ import {
   type NDArray,
   type Primitive,
   realDType,
+  refuseTracedIntegers,
   ValueError,
 } from "@traceform/core";
 import {
@@ -91,6 +92,7 @@ export const integerPowP: Primitive<IntegerPowParams> = /* @__PURE__ */ definePr
   abstractEval: ([x], { y }) => {
     checkDTypeSet("integerPow", "x", x, numeric);
     if (!Number.isInteger(y)) {
+      refuseTracedIntegers("integerPow", "the exponent", [y]);
       throw new ValueError("integerPow", { message: `the exponent must be an integer, got ${y}`, fix: "use pow" });
     }
     if (y < 0 && isInteger(x.dtype)) {

@@ -11,6 +11,7 @@ import {
   isTypedArray,
   itemsize,
   type NDArray,
+  refuseTracedIntegers,
   scalar,
   ShapeError,
   type StandardDType,
@@ -32,6 +33,7 @@ export function dtypeOf(option: DTypeOption | undefined): DType | null {
 }
 
 function shapeOf(shape: ShapeLike): readonly number[] {
+  refuseTracedIntegers("shape", "a size", [shape]);
   return typeof shape === "number" ? [shape] : shape;
 }
 
@@ -164,6 +166,7 @@ export function arange(
 ): NDArray {
   const options = [stop, step].find((x) => typeof x === "object" && x !== null) as ArangeOptions | undefined;
   const dtype = options === undefined ? last : options.dtype;
+  refuseTracedIntegers("arange", "a bound or step", [start, stop, step]);
   const [from, to] = typeof stop === "number" ? [start, stop] : [0, start];
   const by = typeof step === "number" ? step : 1;
   if (by === 0) throw new ValueError("arange", { message: "the step cannot be 0" });
@@ -210,6 +213,7 @@ export function linspace(
 ): NDArray {
   const opts = spaceOptions(endpoint, options);
   const last = opts.endpoint ?? true;
+  refuseTracedIntegers("linspace", "num", [num]);
   if (!Number.isInteger(num) || num < 0)
     throw new ValueError("linspace", { message: `num must be a non-negative integer, got ${num}` });
   const [from, to] = endpoints("linspace", start, stop, opts.dtype);

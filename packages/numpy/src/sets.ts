@@ -1,4 +1,12 @@
-import { type ArrayLike, canonicalAxis, isFloat, isTracer, type NDArray, ShapeError, TracerError } from "@traceform/core";
+import {
+  type ArrayLike,
+  canonicalAxis,
+  isFloat,
+  isTracer,
+  type NDArray,
+  ShapeError,
+  ConcretizationTypeError,
+} from "@traceform/core";
 import * as lax from "@traceform/lax";
 import { bool } from "./dtypes.ts";
 import { int32s, readNumbers } from "./internal/host.ts";
@@ -89,7 +97,7 @@ function uniqueParts(x: ArrayLike, options: UniqueOptions): UniqueParts {
   if (size !== null) count = size;
   else {
     if (isTracer(isNew)) {
-      throw new TracerError("unique", {
+      throw new ConcretizationTypeError("unique", {
         message: `the number of distinct values of a traced ${a0.aval} is not known`,
         fix: "give { size }",
       });

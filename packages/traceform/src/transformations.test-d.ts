@@ -15,6 +15,7 @@ import {
   lax,
   linearize,
   makeJaxpr,
+  numpy,
   type NDArray,
   pytreeNode,
   sequentialVmap,
@@ -131,6 +132,12 @@ jit(scaled, { staticArgnums: 1 })(1, { axis: 0, name: "a" });
 const somewhere: number = n;
 jit(scaled, { staticArgnums: somewhere });
 grad(scaled, { argnums: somewhere });
+
+// Functions of the library take whatever becomes an array.
+same<NDArray, NDArray>(vmap(numpy.add, { inAxes: [0, null] })(x, 1), true);
+same<NDArray, NDArray>(jit(vmap(numpy.matmul))(x, x), true);
+same<NDArray, NDArray>(grad(numpy.dot, { argnums: 1 })(x, x), true);
+void [makeJaxpr(numpy.add)(x, 2).jaxpr, evalShape(numpy.multiply, x, x).dtype, jit(numpy.add).lower(x, x)];
 
 // Custom rules.
 const f = customJvp((y: NDArray, p: Dense) => lax.add(y, p.w));

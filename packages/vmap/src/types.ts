@@ -7,11 +7,13 @@ import type { NDArray } from "@traceform/core";
 export type Axes<T> =
   | number
   | null
-  | (T extends NDArray | number | boolean | bigint | string | ((...args: never[]) => unknown)
-      ? never
-      : T extends object
-        ? { readonly [K in keyof T]: Axes<T[K]> }
-        : never);
+  | ([NDArray] extends [T]
+      ? never // An array, or whatever becomes one.
+      : T extends NDArray | number | boolean | bigint | string | ((...args: never[]) => unknown)
+        ? never
+        : T extends object
+          ? { readonly [K in keyof T]: Axes<T[K]> }
+          : never);
 
 export interface VmapOptions<A extends readonly unknown[], R> {
   /** The batch axis of every argument, or one entry for each argument. Default 0. Negative axes count from the end. */

@@ -9,6 +9,7 @@ import {
   isInteger,
   joinVarying,
   makeAval,
+  refuseTracedIntegers,
   sameShape,
   ShapeError,
 } from "@traceform/core";
@@ -131,6 +132,7 @@ export function checkAxes(fn: string, axes: readonly number[], ndim: number, ope
 export function checkShape(fn: string, shape: readonly number[]): void {
   for (const n of shape) {
     if (Number.isInteger(n) && n >= 0) continue;
+    refuseTracedIntegers(fn, "a size", shape);
     throw new ShapeError(fn, {
       message: "a shape is a list of non-negative integers",
       operands: { shape },

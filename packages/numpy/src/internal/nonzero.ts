@@ -1,4 +1,4 @@
-import { type NDArray, TracerError, isTracer } from "@traceform/core";
+import { ConcretizationTypeError, isTracer, type NDArray, NonConcreteBooleanIndexError } from "@traceform/core";
 import { int32s } from "./host.ts";
 
 /**
@@ -9,7 +9,9 @@ import { int32s } from "./host.ts";
  */
 export function flatNonzero(fn: string, mask: NDArray): NDArray[] {
   if (isTracer(mask)) {
-    throw new TracerError(fn, {
+    // A mask that is an index, or one whose coordinates were asked for.
+    const Kind = fn === "nonzero" ? ConcretizationTypeError : NonConcreteBooleanIndexError;
+    throw new Kind(fn, {
       message: `the shape of the result depends on the values of the mask, but it is a traced ${mask.aval}`,
       fix: "use where(mask, x, y), or give size: to nonzero and index with its result",
     });
