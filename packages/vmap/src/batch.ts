@@ -2,6 +2,7 @@ import {
   type Aval,
   batchRule,
   constvarsToInvars,
+  currentSource,
   currentTrace,
   evalJaxpr,
   innerJaxprs,
@@ -17,6 +18,7 @@ import {
   traceToJaxpr,
   updateAval,
   withNewTrace,
+  withSource,
   withTrace,
 } from "@traceform/core";
 import { insert, toFront } from "./internal/axes.ts";
@@ -55,6 +57,10 @@ export class BatchTrace extends Trace {
     this.ownership = ownership;
   }
 
+  override get stages(): boolean {
+    return this.parent.stages;
+  }
+
   process(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
     const values: NDArray[] = new Array(args.length);
     const dims: BatchDim[] = new Array(args.length);
@@ -79,7 +85,9 @@ export class BatchTrace extends Trace {
     const rule = own ?? batchRules.get(primitive);
     if (rule === undefined) throw missing(primitive, this.name);
     const context = new Context(primitive, this.axisSize, this.axisName);
-    const run = (): ReturnType<BatchRule> => withTrace(this.parent, () => rule(values, dims, params as never, context));
+    const apply = (): ReturnType<BatchRule> => withTrace(this.parent, () => rule(values, dims, params as never, context));
+    // All that a rule of ours stages comes from the one line that called the operation.
+    const run = this.stages && own === undefined ? (): ReturnType<BatchRule> => withSource(currentSource(), apply) : apply;
     const { ownership } = this;
     // The rule of a library author's primitive is not ours, and neither is what it makes or gets.
     const theirs = ownership !== null && own !== undefined;
