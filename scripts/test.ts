@@ -41,6 +41,7 @@ const builtSuites = [
   "packages/random",
   "packages/nn",
   "packages/optim",
+  "packages/checkify",
   "packages/testing/src/misuse.test.ts",
 ];
 if (args.length === 0 || full) vitest("built", { TRACEFORM_BUILT: "1" }, ...builtSuites);

@@ -16,6 +16,11 @@ export interface Config extends Readonly<ConfigValues> {
 
 const values: ConfigValues = { debugNans: false, debugInfs: false };
 
+/** Whether results are to be looked through for bad values. @internal */
+export function looksForFloats(): boolean {
+  return values.debugNans || values.debugInfs;
+}
+
 export const config: Config = {
   get debugNans(): boolean {
     return values.debugNans;

@@ -1,6 +1,6 @@
 import type { Aval } from "./avals.ts";
 import { literalValue } from "./arrays.ts";
-import { config } from "./config.ts";
+import { config, looksForFloats } from "./config.ts";
 import type { Device, HostArray } from "./device.ts";
 import { isFloat, isComplex } from "./dtypes.ts";
 import { FloatingPointError } from "./errors.ts";
@@ -16,7 +16,7 @@ let replaying = false;
 
 /** Whether results are looked through: `debugNans`, `debugInfs`. */
 export function checksFloats(): boolean {
-  return (config.debugNans || config.debugInfs) && !replaying;
+  return looksForFloats() && !replaying;
 }
 
 /** Runs a program without donation, and finds the equation at fault when its results hold what they must not. */

@@ -5,7 +5,7 @@ export * from "./backends.ts";
 export * from "./bind.ts";
 export * from "./check.ts";
 export * from "./closed.ts";
-export * from "./config.ts";
+export { type Config, config, type ConfigValues, debugInfs, debugNans } from "./config.ts";
 export { ConcreteArray, type ScalarValue } from "./concrete.ts";
 export * from "./dce.ts";
 export * from "./device.ts";

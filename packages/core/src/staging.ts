@@ -31,6 +31,9 @@ export class JaxprTrace extends Trace {
   readonly #constvars: Var[] = [];
   readonly #consts: NDArray[] = [];
   readonly #constOf = new Map<NDArray, Var>();
+  override get stages(): boolean {
+    return true;
+  }
 
   /** A new argument of the jaxpr. */
   input(aval: Aval): JaxprTracer {

@@ -13,6 +13,10 @@ export abstract class Trace {
   readonly name: string;
   /** False once the traced function has returned: a tracer seen after that has leaked. */
   alive = true;
+  /** Whether what it processes becomes equations, now or in a trace further out, which have sources. */
+  get stages(): boolean {
+    return false;
+  }
 
   constructor(name: string) {
     this.name = name;

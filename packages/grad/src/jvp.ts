@@ -2,6 +2,7 @@ import {
   type Aval,
   constvarsToInvars,
   type ConcreteValue,
+  currentSource,
   currentTrace,
   evalJaxpr,
   type Jaxpr,
@@ -15,7 +16,9 @@ import {
   Tracer,
   traceToJaxpr,
   withNewTrace,
+  withSource,
   withTrace,
+  withoutSource,
 } from "@traceform/core";
 import { bits, JaxprMemo, pick, spread } from "./internal/memo.ts";
 import { hasTangent, instantiate, zeros } from "./internal/zeros.ts";
@@ -51,6 +54,10 @@ export class JVPTrace extends Trace {
     this.ownership = ownership;
   }
 
+  override get stages(): boolean {
+    return this.parent.stages;
+  }
+
   process(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
     const primals: NDArray[] = new Array(args.length);
     const tangents: Tangent[] = new Array(args.length);
@@ -74,7 +81,7 @@ export class JVPTrace extends Trace {
     }
     const rule = findRule(primitive, this.name);
     const userCode = runsUserCode(primitive);
-    const run = (): readonly [outs: readonly NDArray[], tangents: readonly Tangent[]] =>
+    const apply = (): readonly [outs: readonly NDArray[], tangents: readonly Tangent[]] =>
       withTrace(this.parent, () => {
         // A rule works on primals and tangents: our tracers are out of place in it, and only closures can bring them there.
         this.alive = !userCode;
@@ -84,6 +91,12 @@ export class JVPTrace extends Trace {
           this.alive = true;
         }
       });
+    // All that a rule of ours stages comes from the one line that called the operation; what users write has lines of its own.
+    const run = userCode
+      ? (): ReturnType<typeof apply> => withoutSource(apply)
+      : this.stages
+        ? (): ReturnType<typeof apply> => withSource(currentSource(), apply)
+        : apply;
     if (ownership === null) {
       const [outs, outTangents] = run();
       return outs.map((x, i) => this.wrap(x, outTangents[i]));

@@ -13,7 +13,6 @@ import {
   inheritedSource,
   invariant,
   Jaxpr,
-  JaxprTrace,
   JaxprTracer,
   leaked,
   Literal,
@@ -66,6 +65,10 @@ export class PartialEvalTrace extends Trace {
     };
   }
 
+  override get stages(): boolean {
+    return this.parent.stages;
+  }
+
   /** A new unknown operand. */
   input(aval: Aval): PartialEvalTracer {
     const v = new Var(aval);
@@ -100,7 +103,7 @@ export class PartialEvalTrace extends Trace {
       outvars,
       params,
       effects: effects === undefined || effects.length === 0 ? noEffects : new Set(effects),
-      source: this.parent instanceof JaxprTrace ? currentSource() : inheritedSource(),
+      source: this.stages ? currentSource() : inheritedSource(),
     });
     return outvars.map((v) => new PartialEvalTracer(this, v));
   }

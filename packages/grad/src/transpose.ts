@@ -13,6 +13,7 @@ import {
   transposeRule,
   traceToJaxpr,
   type Var,
+  withoutSource,
   withSource,
 } from "@traceform/core";
 import { bits, JaxprMemo, merge, pick } from "./internal/memo.ts";
@@ -77,10 +78,11 @@ export function backwardPass(
     if (zero) continue;
     const operands = eqn.invars.map((a) => (isLinearAtom(a) ? new LinearOperand(a.aval) : read(a)));
     const rule = findRule(eqn.primitive);
-    const run = (): readonly Tangent[] => withSource(eqn.source, () => rule(out, operands, eqn.params as never, context));
-    const userCode = ownership !== null && (eqn.primitive.rules[transposeRule] !== undefined || userRules.has(eqn.primitive));
-    if (userCode) ownership.reveal([...out, ...operands]);
-    const result = userCode ? ownership.whileUserCode(run) : run();
+    const userCode = eqn.primitive.rules[transposeRule] !== undefined || userRules.has(eqn.primitive);
+    const apply = (): readonly Tangent[] => rule(out, operands, eqn.params as never, context);
+    const run = (): readonly Tangent[] => (userCode ? withoutSource(apply) : withSource(eqn.source, apply));
+    if (userCode) ownership?.reveal([...out, ...operands]);
+    const result = userCode && ownership !== null ? ownership.whileUserCode(run) : run();
     eqn.invars.forEach((a, k) => accumulate(a, result[k] ?? null));
   }
   return jaxpr.invars.map((v) => (linear.has(v) ? (cts.get(v) ?? null) : null));

@@ -429,7 +429,7 @@ describe.each(backends)("callbacks on %s", (_name, make) => {
     expect(f(() => ({ x: 1 }))).toThrow(/returned a object|must return/);
     expect(f(() => "text")).toThrow(/returned a string/);
     expect(f(async () => 1)).toThrow(/the callback is async/);
-    expect(() => lax.pureCallback((x: NDArray) => x as never, "no" as never, xs())).toThrow(/describe each result/);
+    expect(() => lax.pureCallback((x: NDArray) => x, "no" as unknown as ShapeDtypeStruct, xs())).toThrow(/describe each result/);
     expect(() => lax.pureCallback((x: NDArray) => x, scalar, xs(), { vmapMethod: "other" as never })).toThrow(/is no vmapMethod/);
   });
 

@@ -1,5 +1,5 @@
 import { type NDArray, namedScope, printJaxpr, setDefaultBackend, ShapeDtypeStruct } from "@traceform/core";
-import { grad, jvp } from "@traceform/grad";
+import { customJvp, customVjp, grad, jvp } from "@traceform/grad";
 import { jit, makeJaxpr } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import * as np from "@traceform/numpy";
@@ -86,6 +86,33 @@ describe("errors while tracing name the user's line", () => {
     })(x3());
     for (const use of [() => np.add(kept, 1), () => kept.jsSync(), () => jit((x: NDArray) => np.add(x, kept))(x3())]) {
       expect(use).toThrow(new RegExp(`leaked from jit[\\s\\S]*made by cos at .*sources\\.test\\.ts:${at}:`));
+    }
+  });
+
+  test("rules that users wrote have lines of their own", () => {
+    const f = customJvp((x: NDArray) => np.sin(x));
+    f.defjvp(([x], [dx]) => {
+      at = here() + 1;
+      return [np.sin(x), np.add(dx, np.ones([7]))];
+    });
+    const g = customVjp((x: NDArray) => np.sin(x));
+    g.defvjp(
+      (x) => [np.sin(x), x],
+      (x, ct) => {
+        at = here() + 1;
+        return [np.multiply(np.add(x, np.ones([7])), ct)];
+      },
+    );
+    for (const h of [f, g]) {
+      for (const run of [
+        () => grad((x: NDArray) => np.sum(h(x)))(x3()),
+        () => jit(grad((x: NDArray) => np.sum(h(x))))(x3()),
+        () => jit(grad((x: NDArray) => np.sum(jit(h)(x))))(x3()),
+      ]) {
+        const { message, line } = lineOf(run);
+        expect(message).toMatch(/^add: /);
+        expect(line, message).toBe(at);
+      }
     }
   });
 

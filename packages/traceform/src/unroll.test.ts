@@ -9,7 +9,7 @@ const run =
 const inspect = (unroll: number | boolean): { kernels: number; text: string } => {
   const info = jit(run(unroll))
     .lower(np.ones([2]))
-    .compile()
+    .compileSync()
     .inspect();
   return { kernels: info.segments.flatMap((s) => s.kernels).length, text: info.text };
 };

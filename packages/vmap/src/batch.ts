@@ -2,6 +2,7 @@ import {
   type Aval,
   batchRule,
   constvarsToInvars,
+  currentSource,
   currentTrace,
   evalJaxpr,
   innerJaxprs,
@@ -18,6 +19,7 @@ import {
   updateAval,
   withAxis,
   withNewTrace,
+  withSource,
   withTrace,
 } from "@traceform/core";
 import { insert, toFront } from "./internal/axes.ts";
@@ -54,6 +56,10 @@ export class BatchTrace extends Trace {
     this.ownership = ownership;
   }
 
+  override get stages(): boolean {
+    return this.parent.stages;
+  }
+
   process(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
     const values: NDArray[] = new Array(args.length);
     const dims: BatchDim[] = new Array(args.length);
@@ -79,13 +85,15 @@ export class BatchTrace extends Trace {
     const rule = own ?? batchRules.get(primitive);
     if (rule === undefined) throw missing(primitive, this.name);
     const context = new Context(primitive, axis);
-    const run = (): ReturnType<BatchRule> => withTrace(this.parent, () => rule(values, dims, params as never, context));
-    const { ownership } = this;
-    // The rule of a library author's primitive is not ours, and neither is what it makes or gets.
-    const theirs = ownership !== null && (own !== undefined || userRules.has(primitive));
-    if (theirs) ownership.reveal(values);
-    const [outs, outDims] = theirs ? ownership.whileUserCode(run) : run();
-    ownership?.reveal(outs.filter((_, i) => outDims[i] === null));
+    const apply = (): ReturnType<BatchRule> => withTrace(this.parent, () => rule(values, dims, params as never, context));
+    const theirs = own !== undefined || userRules.has(primitive);
+    // All that a rule of ours stages comes from the one line that called the operation.
+    const run = this.stages && !theirs ? (): ReturnType<BatchRule> => withSource(currentSource(), apply) : apply;
+    // What the rule of a library author's primitive makes or gets is not ours.
+    const ownership = theirs ? this.ownership : null;
+    ownership?.reveal(values);
+    const [outs, outDims] = ownership === null ? run() : ownership.whileUserCode(run);
+    this.ownership?.reveal(outs.filter((_, i) => outDims[i] === null));
     return outs.map((x, i) => this.wrap(x, outDims[i]));
   }
 

@@ -147,7 +147,7 @@ function formatNested(x: unknown, complexDepth: number, single: boolean, spec: S
     }
     return `[${x.map((v) => formatNested(v, complexDepth - 1, single, spec)).join(", ")}]`;
   }
-  if (typeof x === "number" && spec === null && single && Number.isFinite(x)) return String(shortest(x));
+  if (typeof x === "number" && spec === null && single && Number.isFinite(x) && x !== 0) return String(shortest(x));
   return typeof x === "number" || typeof x === "bigint" ? formatNumber(x, spec) : pad(String(x), spec, "<");
 }
 
@@ -179,15 +179,18 @@ function digitsOf(x: number | bigint, spec: Spec): string {
     const digits = (typeof x === "bigint" ? x : BigInt(Math.trunc(x))).toString(radix);
     return (alternate ? `0${type}` : "") + (type === "X" ? digits.toUpperCase() : digits);
   }
-  if (!Number.isFinite(n)) return Number.isNaN(n) ? "nan" : "inf";
+  if (!Number.isFinite(n)) {
+    const text = `${Number.isNaN(n) ? "nan" : "inf"}${type === "%" ? "%" : ""}`;
+    return /[EFG]/.test(type) ? text.toUpperCase() : text;
+  }
   switch (type) {
     case "d":
       return group(typeof x === "bigint" ? String(x) : Math.trunc(n).toFixed(0), spec);
     case "f":
     case "F":
-      return group(n.toFixed(precision ?? 6), spec);
+      return group(fixed(n, precision ?? 6), spec);
     case "%":
-      return `${group((n * 100).toFixed(precision ?? 6), spec)}%`;
+      return `${group(fixed(n * 100, precision ?? 6), spec)}%`;
     case "e":
     case "E":
       return exponential(n.toExponential(precision ?? 6), type);
@@ -202,12 +205,20 @@ function digitsOf(x: number | bigint, spec: Spec): string {
   }
 }
 
+/** `toFixed`, which gives up at 1e21. */
+function fixed(n: number, digits: number): string {
+  return n < 1e21 ? n.toFixed(digits) : `${BigInt(n)}${digits > 0 ? `.${"0".repeat(digits)}` : ""}`;
+}
+
 /** Python's `g`: so many significant digits, without trailing zeros, with an exponent only where the number is far from one. */
 function general(n: number, precision: number, letter: "e" | "E", alternate: boolean, spec: Spec): string {
   const digits = Math.max(1, precision);
   const text = n.toExponential(digits - 1);
   const exponent = Number(text.slice(text.indexOf("e") + 1));
-  const strip = (s: string): string => (alternate || !s.includes(".") ? s : s.replace(/\.?0+$/, ""));
+  const strip = (s: string): string => {
+    if (alternate) return s.includes(".") ? s : `${s}.`;
+    return s.includes(".") ? s.replace(/\.?0+$/, "") : s;
+  };
   if (exponent >= -4 && exponent < digits) return group(strip(n.toFixed(Math.max(0, digits - 1 - exponent))), spec);
   const [mantissa, power] = text.split("e");
   return exponential(`${strip(mantissa)}e${power}`, letter);

@@ -10,6 +10,7 @@ import {
 } from "@traceform/core";
 import { afterAll, describe, expect, test } from "vitest";
 import { referenceBackend } from "../reference/backend.ts";
+import { callbackCases } from "./callbacks.ts";
 import type { ConformanceCase } from "./case.ts";
 import { difference } from "./compare.ts";
 import { contractionCases } from "./contractions.ts";
@@ -43,6 +44,7 @@ const families = {
   windows: windowCases,
   fourier: fourierCases,
   control: controlCases,
+  callbacks: callbackCases,
   fusion: fusionCases,
   linalg: linalgCases,
 };
