@@ -44,8 +44,8 @@ const timesOfBlocks: Readonly<Record<string, Count>> = {
 };
 
 function nodeFlops(node: Node): number {
-  const operand = node.ins[0] ?? node.outs[0];
-  const floats = isFloat(operand.dtype) || isFloat(node.outs[0].dtype);
+  const { ins, outs } = node;
+  const floats = [...ins.slice(0, 1), ...outs.slice(0, 1)].some((v) => isFloat(v.dtype));
   return floats ? (operations[node.op]?.(node) ?? 0) : 0;
 }
 
