@@ -79,7 +79,16 @@ export class BatchTrace extends Trace {
     const rule = own ?? batchRules.get(primitive);
     if (rule === undefined) throw missing(primitive, this.name);
     const context = new Context(primitive, this.axisSize, this.axisName);
-    const run = (): ReturnType<BatchRule> => withTrace(this.parent, () => rule(values, dims, params as never, context));
+    const run = (): ReturnType<BatchRule> =>
+      withTrace(this.parent, () => {
+        // A rule works on whole batches: our tracers are out of place in it, and only closures of custom rules can bring them there.
+        this.alive = false;
+        try {
+          return rule(values, dims, params as never, context);
+        } finally {
+          this.alive = true;
+        }
+      });
     const { ownership } = this;
     // The rule of a library author's primitive is not ours, and neither is what it makes or gets.
     const theirs = ownership !== null && own !== undefined;
