@@ -1,4 +1,15 @@
-import { fromTyped, makeAval, type NDArray, setDefaultBackend, traceToJaxpr } from "@traceform/core";
+import {
+  bind,
+  definePrimitive,
+  type Eqn,
+  fromTyped,
+  innerJaxprs,
+  type Jaxpr,
+  makeAval,
+  type NDArray,
+  setDefaultBackend,
+  traceToJaxpr,
+} from "@traceform/core";
 import { jit } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import { referenceBackend } from "@traceform/testing";
@@ -27,6 +38,8 @@ const kept = (g: typeof f): string[] => {
   );
   return found.sort();
 };
+
+const all = (jaxpr: Jaxpr): Eqn[] => jaxpr.eqns.flatMap((e) => [e, ...innerJaxprs(e.params).flatMap(all)]);
 
 describe("savedResiduals", () => {
   test("lists what is kept, and where it comes from", () => {
@@ -84,6 +97,60 @@ describe("policies", () => {
     };
     expect(kept(loop(null))).toEqual(["float32[5,2]"]);
     expect(kept(loop(policies.dotsSaveable))).toEqual(["float32[5,2]", "float32[5,2]"]);
+  });
+  test("see into loops that are checkpointed as a whole, and nothing is computed twice that they keep", () => {
+    const nested =
+      (reverse: boolean) =>
+      (w: NDArray, x: NDArray): NDArray => {
+        const inner = (c: NDArray, _: null): readonly [NDArray, null] => [
+          checkpointName(lax.sin(lax.dot(w, lax.sin(c))), "inner"),
+          null,
+        ];
+        const outer = (c: NDArray, v: NDArray): readonly [NDArray, NDArray] => {
+          const [d] = lax.scan(inner, lax.add(c, v), null, { length: 3, reverse });
+          return [d, lax.cos(d)];
+        };
+        const xs = lax.mul(lax.broadcast(x, [5]), 0.3);
+        const [c, ys] = lax.scan(outer, x, xs, { reverse });
+        return lax.add(lax.reduceSum(lax.square(c)), lax.reduceSum(ys));
+      };
+    for (const reverse of [false, true]) {
+      const whole = nested(reverse);
+      expect(kept(checkpoint(whole))).toEqual([]);
+      expect(kept(checkpoint(whole, { policy: policies.dotsSaveable }))).toEqual(["float32[5,3,2]"]);
+      expect(kept(checkpoint(whole, { policy: policies.saveOnlyTheseNames("inner") }))).toEqual(["float32[5,3,2]"]);
+      const want = grad(whole, { argnums: [0, 1] })(matrix, vector(1, 2)).map((g) => (g.jsSync() as number[]).flat());
+      for (const policy of [null, policies.dotsSaveable, policies.saveOnlyTheseNames("inner"), policies.everythingSaveable]) {
+        for (const g of [checkpoint(whole, { policy }), jit(checkpoint(whole, { policy })), checkpoint(jit(whole), { policy })]) {
+          const got = grad(g, { argnums: [0, 1] })(matrix, vector(1, 2)).map((v) => (v.jsSync() as number[]).flat());
+          got.forEach((v, i) => v.forEach((y, k) => expect(y).toBeCloseTo(want[i][k], 4)));
+        }
+      }
+      const products = (policy: (typeof policies)["dotsSaveable"] | null): number => {
+        const { jaxpr } = traceToJaxpr(
+          (w, x) => [grad(checkpoint(whole, { policy }))(w, x)],
+          [makeAval([2, 2], "float32"), makeAval([2], "float32")],
+          "f",
+        );
+        return all(jaxpr).filter((e) => e.primitive.name === "dot_general").length;
+      };
+      // Forward, again, and two in the backward pass; the second of them is not computed again where it is kept.
+      expect([products(null), products(policies.dotsSaveable)]).toEqual([4, 3]);
+    }
+  });
+  test("effects in the steps of a loop happen once", () => {
+    const effect = { name: "seen", ordered: false };
+    const seen = definePrimitive("seen", { abstractEval: () => ({ avals: [], effects: [effect] }) });
+    const loop = (x: NDArray): NDArray => {
+      const step = (c: NDArray, _: null): readonly [NDArray, null] => {
+        bind(seen, [lax.stopGradient(c)], {});
+        return [lax.sin(c), null];
+      };
+      return lax.reduceSum(lax.scan(step, x, null, { length: 3 })[0]);
+    };
+    const { jaxpr } = traceToJaxpr((x) => [grad(checkpoint(loop))(x)], [makeAval([2], "float32")], "f");
+    expect(all(jaxpr).filter((e) => e.primitive.name === "seen").length).toBe(1);
+    expect(all(jaxpr).filter((e) => e.primitive.name === "cos").length).toBe(1);
   });
   test("gradients do not depend on them", () => {
     const want = grad(f)(matrix, vector(1, 2)).jsSync() as number[][];

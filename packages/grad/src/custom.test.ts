@@ -170,6 +170,19 @@ describe("closures", () => {
     }
   });
 
+  test("also when vmap is what the value belongs to", () => {
+    const scaled = (x: NDArray, y: NDArray): NDArray => {
+      const f = customJvp((v: NDArray) => lax.sin(v));
+      f.defjvp(([v], [dv]) => [f(v), lax.mul(dv, y)]);
+      return f(x);
+    };
+    const sum = (x: NDArray): NDArray => lax.reduceSum(vmap(scaled)(x, vector(1, 2)));
+    for (const g of [grad(sum), grad(jit(sum)), jit(grad(sum))]) {
+      expect(() => g(vector(1, 2))).toThrow(/the derivative rule of \w+ closes over a traced float32\[\] of vmap/);
+    }
+    expect(vmap(grad(scaled))(vector(1, 2), vector(3, 4)).jsSync()).toEqual([3, 4]);
+  });
+
   test("a rule may close over values of transformations outside the derivative", () => {
     const scaled = (x: NDArray, y: NDArray): NDArray => {
       const f = customJvp((v: NDArray) => lax.sin(v));
@@ -197,6 +210,9 @@ describe("closures", () => {
     );
     expect(grad((x: NDArray) => lax.reduceSum(f(lax.sin, x, 3)))(two).jsSync()).toEqual([1]);
     expect(seen).toEqual([lax.sin, 3]);
+    const last = customJvp((x: NDArray, n: number) => lax.mul(x, n), { nondiffArgnums: [-1] });
+    last.defjvp((n: number, [x]: [NDArray], [dx]: [NDArray]) => [last(x, n), lax.mul(dx, 2 * n)]);
+    expect(grad((x: NDArray) => lax.reduceSum(last(x, 3)))(two).jsSync()).toEqual([6]);
     expect(() => grad((x: NDArray) => lax.reduceSum(f(lax.sin, x, x)))(two)).toThrow(/nondiffArgnums names is traced/);
   });
 });

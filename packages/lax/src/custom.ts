@@ -193,17 +193,24 @@ export interface CustomVjpNondiff<A extends readonly unknown[], R> {
   ): void;
 }
 
-/** Splits arguments into static ones (closed over) and differentiated ones, and puts them together again. */
+/**
+ * Splits arguments into static ones (closed over) and differentiated ones, and puts them together again. Negative positions count
+ * from the end.
+ */
 function splitter(nondiff: readonly number[]): {
   split(args: readonly unknown[]): [nondiff: unknown[], diff: unknown[]];
   merge(nondiff: readonly unknown[], diff: readonly unknown[]): unknown[];
 } {
+  const positions = (count: number): number[] => nondiff.map((i) => (i < 0 ? i + count : i));
   return {
-    split: (args) => [nondiff.map((i) => args[i]), args.filter((_, i) => !nondiff.includes(i))],
+    split: (args) => {
+      const fixed = positions(args.length);
+      return [fixed.map((i) => args[i]), args.filter((_, i) => !fixed.includes(i))];
+    },
     merge: (fixed, diff) => {
       const out = [...diff];
       // Ascending positions keep the earlier insertions in place.
-      [...nondiff]
+      positions(fixed.length + diff.length)
         .map((i, k) => [i, k])
         .sort((a, b) => a[0] - b[0])
         .forEach(([i, k]) => out.splice(i, 0, fixed[k]));

@@ -85,7 +85,16 @@ export class BatchTrace extends Trace {
     const rule = own ?? batchRules.get(primitive);
     if (rule === undefined) throw missing(primitive, this.name);
     const context = new Context(primitive, axis);
-    const apply = (): ReturnType<BatchRule> => withTrace(this.parent, () => rule(values, dims, params as never, context));
+    const apply = (): ReturnType<BatchRule> =>
+      withTrace(this.parent, () => {
+        // A rule works on whole batches: our tracers are out of place in it, and only closures of custom rules can bring them there.
+        this.alive = false;
+        try {
+          return rule(values, dims, params as never, context);
+        } finally {
+          this.alive = true;
+        }
+      });
     const theirs = own !== undefined || userRules.has(primitive);
     // All that a rule of ours stages comes from the one line that called the operation.
     const run = this.stages && !theirs ? (): ReturnType<BatchRule> => withSource(currentSource(), apply) : apply;
