@@ -71,6 +71,10 @@ const homes: Record<string, readonly object[]> = {
   "jax.tree_util": [core],
   "jax.typing": [core],
   "jax.stages": [jit],
+  ...stages(),
+  "jax.core": [core],
+  "jax.custom_batching": [vmap],
+  "jax.custom_batching.custom_vmap": [members("customVmap", vmap)],
   "jax.errors": [core],
   "jax.dtypes": [numpy, core],
   "jax.flatten_util": [numpy],
@@ -82,6 +86,22 @@ const homes: Record<string, readonly object[]> = {
   "jax.experimental.checkify": [checkify],
   "jax.experimental.checkify.Error": [(checkify["Error"] as { prototype: object }).prototype],
 };
+
+/** A function on its way through `jit`: its members are those of JAX's stages. */
+function stages(): Record<string, readonly object[]> {
+  interface Lowered {
+    compileSync(): object;
+  }
+  const wrapped = (jit["jit"] as (f: () => number) => { trace(): { lower(): Lowered } })(() => 0);
+  const traced = wrapped.trace();
+  const lowered = traced.lower();
+  return {
+    "jax.stages.Wrapped": [wrapped],
+    "jax.stages.Traced": [traced],
+    "jax.stages.Lowered": [lowered],
+    "jax.stages.Compiled": [lowered.compileSync()],
+  };
+}
 
 /** The methods of a value that a decorator such as `customJvp` returns. */
 function members(name: string, from: Exports): object {

@@ -1,6 +1,16 @@
 import { expect, test } from "vitest";
 import goldens from "../../testing/goldens/core.json" with { type: "json" };
-import { asArray, type DType, promote, promoteTypes, resultType, type WeakDType } from "./index.ts";
+import {
+  asArray,
+  type DType,
+  DTypeError,
+  numpyDtypePromotion,
+  promote,
+  promoteTypes,
+  resultType,
+  setNumpyDtypePromotion,
+  type WeakDType,
+} from "./index.ts";
 
 function parse(name: string): WeakDType {
   const weakType = name.startsWith("weak ");
@@ -36,4 +46,34 @@ test("a JavaScript number adopts an integer dtype when it is integral, else the 
   expect(resultType(asArray([true]), 2)).toEqual({ dtype: "float32", weakType: true });
   expect(resultType(3)).toEqual({ dtype: "float32", weakType: true });
   expect(resultType(3n, ints)).toEqual({ dtype: "int8", weakType: false });
+});
+
+test("strict promotion lets weak values give way within their kind, and nothing else, as in JAX", () => {
+  // Recorded with jax.numpy_dtype_promotion("strict"); a dash is an error.
+  const names = ["bool", "int32", "uint8", "float32", "bfloat16", "complex64", "weak int32", "weak float32", "weak complex64"];
+  const table: readonly (readonly string[])[] = [
+    ["bool", "-", "-", "-", "-", "-", "-", "-", "-"],
+    ["-", "int32", "-", "-", "-", "-", "int32", "-", "-"],
+    ["-", "-", "uint8", "-", "-", "-", "uint8", "-", "-"],
+    ["-", "-", "-", "float32", "-", "-", "float32", "float32", "-"],
+    ["-", "-", "-", "-", "bfloat16", "-", "bfloat16", "bfloat16", "-"],
+    ["-", "-", "-", "-", "-", "complex64", "complex64", "complex64", "complex64"],
+    ["-", "int32", "uint8", "float32", "bfloat16", "complex64", "int32", "float32", "complex64"],
+    ["-", "-", "-", "float32", "bfloat16", "complex64", "float32", "float32", "complex64"],
+    ["-", "-", "-", "-", "-", "complex64", "complex64", "complex64", "complex64"],
+  ];
+  names.forEach((a, i) =>
+    names.forEach((b, j) => {
+      const run = (): DType => numpyDtypePromotion("strict", () => promote([parse(a), parse(b)])).dtype;
+      if (table[i][j] === "-") expect(run, `${a} ${b}`).toThrow(DTypeError);
+      else expect(run(), `${a} ${b}`).toBe(table[i][j]);
+    }),
+  );
+  expect(promoteTypes("int32", "float32")).toBe("float32");
+  setNumpyDtypePromotion("strict");
+  try {
+    expect(() => promoteTypes("int32", "float32")).toThrow(/strict promotion/);
+  } finally {
+    setNumpyDtypePromotion("standard");
+  }
 });

@@ -29,6 +29,9 @@ describe("ahead of time", () => {
     const out = compiled({ w: x, b: asArray(1) }, x);
     expect([out.loss.itemSync(), out.b.itemSync()]).toEqual([14, 2]);
     expect(compiled.asText()).toContain("program");
+    expect([String(compiled.inTree), String(compiled.outTree)]).toEqual(["[{b: *, w: *}, *]", "{b: *, loss: *}"]);
+    expect([lowered.inTree, lowered.outTree]).toEqual([compiled.inTree, compiled.outTree]);
+    expect(String(compiled.outInfo.b)).toBe("float32[]");
   });
   test("a description of a whole argument stands for one array", () => {
     const f = jit((a: NDArray, n: number) => mul(a, n), { staticArgnums: 1 });

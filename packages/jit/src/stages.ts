@@ -163,6 +163,12 @@ export class Lowered<A extends readonly unknown[], R> {
   get outInfo(): Shapes<R> {
     return this.#traced.outInfo;
   }
+  get inTree(): Treedef {
+    return this.#traced.inTree;
+  }
+  get outTree(): Treedef {
+    return this.#traced.outTree;
+  }
   /** The jaxpr, as it is printed. */
   asText(): string {
     return printJaxpr(this.jaxpr);
@@ -191,8 +197,8 @@ export class Lowered<A extends readonly unknown[], R> {
       const outs = program.run(consts.length === 0 ? given : [...consts, ...given]);
       return treeUnflatten(outTree, outs) as R;
     };
-    const { argsInfo, outInfo } = this;
-    return Object.assign(call, { argsInfo, outInfo, ...analyses(program) });
+    const { argsInfo, outInfo, inTree } = this;
+    return Object.assign(call, { argsInfo, outInfo, inTree, outTree, ...analyses(program) });
   }
   /** Applies the traced function under whatever transformation is active. */
   apply(...args: Inputs<A>): R {
@@ -229,6 +235,8 @@ export interface CompiledFunction<A extends readonly unknown[], R> {
   (...args: Inputs<A>): R;
   readonly argsInfo: unknown;
   readonly outInfo: Shapes<R>;
+  readonly inTree: Treedef;
+  readonly outTree: Treedef;
   /** The kernels after fusion. */
   asText(): string;
   inspect(): ExecutableInfo;

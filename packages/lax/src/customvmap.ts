@@ -96,7 +96,8 @@ type AnyRule = (axisSize: number, inBatched: unknown, ...args: unknown[]) => unk
  * @example
  * ```ts
  * const mean = customVmap((x: NDArray) => divide(sum(x), x.size));
- * mean.defVmap((n, [batched], x) => [divide(sum(x, batched ? 1 : 0), x.size / n), batched]);
+ * mean.defVmap((n, [batched], x) => [divide(sum(x, 1), x.size / n), batched]);
+ * vmap(mean)(array([[1, 3], [5, 9]])).jsSync(); // => [2, 7]
  * ```
  */
 export function customVmap<A extends readonly unknown[], R>(fn: (...args: A) => R): CustomVmap<A, R> {

@@ -125,6 +125,10 @@ function refuseGroups(fn: string, axes: readonly string[], { axisIndexGroups }: 
  * The arrays of all positions along a named axis, stacked along a new axis (or, `tiled`, joined along an old one), for
  * each array of the pytree. Over several names the first varies slowest.
  * @throws {AxisError} for a name that nothing binds, or an axis that the result does not have
+ * @example
+ * ```ts
+ * vmap((x: NDArray) => allGather(x, "i"), { axisName: "i", outAxes: null })(array([1, 2])).jsSync(); // => [1, 2]
+ * ```
  */
 export function allGather<T>(x: T, axisName: AxisName, options: AllGatherOptions = {}): T {
   const axes = axisList(axisName);
@@ -186,6 +190,10 @@ function checkDivides(fn: string, x: NDArray, axis: number, n: number, tiled: bo
  * `concatAxis`: a transposition between an axis of the arrays and the named one. Without `tiled` the split axis goes and
  * a new one comes; `concatAxis` counts the axes of the result.
  * @throws {ShapeError} when the axis cannot be divided among the positions
+ * @example
+ * ```ts
+ * vmap((x: NDArray) => allToAll(x, "i", 0, 0), { axisName: "i" })(array([[1, 2], [3, 4]])).jsSync(); // => [[1, 3], [2, 4]]
+ * ```
  */
 export function allToAll<T>(x: T, axisName: AxisName, splitAxis: number, concatAxis: number, options: AllToAllOptions = {}): T {
   const axes = axisList(axisName);

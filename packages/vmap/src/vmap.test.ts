@@ -92,6 +92,20 @@ describe("axes", () => {
       options.name === "on" ? options.scale(x) : x;
     expect(js(vmap(f, { inAxes: [0, null] })(a([1, 2]), { scale: (v) => lax.mul(v, 3), name: "on" }))).toEqual([3, 6]);
   });
+  test("functions may close over arrays, and over values of transformations around them", () => {
+    const w = a([1, 10]);
+    expect(js(vmap((x: NDArray) => lax.mul(w, x))(a([1, 2])))).toEqual([
+      [1, 10],
+      [2, 20],
+    ]);
+    const outer = (y: NDArray): NDArray => lax.reduceSum(vmap((x: NDArray) => lax.mul(x, y))(a([1, 2])));
+    expect(js(vmap(outer)(a([1, 2, 3])))).toEqual([3, 6, 9]);
+    expect(js(grad(outer)(5))).toBe(3);
+    expect(js(jit(outer)(5))).toBe(15);
+    expect(js(jit(vmap(grad(outer)))(a([1, 2])))).toEqual([3, 3]);
+    const [out, dot] = jvp(outer, [scalar(5, "float32")], [scalar(2, "float32")]);
+    expect([js(out), js(dot)]).toEqual([15, 6]);
+  });
   test("empty batches", () => {
     expect(js(vmap((x: NDArray) => lax.sin(lax.reduceSum(x)))(fromTyped(new Float32Array(0), [0, 3], "float32")))).toEqual([]);
   });
