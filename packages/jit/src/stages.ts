@@ -1,5 +1,6 @@
 import {
   bind,
+  checksFloats,
   compileProgram,
   type CostAnalysis,
   defaultDevice,
@@ -12,6 +13,7 @@ import {
   type NDArray,
   printJaxpr,
   runCompiled,
+  runFloatChecked,
   TransformError,
   type Treedef,
   treeUnflatten,
@@ -58,12 +60,9 @@ export class Lowered<A extends readonly unknown[], R> {
           fix: "call it with the shapes and dtypes it was lowered for, or call the jitted function, which compiles anew",
         });
       }
-      const outs = runCompiled(
-        { executable, outAvals: jaxpr.outAvals },
-        operands,
-        device,
-        donated.includes(true) ? donated : undefined,
-      );
+      const outs = checksFloats()
+        ? runFloatChecked(jaxpr, jaxpr.outAvals, name, operands, device)
+        : runCompiled({ executable, outAvals: jaxpr.outAvals }, operands, device, donated.includes(true) ? donated : undefined);
       return treeUnflatten(this.#outTree, outs) as R;
     };
     const info = (): ExecutableInfo => executable.inspect();
