@@ -4,6 +4,7 @@ import { type Atom, Jaxpr, Literal, type Var } from "./jaxpr.ts";
 import type { NDArray } from "./ndarray.ts";
 import { lowerRule, type Params, type Primitive } from "./primitive.ts";
 import { JaxprTrace } from "./staging.ts";
+import { withSource } from "./source.ts";
 import { withNewTrace } from "./trace.ts";
 
 /** How a library author's primitive is computed: by other operations, under the symbol `lowerRule`. */
@@ -50,10 +51,12 @@ function expand(jaxpr: Jaxpr, own: OwnPrimitives): Jaxpr {
   const env = new Map<Var, NDArray>([...jaxpr.constvars, ...jaxpr.invars].map((v) => [v, trace.input(v.aval)]));
   const read = (a: Atom): NDArray => (a instanceof Literal ? literalValue(a) : env.get(a)!);
   const { jaxpr: traced, consts } = withNewTrace(trace, () => {
-    for (const { primitive, invars, outvars, params } of jaxpr.eqns) {
+    for (const { primitive, invars, outvars, params, source } of jaxpr.eqns) {
       const rule = ruleOf(primitive, own);
       const operands = invars.map(read);
-      const outs = rule === undefined ? trace.process(primitive, operands, expandParams(params, own)) : rule(operands, params);
+      const outs = withSource(source, () =>
+        rule === undefined ? trace.process(primitive, operands, expandParams(params, own)) : rule(operands, params),
+      );
       outvars.forEach((v, i) => env.set(v, outs[i]));
     }
     return trace.finish(jaxpr.outvars.map(read));

@@ -1,5 +1,5 @@
-import { type NDArray, namedScope, printJaxpr, setDefaultBackend, ShapeDtypeStruct } from "@traceform/core";
-import { customJvp, customVjp, grad, jvp } from "@traceform/grad";
+import { bind, definePrimitive, type NDArray, namedScope, printJaxpr, setDefaultBackend, ShapeDtypeStruct } from "@traceform/core";
+import { customJvp, customVjp, grad, jvp, vjp } from "@traceform/grad";
 import { jit, makeJaxpr } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import * as np from "@traceform/numpy";
@@ -113,6 +113,35 @@ describe("errors while tracing name the user's line", () => {
         expect(message).toMatch(/^add: /);
         expect(line, message).toBe(at);
       }
+    }
+  });
+
+  test("what cannot be transposed, although that is found out later", () => {
+    const f = (x: NDArray): NDArray => {
+      at = here() + 1;
+      return lax.whileLoop(
+        (c: NDArray) => np.less(c, 8),
+        (c: NDArray) => np.multiply(c, 2),
+        np.sin(x),
+      );
+    };
+    for (const run of [() => grad(f)(np.array(1)), () => vjp(f, np.array(1))[1](1), () => jit(grad(jit(f)))(np.array(1))]) {
+      const { message, line } = lineOf(run);
+      expect(message).toMatch(/reverse-mode differentiation does not work for whileLoop/);
+      expect(line, message).toBe(at);
+    }
+  });
+
+  test("a primitive without a rule", () => {
+    const plain = definePrimitive("plain", { abstractEval: ([x]) => [x] });
+    const f = (x: NDArray): NDArray => {
+      at = here() + 1;
+      return bind(plain, [np.sin(x)], {})[0];
+    };
+    for (const run of [() => grad(f)(np.array(1)), () => vmap(f)(x3()), () => jit(grad(jit(f)))(np.array(1))]) {
+      const { message, line } = lineOf(run);
+      expect(message).toMatch(/the primitive "plain" has no/);
+      expect(line, message).toBe(at);
     }
   });
 
