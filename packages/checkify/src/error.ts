@@ -34,8 +34,11 @@ const siteOf = new Map<string, CheckSite>();
 /** The site of a check. Equal keys are one site. */
 export function internSite(key: string, make: (code: number) => CheckSite): CheckSite {
   let site = siteOf.get(key);
-  if (site === undefined) siteOf.set(key, (site = make(sites.length + 1)));
-  if (site.code > sites.length) sites.push(site);
+  if (site === undefined) {
+    site = make(sites.length + 1);
+    sites.push(site);
+    siteOf.set(key, site);
+  }
   return site;
 }
 

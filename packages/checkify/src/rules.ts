@@ -1,12 +1,11 @@
 import {
   bind,
-  dceJaxpr,
   type Eqn,
   evalJaxpr,
   innerJaxprs,
   isComplex,
   isFloat,
-  type Jaxpr,
+  Jaxpr,
   jitP,
   type JitParams,
   makeAval,
@@ -14,6 +13,7 @@ import {
   type Primitive,
   traceToJaxpr,
   treeUnflatten,
+  Var,
 } from "@traceform/core";
 import {
   checkpointP,
@@ -36,7 +36,7 @@ import {
 import { type CheckErrorParams, checkErrorP, type CheckParams, checkP, debugCheckP, siteOfCheck } from "./check.ts";
 import { type CheckSite, Error as CheckError, type ErrorCategory, internSite, slotFor } from "./error.ts";
 import { indexChecks, indexSlot } from "./indices.ts";
-import { reordered, splitList } from "./lists.ts";
+import { reordered, splitList, withCarries } from "./lists.ts";
 import type { Plan, State } from "./state.ts";
 
 /** What a rule of an equation that holds jaxprs may do. */
@@ -86,33 +86,35 @@ const call =
     return split(bind(primitive, [...state.arrays, ...args], { ...params, [name]: jaxpr, ...more(params, context.plan) }), context);
   };
 
+/** A condition that can fail is computed with the body, so that the loop carries what it finds, and its result. */
 const whileLoop = (state: State, args: readonly NDArray[], p: WhileParams, context: Context): Outcome => {
   const n = context.plan.size;
   const [condConsts, bodyConsts, init] = splitList(args, p.condNconsts, p.bodyNconsts);
-  const cond = context.checked(p.condJaxpr);
   const body = context.checked(p.bodyJaxpr);
-  const condFails = needsChecks(p.condJaxpr, context.plan.errors);
-  // (condConsts, state, carry) -> pred: what fails in it is found by running it once more, where there can be something.
-  const test = dceJaxpr(
-    reordered(cond, n, p.condNconsts),
-    [...new Array<boolean>(n).fill(false), true],
-    cond.invars.map(() => true),
-  ).jaxpr;
-  const start = condFails ? evalJaxpr(cond, [], [...state.arrays, ...condConsts, ...init]).slice(0, n) : state.arrays;
-  const step = condFails ? context.checked(p.condJaxpr) : null;
-  const bodyJaxpr = step === null ? reordered(body, n, p.bodyNconsts) : bodyWithTest(body, step, n, p);
-  const outs = bind(whileP, [...condConsts, ...(step === null ? [] : condConsts), ...bodyConsts, ...start, ...init], {
-    condNconsts: condConsts.length,
-    condJaxpr: test,
-    bodyNconsts: bodyConsts.length + (step === null ? 0 : condConsts.length),
-    bodyJaxpr,
+  if (!needsChecks(p.condJaxpr, context.plan.errors)) {
+    const outs = bind(whileP, [...condConsts, ...bodyConsts, ...state.arrays, ...init], {
+      ...p,
+      condJaxpr: withCarries(p.condJaxpr, p.condNconsts, context.plan.avals),
+      bodyJaxpr: reordered(body, n, p.bodyNconsts),
+    });
+    return split(outs, context);
+  }
+  const cond = context.checked(p.condJaxpr);
+  const first = evalJaxpr(cond, [], [...state.arrays, ...condConsts, ...init]);
+  const carry = [...first.slice(0, n), ...init, first[n]];
+  const vars = carry.map((x) => new Var(x.aval));
+  const outs = bind(whileP, [...condConsts, ...bodyConsts, ...carry], {
+    condNconsts: 0,
+    condJaxpr: new Jaxpr([], vars, [], [vars[vars.length - 1]]),
+    bodyNconsts: condConsts.length + bodyConsts.length,
+    bodyJaxpr: bodyWithTest(body, cond, n, p),
   });
-  return split(outs, context);
+  return split(outs.slice(0, -1), context);
 };
 
 const bodiesWithTest = new WeakMap<Jaxpr, WeakMap<Jaxpr, Jaxpr>>();
 
-/** (condConsts, bodyConsts, state, carry) -> (state, carry), where the state has seen the condition on the new carry too. */
+/** (condConsts, bodyConsts, state, carry, pred) -> (state, carry, pred) from checked jaxprs. */
 function bodyWithTest(body: Jaxpr, cond: Jaxpr, n: number, p: WhileParams): Jaxpr {
   let byCond = bodiesWithTest.get(body);
   if (byCond === undefined) bodiesWithTest.set(body, (byCond = new WeakMap()));
@@ -122,12 +124,13 @@ function bodyWithTest(body: Jaxpr, cond: Jaxpr, n: number, p: WhileParams): Jaxp
     const condConsts = cond.inAvals.slice(n, n + p.condNconsts);
     const traced = traceToJaxpr(
       (...xs) => {
-        const [cc, bc, s, c] = splitList(xs, condConsts.length, consts.length, n);
+        const [cc, bc, s, c] = splitList(xs, condConsts.length, consts.length, n, carry.length);
         const outs = evalJaxpr(body, [], [...s, ...bc, ...c]);
         const next = outs.slice(n);
-        return [...evalJaxpr(cond, [], [...outs.slice(0, n), ...cc, ...next]).slice(0, n), ...next];
+        const tested = evalJaxpr(cond, [], [...outs.slice(0, n), ...cc, ...next]);
+        return [...tested.slice(0, n), ...next, tested[n]];
       },
-      [...condConsts, ...consts, ...state, ...carry],
+      [...condConsts, ...consts, ...state, ...carry, cond.outAvals[n]],
       "checkify",
     );
     byCond.set(cond, (found = traced.jaxpr));
