@@ -343,6 +343,46 @@ describe.each(backends)("checkify on %s", (_name, make) => {
     expect(() => checkError(null as never)).toThrow(/takes the error value/);
   });
 
+  test("derivatives of checked functions: rules run with their checks, and effects happen once", () => {
+    let calls = 0;
+    const f = customJvp((x: NDArray) => {
+      lax.debug.callback(() => calls++, x);
+      return positive(x);
+    });
+    f.defjvp(([x], [dx]) => {
+      check(np.less(x, 100), "{} in the rule", x);
+      return [f(x), np.multiply(dx, 7)];
+    });
+    const g = customVjp((x: NDArray) => {
+      lax.debug.callback(() => calls++, x);
+      return positive(x);
+    });
+    g.defvjp(
+      (x) => {
+        check(np.less(x, 100), "{} in the rule", np.array([1, 2]));
+        return [g(x), null];
+      },
+      (_res, ct) => [np.multiply(ct, 7)],
+    );
+    for (const h of [f, g]) {
+      for (const errors of [userChecks, allChecks]) {
+        const loss = (x: NDArray): readonly [NDArray, CheckError] => {
+          const [err, out] = checkify((y: NDArray) => jit(h)(y), { errors })(x);
+          return [np.multiply(out, 2), err];
+        };
+        for (const d of [grad(loss, { hasAux: true }), jit(grad(loss, { hasAux: true }))]) {
+          calls = 0;
+          const [slope, err] = d(np.array(4));
+          expect(js(slope)).toBe(14);
+          expect(err.get()).toBeNull();
+          expect(calls).toBe(1);
+          expect(d(np.array(-4))[1].get()).toBe(bad);
+          expect(d(np.array(400))[1].get()).toMatch(/in the rule \(`check` failed\)$/);
+        }
+      }
+    }
+  });
+
   test("errors are pytrees that go through transformations", () => {
     const f = jit(checkify(positive));
     const pick = jit((e: CheckError): CheckError => e);

@@ -44,9 +44,14 @@ export interface Context {
   readonly plan: Plan;
   /** (state, operands) -> (state, results). Memoised. */
   checked(jaxpr: Jaxpr): Jaxpr;
+  /**
+   * Runs a function of arrays with its checks. What depends on the arguments after the first `numPrimals`, which are tangents, is
+   * not looked at: the state must not depend on them.
+   */
+  run(fn: (...args: NDArray[]) => readonly NDArray[], args: readonly NDArray[], numPrimals: number, state: State): Outcome;
 }
 
-type Outcome = readonly [state: State, outs: readonly NDArray[]];
+export type Outcome = readonly [state: State, outs: readonly NDArray[]];
 /** An equation with checks: the state and its operands in, the state and its results out. */
 type CheckRule = (state: State, args: readonly NDArray[], eqn: Eqn, context: Context) => Outcome;
 
@@ -152,7 +157,16 @@ const scan = (state: State, args: readonly NDArray[], p: ScanParams, context: Co
 const cond = (state: State, [index, ...args]: readonly NDArray[], p: CondParams, context: Context): Outcome =>
   split(bind(condP, [index, ...state.arrays, ...args], { branches: p.branches.map((b) => context.checked(b)) }), context);
 
-/** The state is no function of the primals that has a derivative; the rule of the user sees the operands it was written for. */
+function present(xs: readonly (NDArray | null)[]): NDArray[] {
+  return xs.filter((x) => x !== null);
+}
+/** Puts arrays in the places of those in `like`; `null` stays. */
+function restore(like: readonly (NDArray | null)[], xs: readonly NDArray[]): (NDArray | null)[] {
+  let k = 0;
+  return like.map((x) => (x === null ? null : xs[k++]));
+}
+
+/** When the function is differentiated, its rule runs instead of it, with the checks that are in that. The state has no tangents. */
 const customJvp = (state: State, args: readonly NDArray[], p: CustomJvpCallParams, context: Context): Outcome => {
   const n = context.plan.size;
   const callJaxpr = context.checked(p.callJaxpr);
@@ -161,11 +175,20 @@ const customJvp = (state: State, args: readonly NDArray[], p: CustomJvpCallParam
     ...p,
     callJaxpr,
     jvp: (primals, tangents) => {
-      const after = evalJaxpr(callJaxpr, [], primals).slice(0, n);
-      const [own, dots] = p.jvp(primals.slice(n), tangents.slice(n));
+      const own = primals.slice(n);
+      const dots = tangents.slice(n);
+      let count = 0;
+      let outDots: readonly (NDArray | null)[] = [];
+      const rule = (...xs: NDArray[]): NDArray[] => {
+        const result = p.jvp(xs.slice(0, own.length), restore(dots, xs.slice(own.length)));
+        count = result[0].length;
+        outDots = result[1];
+        return [...result[0], ...present(outDots)];
+      };
+      const [after, outs] = context.run(rule, [...own, ...present(dots)], own.length, context.plan.take(primals));
       return [
-        [...after, ...own],
-        [...noTangents, ...dots],
+        [...after.arrays, ...outs.slice(0, count)],
+        [...noTangents, ...restore(outDots, outs.slice(count))],
       ];
     },
   });
@@ -179,9 +202,15 @@ const customVjp = (state: State, args: readonly NDArray[], p: CustomVjpCallParam
     ...p,
     callJaxpr,
     fwd: (operands) => {
-      const after = evalJaxpr(callJaxpr, [], operands).slice(0, n);
-      const result = p.fwd(operands.slice(n));
-      return { outs: [...after, ...result.outs], residuals: result.residuals };
+      const own = operands.slice(n);
+      let count = 0;
+      const rule = (...xs: NDArray[]): NDArray[] => {
+        const { outs: results, residuals } = p.fwd(xs);
+        count = results.length;
+        return [...results, ...residuals];
+      };
+      const [after, results] = context.run(rule, own, own.length, context.plan.take(operands));
+      return { outs: [...after.arrays, ...results.slice(0, count)], residuals: results.slice(count) };
     },
     bwd: (residuals, cts) => [...new Array<null>(n).fill(null), ...p.bwd(residuals, cts.slice(n))],
   });
