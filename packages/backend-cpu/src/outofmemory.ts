@@ -36,6 +36,8 @@ export function largestTemporaries(program: Program, count = 5): string {
     for (const s of steps) {
       if (s.kind === "launch") {
         for (const { buffer } of s.args) if (!writers.has(buffer)) writers.set(buffer, s.kernel.name);
+      } else if (s.kind === "host") {
+        for (const { buffer } of s.writes) if (!writers.has(buffer)) writers.set(buffer, program.hosts[s.step].name);
       } else if (s.kind === "branch") s.branches.forEach(visit);
       else if (s.kind === "loop") {
         visit(s.condition);

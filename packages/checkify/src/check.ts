@@ -153,6 +153,8 @@ export function siteOfCheck(
     at,
     slot,
     describe: (values) => {
+      // A derivative rule may have checks that the function itself has not: nothing was set aside for their values.
+      if (values === null) return `${message} (\`check\` failed)`;
       const [positional, named] = treeUnflatten(inTree, values) as [unknown[], Record<string, unknown>];
       return `${debug.formatText(message, positional, named)} (\`check\` failed)`;
     },

@@ -5,6 +5,7 @@ import { jit } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import * as np from "@traceform/numpy";
 import "@traceform/numpy/methods";
+import * as random from "@traceform/random";
 import { referenceBackend } from "@traceform/testing";
 import { vmap } from "@traceform/vmap";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -215,6 +216,31 @@ describe.each(backends)("checkify on %s", (_name, make) => {
     expect(js(out)).toBe(5);
   });
 
+  test("what a program does beside its checks it does as often as without them", () => {
+    let calls: unknown[] = [];
+    const see = (x: NDArray): void => lax.debug.callback((v: NDArray) => calls.push(v.itemSync()), x);
+    const f = (x: NDArray): NDArray =>
+      lax.whileLoop(
+        (c: NDArray) => {
+          see(c);
+          check(np.less(c, 3), "condition at {}", c);
+          return np.less(c, 4);
+        },
+        (c: NDArray) => {
+          see(np.negative(c));
+          return jit(lax.add)(c, 1);
+        },
+        x,
+      );
+    for (const g of [checkify(f), jit(checkify(f)), jit(checkify(f, { errors: allChecks }))]) {
+      calls = [];
+      const [err, out] = g(np.array(2));
+      expect(err.get()).toBe("condition at 3 (`check` failed)");
+      expect(js(out)).toBe(4);
+      expect(calls).toEqual([2, -2, 3, -3, 4]);
+    }
+  });
+
   test("under vmap each member has an error of its own", () => {
     for (const f of [vmap(checkify(positive)), jit(vmap(checkify(positive)))]) {
       const [err, out] = f(np.array([1, -1, 4, -4]));
@@ -317,11 +343,79 @@ describe.each(backends)("checkify on %s", (_name, make) => {
     expect(() => checkError(null as never)).toThrow(/takes the error value/);
   });
 
+  test("derivatives of checked functions: rules run with their checks, and effects happen once", () => {
+    let calls = 0;
+    const f = customJvp((x: NDArray) => {
+      lax.debug.callback(() => calls++, x);
+      return positive(x);
+    });
+    f.defjvp(([x], [dx]) => {
+      check(np.less(x, 100), "{} in the rule", x);
+      return [f(x), np.multiply(dx, 7)];
+    });
+    const g = customVjp((x: NDArray) => {
+      lax.debug.callback(() => calls++, x);
+      return positive(x);
+    });
+    g.defvjp(
+      (x) => {
+        check(np.less(x, 100), "{} in the rule", np.array([1, 2]));
+        return [g(x), null];
+      },
+      (_res, ct) => [np.multiply(ct, 7)],
+    );
+    for (const h of [f, g]) {
+      for (const errors of [userChecks, allChecks]) {
+        const loss = (x: NDArray): readonly [NDArray, CheckError] => {
+          const [err, out] = checkify((y: NDArray) => jit(h)(y), { errors })(x);
+          return [np.multiply(out, 2), err];
+        };
+        for (const d of [grad(loss, { hasAux: true }), jit(grad(loss, { hasAux: true }))]) {
+          calls = 0;
+          const [slope, err] = d(np.array(4));
+          expect(js(slope)).toBe(14);
+          expect(err.get()).toBeNull();
+          expect(calls).toBe(1);
+          expect(d(np.array(-4))[1].get()).toBe(bad);
+          expect(d(np.array(400))[1].get()).toMatch(/in the rule \(`check` failed\)$/);
+        }
+      }
+    }
+  });
+
   test("errors are pytrees that go through transformations", () => {
     const f = jit(checkify(positive));
     const pick = jit((e: CheckError): CheckError => e);
     expect(pick(f(np.array(-4))[0]).get()).toBe(bad);
     expect(pick(f(np.array(-4))[0])).toBeInstanceOf(CheckError);
+  });
+
+  test("keys among the values of a message, checkify inside checkify, and checks of what callbacks return", () => {
+    const [err] = jit(
+      checkify((k: NDArray, x: NDArray) => {
+        check(np.less(x, 0), "with {}", k);
+        return x;
+      }),
+    )(random.key(3), np.array(1));
+    expect(err.get()).toBe("with Array<key<fry>[]> (`check` failed)");
+    const [outer, [inner]] = checkify((x: NDArray) => checkify(positive)(x))(np.array(-4));
+    expect(outer.get()).toBeNull();
+    expect(inner.get()).toBe(bad);
+    const called = jit(
+      checkify((xs: NDArray) =>
+        lax.scan(
+          (c: NDArray, x: NDArray) => {
+            const y = lax.pureCallback((v: NDArray) => np.log(v), x, x);
+            check(np.isfinite(y), "log is {} at {x}", y, { x });
+            return [np.add(c, y), null];
+          },
+          0,
+          xs,
+        ),
+      ),
+    );
+    expect(called(np.array([1, -1]))[0].get()).toBe("log is NaN at -1 (`check` failed)");
+    expect(called(np.array([1, 2]))[0].get()).toBeNull();
   });
 
   test("misuse", () => {

@@ -2,6 +2,7 @@ import {
   type Atom,
   type ArrayLike,
   asArray,
+  bind,
   checkArrayLeaves,
   type Inputs,
   inheritSource,
@@ -79,12 +80,30 @@ export function checkify<A extends unknown[], R>(
 }
 
 function contextFor(plan: Plan): Context {
-  const context: Context = { plan, checked: (jaxpr) => checkifyJaxpr(jaxpr, context) };
+  const context: Context = {
+    plan,
+    checked: (jaxpr) => checkifyJaxpr(jaxpr, context),
+    run: (fn, args, numPrimals, state) => {
+      const { jaxpr, consts } = traceToJaxpr(
+        fn,
+        args.map((x) => x.aval),
+        "checkify",
+      );
+      const linear = new Set<Var>(jaxpr.invars.slice(numPrimals));
+      return interpret(jaxpr, [...consts, ...args], state, context, linear);
+    },
+  };
   return context;
 }
 
-/** Binds the equations of a jaxpr one after the other, with their checks. */
-function interpret(jaxpr: Jaxpr, args: readonly NDArray[], start: State, context: Context): [State, NDArray[]] {
+/** Binds the equations of a jaxpr one after the other, with their checks, but for those that depend on `unseen` variables. */
+function interpret(
+  jaxpr: Jaxpr,
+  args: readonly NDArray[],
+  start: State,
+  context: Context,
+  unseen: Set<Var> = new Set(),
+): [State, readonly NDArray[]] {
   const env = new Map<Var, NDArray>();
   const read = (a: Atom): NDArray => (a instanceof Literal ? literalValue(a) : env.get(a)!);
   [...jaxpr.constvars, ...jaxpr.invars].forEach((v, i) => env.set(v, args[i]));
@@ -93,7 +112,12 @@ function interpret(jaxpr: Jaxpr, args: readonly NDArray[], start: State, context
   try {
     for (const eqn of jaxpr.eqns) {
       inheritSource(eqn.source ?? before);
-      const [next, outs] = checkEqn(state, eqn.invars.map(read), eqn, context);
+      const operands = eqn.invars.map(read);
+      const isUnseen = unseen.size > 0 && eqn.invars.some((a) => !(a instanceof Literal) && unseen.has(a));
+      if (isUnseen) for (const v of eqn.outvars) unseen.add(v);
+      const [next, outs] = isUnseen
+        ? [state, bind(eqn.primitive, operands, eqn.params as never)]
+        : checkEqn(state, operands, eqn, context);
       state = next;
       eqn.outvars.forEach((v, i) => env.set(v, outs[i]));
     }

@@ -22,8 +22,8 @@ export interface CheckSite {
   readonly at: string | null;
   /** The slot of the values that the message shows; `null` when it shows none. */
   readonly slot: string | null;
-  /** What happened, from concrete values. */
-  describe(payload: readonly NDArray[]): string;
+  /** What happened, from concrete values; from `null` where they were not kept. */
+  describe(payload: readonly NDArray[] | null): string;
 }
 
 // Sites are interned: tracing a function again finds those of the first time, so error values of both are of one structure,
@@ -34,8 +34,11 @@ const siteOf = new Map<string, CheckSite>();
 /** The site of a check. Equal keys are one site. */
 export function internSite(key: string, make: (code: number) => CheckSite): CheckSite {
   let site = siteOf.get(key);
-  if (site === undefined) siteOf.set(key, (site = make(sites.length + 1)));
-  if (site.code > sites.length) sites.push(site);
+  if (site === undefined) {
+    site = make(sites.length + 1);
+    sites.push(site);
+    siteOf.set(key, site);
+  }
   return site;
 }
 
@@ -106,8 +109,10 @@ class CheckError {
     return Array.from(codes as Int32Array).flatMap((code, flat) => {
       if (code === 0) return [];
       const site = sites[code - 1];
-      const values = site.slot === null ? [] : this.payload.get(site.slot)!.map((x) => member(x, flat, shape.length));
-      return [{ index: unravel(flat, shape), text: site.describe(values), site }];
+      const values = site.slot === null ? [] : (this.payload.get(site.slot) ?? null);
+      return [
+        { index: unravel(flat, shape), text: site.describe(values?.map((x) => member(x, flat, shape.length)) ?? null), site },
+      ];
     });
   }
 

@@ -87,7 +87,8 @@ export function indexChecks(eqn: Eqn, args: readonly NDArray[]): IndexCheck[] {
       category: "index",
       at,
       slot: indexSlot(eqn),
-      describe: ([i]) => `out-of-bounds indexing for ${place}: index ${i.itemSync()} ${bounds}.`,
+      describe: (values) =>
+        `out-of-bounds indexing for ${place}: index ${values === null ? "" : `${values[0].itemSync()} `}${bounds}.`,
     }));
     const failed = bitwiseOr(lt(indices, 0), gt(indices, greatest));
     return { failed, site, values: [convertElementType(indices, "int32")] };

@@ -1,4 +1,4 @@
-import { Jaxpr } from "@traceform/core";
+import { type Aval, Jaxpr, Var } from "@traceform/core";
 
 /** Cuts a list into pieces of the given lengths; what is left over comes last. */
 export function splitList<T>(xs: readonly T[], ...lengths: readonly number[]): T[][] {
@@ -21,4 +21,10 @@ export function reordered(jaxpr: Jaxpr, state: number, consts: number): Jaxpr {
     byKey.set(key, (result = new Jaxpr([], [...c, ...s, ...rest], jaxpr.eqns, jaxpr.outvars, jaxpr.effects)));
   }
   return result;
+}
+
+/** (consts, carry) as (consts, state, carry), for a condition that looks at the carry only. */
+export function withCarries(jaxpr: Jaxpr, consts: number, state: readonly Aval[]): Jaxpr {
+  const [c, carry] = splitList(jaxpr.invars, consts);
+  return new Jaxpr([], [...c, ...state.map((a) => new Var(a)), ...carry], jaxpr.eqns, jaxpr.outvars, jaxpr.effects);
 }

@@ -1,12 +1,11 @@
 import {
   bind,
-  dceJaxpr,
   type Eqn,
   evalJaxpr,
   innerJaxprs,
   isComplex,
   isFloat,
-  type Jaxpr,
+  Jaxpr,
   jitP,
   type JitParams,
   makeAval,
@@ -14,6 +13,7 @@ import {
   type Primitive,
   traceToJaxpr,
   treeUnflatten,
+  Var,
 } from "@traceform/core";
 import {
   checkpointP,
@@ -22,6 +22,7 @@ import {
   condP,
   type CustomJvpCallParams,
   customJvpCallP,
+  type CustomVjpBwd,
   type CustomVjpCallParams,
   customVjpCallP,
   divP,
@@ -36,7 +37,7 @@ import {
 import { type CheckErrorParams, checkErrorP, type CheckParams, checkP, debugCheckP, siteOfCheck } from "./check.ts";
 import { type CheckSite, Error as CheckError, type ErrorCategory, internSite, slotFor } from "./error.ts";
 import { indexChecks, indexSlot } from "./indices.ts";
-import { reordered, splitList } from "./lists.ts";
+import { reordered, splitList, withCarries } from "./lists.ts";
 import type { Plan, State } from "./state.ts";
 
 /** What a rule of an equation that holds jaxprs may do. */
@@ -44,9 +45,14 @@ export interface Context {
   readonly plan: Plan;
   /** (state, operands) -> (state, results). Memoised. */
   checked(jaxpr: Jaxpr): Jaxpr;
+  /**
+   * Runs a function of arrays with its checks. What depends on the arguments after the first `numPrimals`, which are tangents, is
+   * not looked at: the state must not depend on them.
+   */
+  run(fn: (...args: NDArray[]) => readonly NDArray[], args: readonly NDArray[], numPrimals: number, state: State): Outcome;
 }
 
-type Outcome = readonly [state: State, outs: readonly NDArray[]];
+export type Outcome = readonly [state: State, outs: readonly NDArray[]];
 /** An equation with checks: the state and its operands in, the state and its results out. */
 type CheckRule = (state: State, args: readonly NDArray[], eqn: Eqn, context: Context) => Outcome;
 
@@ -86,33 +92,35 @@ const call =
     return split(bind(primitive, [...state.arrays, ...args], { ...params, [name]: jaxpr, ...more(params, context.plan) }), context);
   };
 
+/** A condition that can fail is computed with the body, so that the loop carries what it finds, and its result. */
 const whileLoop = (state: State, args: readonly NDArray[], p: WhileParams, context: Context): Outcome => {
   const n = context.plan.size;
   const [condConsts, bodyConsts, init] = splitList(args, p.condNconsts, p.bodyNconsts);
-  const cond = context.checked(p.condJaxpr);
   const body = context.checked(p.bodyJaxpr);
-  const condFails = needsChecks(p.condJaxpr, context.plan.errors);
-  // (condConsts, state, carry) -> pred: what fails in it is found by running it once more, where there can be something.
-  const test = dceJaxpr(
-    reordered(cond, n, p.condNconsts),
-    [...new Array<boolean>(n).fill(false), true],
-    cond.invars.map(() => true),
-  ).jaxpr;
-  const start = condFails ? evalJaxpr(cond, [], [...state.arrays, ...condConsts, ...init]).slice(0, n) : state.arrays;
-  const step = condFails ? context.checked(p.condJaxpr) : null;
-  const bodyJaxpr = step === null ? reordered(body, n, p.bodyNconsts) : bodyWithTest(body, step, n, p);
-  const outs = bind(whileP, [...condConsts, ...(step === null ? [] : condConsts), ...bodyConsts, ...start, ...init], {
-    condNconsts: condConsts.length,
-    condJaxpr: test,
-    bodyNconsts: bodyConsts.length + (step === null ? 0 : condConsts.length),
-    bodyJaxpr,
+  if (!needsChecks(p.condJaxpr, context.plan.errors)) {
+    const outs = bind(whileP, [...condConsts, ...bodyConsts, ...state.arrays, ...init], {
+      ...p,
+      condJaxpr: withCarries(p.condJaxpr, p.condNconsts, context.plan.avals),
+      bodyJaxpr: reordered(body, n, p.bodyNconsts),
+    });
+    return split(outs, context);
+  }
+  const cond = context.checked(p.condJaxpr);
+  const first = evalJaxpr(cond, [], [...state.arrays, ...condConsts, ...init]);
+  const carry = [...first.slice(0, n), ...init, first[n]];
+  const vars = carry.map((x) => new Var(x.aval));
+  const outs = bind(whileP, [...condConsts, ...bodyConsts, ...carry], {
+    condNconsts: 0,
+    condJaxpr: new Jaxpr([], vars, [], [vars[vars.length - 1]]),
+    bodyNconsts: condConsts.length + bodyConsts.length,
+    bodyJaxpr: bodyWithTest(body, cond, n, p),
   });
-  return split(outs, context);
+  return split(outs.slice(0, -1), context);
 };
 
 const bodiesWithTest = new WeakMap<Jaxpr, WeakMap<Jaxpr, Jaxpr>>();
 
-/** (condConsts, bodyConsts, state, carry) -> (state, carry), where the state has seen the condition on the new carry too. */
+/** (condConsts, bodyConsts, state, carry, pred) -> (state, carry, pred) from checked jaxprs. */
 function bodyWithTest(body: Jaxpr, cond: Jaxpr, n: number, p: WhileParams): Jaxpr {
   let byCond = bodiesWithTest.get(body);
   if (byCond === undefined) bodiesWithTest.set(body, (byCond = new WeakMap()));
@@ -122,12 +130,13 @@ function bodyWithTest(body: Jaxpr, cond: Jaxpr, n: number, p: WhileParams): Jaxp
     const condConsts = cond.inAvals.slice(n, n + p.condNconsts);
     const traced = traceToJaxpr(
       (...xs) => {
-        const [cc, bc, s, c] = splitList(xs, condConsts.length, consts.length, n);
+        const [cc, bc, s, c] = splitList(xs, condConsts.length, consts.length, n, carry.length);
         const outs = evalJaxpr(body, [], [...s, ...bc, ...c]);
         const next = outs.slice(n);
-        return [...evalJaxpr(cond, [], [...outs.slice(0, n), ...cc, ...next]).slice(0, n), ...next];
+        const tested = evalJaxpr(cond, [], [...outs.slice(0, n), ...cc, ...next]);
+        return [...tested.slice(0, n), ...next, tested[n]];
       },
-      [...condConsts, ...consts, ...state, ...carry],
+      [...condConsts, ...consts, ...state, ...carry, cond.outAvals[n]],
       "checkify",
     );
     byCond.set(cond, (found = traced.jaxpr));
@@ -149,7 +158,16 @@ const scan = (state: State, args: readonly NDArray[], p: ScanParams, context: Co
 const cond = (state: State, [index, ...args]: readonly NDArray[], p: CondParams, context: Context): Outcome =>
   split(bind(condP, [index, ...state.arrays, ...args], { branches: p.branches.map((b) => context.checked(b)) }), context);
 
-/** The state is no function of the primals that has a derivative; the rule of the user sees the operands it was written for. */
+function present(xs: readonly (NDArray | null)[]): NDArray[] {
+  return xs.filter((x) => x !== null);
+}
+/** Puts arrays in the places of those in `like`; `null` stays. */
+function restore(like: readonly (NDArray | null)[], xs: readonly NDArray[]): (NDArray | null)[] {
+  let k = 0;
+  return like.map((x) => (x === null ? null : xs[k++]));
+}
+
+/** When the function is differentiated, its rule runs instead of it, with the checks that are in that. The state has no tangents. */
 const customJvp = (state: State, args: readonly NDArray[], p: CustomJvpCallParams, context: Context): Outcome => {
   const n = context.plan.size;
   const callJaxpr = context.checked(p.callJaxpr);
@@ -158,11 +176,20 @@ const customJvp = (state: State, args: readonly NDArray[], p: CustomJvpCallParam
     ...p,
     callJaxpr,
     jvp: (primals, tangents) => {
-      const after = evalJaxpr(callJaxpr, [], primals).slice(0, n);
-      const [own, dots] = p.jvp(primals.slice(n), tangents.slice(n));
+      const own = primals.slice(n);
+      const dots = tangents.slice(n);
+      let count = 0;
+      let outDots: readonly (NDArray | null)[] = [];
+      const rule = (...xs: NDArray[]): NDArray[] => {
+        const result = p.jvp(xs.slice(0, own.length), restore(dots, xs.slice(own.length)));
+        count = result[0].length;
+        outDots = result[1];
+        return [...result[0], ...present(outDots)];
+      };
+      const [after, outs] = context.run(rule, [...own, ...present(dots)], own.length, context.plan.take(primals));
       return [
-        [...after, ...own],
-        [...noTangents, ...dots],
+        [...after.arrays, ...outs.slice(0, count)],
+        [...noTangents, ...restore(outDots, outs.slice(count))],
       ];
     },
   });
@@ -176,12 +203,20 @@ const customVjp = (state: State, args: readonly NDArray[], p: CustomVjpCallParam
     ...p,
     callJaxpr,
     fwd: (operands, perturbed) => {
-      const after = evalJaxpr(callJaxpr, [], operands).slice(0, n);
-      const { outs, residuals, bwd } = p.fwd(operands.slice(n), perturbed.slice(n));
+      const own = operands.slice(n);
+      let count = 0;
+      let backward: CustomVjpBwd | null = null;
+      const rule = (...xs: NDArray[]): NDArray[] => {
+        const { outs: results, residuals, bwd } = p.fwd(xs, perturbed.slice(n));
+        count = results.length;
+        backward = bwd;
+        return [...results, ...residuals];
+      };
+      const [after, results] = context.run(rule, own, own.length, context.plan.take(operands));
       return {
-        outs: [...after, ...outs],
-        residuals,
-        bwd: (residuals, cts) => [...new Array<null>(n).fill(null), ...bwd(residuals, cts.slice(n))],
+        outs: [...after.arrays, ...results.slice(0, count)],
+        residuals: results.slice(count),
+        bwd: (residuals, cts) => [...new Array<null>(n).fill(null), ...backward!(residuals, cts.slice(n))],
       };
     },
   });
@@ -266,7 +301,7 @@ export function checkEqn(state: State, args: readonly NDArray[], eqn: Eqn, conte
     next = next.after(any(eq(args[1], 0)), builtIn("div", "division by zero", at).code, none);
   }
   const outs = bind(primitive, args, params as never);
-  if (errors.has("nan") && !moving.has(primitive.name) && innerJaxprs(params).length === 0) {
+  if (errors.has("nan") && !moving.has(primitive.name) && !holders.has(primitive)) {
     for (const x of outs) {
       if (typeof x.dtype !== "string" || !(isFloat(x.dtype) || isComplex(x.dtype)) || x.size === 0) continue;
       next = next.after(any(ne(x, x)), builtIn("nan", `nan generated by primitive: ${primitive.name}.`, at).code, none);

@@ -1,4 +1,4 @@
-import { type Aval, makeAval, type NDArray, scalar } from "@traceform/core";
+import { type Aval, bind, makeAval, type NDArray, scalar } from "@traceform/core";
 import {
   bitwiseAnd,
   argmax,
@@ -6,6 +6,7 @@ import {
   dynamicIndexInDim,
   eq,
   full,
+  randomWrapP,
   reduceOr,
   reshape,
   select,
@@ -36,10 +37,7 @@ export class Plan {
 
   /** No check has failed. */
   start(): State {
-    return new State(
-      scalar(0, "int32"),
-      new Map(this.slots.map((slot) => [slot, avalsOf(slot).map((a) => full(a.shape, 0, a.dtype))])),
-    );
+    return new State(scalar(0, "int32"), new Map(this.slots.map((slot) => [slot, avalsOf(slot).map(anything)])));
   }
   /** The state of the first of `arrays`. */
   take(arrays: readonly NDArray[]): State {
@@ -91,6 +89,12 @@ export class State {
       ),
     );
   }
+}
+
+/** Any value of a type, for a slot that nothing has filled. */
+function anything({ shape, dtype }: Aval): NDArray {
+  if (typeof dtype === "string") return full(shape, 0, dtype);
+  return bind(randomWrapP, [full([...shape, ...dtype.physicalShape], 0, dtype.physicalDtype)], { impl: dtype })[0];
 }
 
 /** Without weak types. */

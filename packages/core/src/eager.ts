@@ -72,7 +72,7 @@ function processChecked(primitive: Primitive<never>, args: readonly NDArray[], p
 }
 
 /** Throws for bad values among results; `search` may throw an error that says more. */
-export function findFloats(name: string, outs: readonly NDArray[], search: () => void): void {
+function findFloats(name: string, outs: readonly NDArray[], search: () => void): void {
   try {
     checkFloats(name, outs);
   } catch (error) {

@@ -1,4 +1,4 @@
-import { currentSource } from "./source.ts";
+import { currentSource, inheritedSource } from "./source.ts";
 import { activeTrace } from "./stack.ts";
 
 /** What an error says beyond its first sentence. */
@@ -21,11 +21,12 @@ function describeOperand(x: unknown): string {
 }
 
 /**
- * The user's line, while something is traced: between it and the error there are more frames of transformations than a stack shows.
+ * The user's line, while something is traced or rewritten: between it and the error there are more frames of transformations than
+ * a stack shows.
  */
 function tracedLine(): string | null {
   const trace = activeTrace();
-  if (trace === null) return null;
+  if (trace === null) return inheritedSource()?.frame ?? null;
   const { frame } = currentSource();
   if (frame === null) return null;
   // Differentiation of values runs its rules under the trace that evaluates.

@@ -15,7 +15,7 @@ export { version } from "./duplicate.ts";
 export * from "./effects.ts";
 export * from "./errors.ts";
 export * from "./evaluate.ts";
-export { checkFloats, checksFloats } from "./floating.ts";
+export { checksFloats } from "./floating.ts";
 export * from "./halves.ts";
 export * from "./host.ts";
 export { type HostRule, hostRule, type HostStep, hostStep, runsOnHost } from "./hoststep.ts";
@@ -47,7 +47,7 @@ export {
   compileProgram,
   runCompiled,
 } from "./programs.ts";
-export { deviceFor, findFloats, runFloatChecked } from "./eager.ts";
+export { deviceFor, runFloatChecked } from "./eager.ts";
 export * from "./promotion.ts";
 export * from "./pytree.ts";
 export * from "./queue.ts";

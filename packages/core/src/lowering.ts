@@ -5,6 +5,7 @@ import { type Atom, Jaxpr, Literal, type Var } from "./jaxpr.ts";
 import type { NDArray } from "./ndarray.ts";
 import { lowerRule, type Params, type Primitive } from "./primitive.ts";
 import { JaxprTrace } from "./staging.ts";
+import { withSource } from "./source.ts";
 import { avalKey } from "./structure.ts";
 import { withNewTrace } from "./trace.ts";
 
@@ -55,10 +56,12 @@ export class JaxprRewriter {
     const env = new Map<Var, NDArray>([...jaxpr.constvars, ...jaxpr.invars].map((v) => [v, trace.input(v.aval)]));
     const read = (a: Atom): NDArray => (a instanceof Literal ? literalValue(a) : env.get(a)!);
     const { jaxpr: traced, consts } = withNewTrace(trace, () => {
-      for (const { primitive, invars, outvars, params } of jaxpr.eqns) {
+      for (const { primitive, invars, outvars, params, source } of jaxpr.eqns) {
         const rule = this.#ruleOf(primitive, params);
         const operands = invars.map(read);
-        const outs = rule === undefined ? trace.process(primitive, operands, this.#params(params)) : rule(operands, params);
+        const outs = withSource(source, () =>
+          rule === undefined ? trace.process(primitive, operands, this.#params(params)) : rule(operands, params),
+        );
         if (rule !== undefined) checkResults(primitive.name, outvars, outs);
         outvars.forEach((v, i) => env.set(v, outs[i]));
       }

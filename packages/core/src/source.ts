@@ -8,8 +8,20 @@ export interface SourceLocation {
   readonly scope: string;
 }
 
+/** Frames of installed packages of ours, and those that have no place. */
 const ownFrame =
-  /[\\/](?:packages|@traceform)[\\/][\w-]+[\\/](?:src|dist)[\\/](?!.*\.test\.)|node_modules[\\/]traceform[\\/]|^\s*at (?:new )?<anonymous>|\(<anonymous>\)|node:internal/;
+  /[\\/]@traceform[\\/][\w-]+[\\/]|node_modules[\\/]traceform[\\/]|^\s*at (?:new )?<anonymous>|\(<anonymous>\)|node:internal/;
+/** The packages beside this one in its repository: known by their place, because others have folders of these names too. */
+const beside = /^(?:file:\/\/)?(.*\/)core\/(?:src|dist)\/source\.[jt]s$/.exec(import.meta.url)?.[1] ?? null;
+const insideBeside = /^[\w-]+\/(?:src|dist)\/(?!.*\.test\.)/;
+
+function isOwn(line: string): boolean {
+  if (ownFrame.test(line)) return true;
+  if (beside === null) return false;
+  const path = line.replaceAll("\\", "/");
+  const at = path.indexOf(beside);
+  return at >= 0 && insideBeside.test(path.slice(at + beside.length));
+}
 
 class CapturedLocation implements SourceLocation {
   readonly scope: string;
@@ -20,7 +32,7 @@ class CapturedLocation implements SourceLocation {
   }
   get frame(): string | null {
     const lines = this.#error.stack?.split("\n") ?? [];
-    const line = lines.find((l, i) => i > 0 && !ownFrame.test(l));
+    const line = lines.find((l, i) => i > 0 && !isOwn(l));
     const found = line?.match(/\(?([^\s()]+:\d+:\d+)\)?$/);
     return found?.[1].replace(/^file:\/\/(?=\/)/, "") ?? null;
   }

@@ -21,6 +21,7 @@ import {
   type Params,
   partialEvalRule,
   type Primitive,
+  stepsRule,
   Trace,
   Tracer,
   traceToJaxpr,
@@ -103,7 +104,8 @@ export class PartialEvalTrace extends Trace {
       outvars,
       params,
       effects: effects === undefined || effects.length === 0 ? noEffects : new Set(effects),
-      source: this.stages ? currentSource() : inheritedSource(),
+      // Where values are differentiated at once, only what may turn out not to be transposable is worth the microsecond.
+      source: this.stages || primitive.rules[stepsRule] !== undefined ? currentSource() : inheritedSource(),
     });
     return outvars.map((v) => new PartialEvalTracer(this, v));
   }

@@ -3,7 +3,6 @@ import {
   axisEnvironmentKey,
   bind,
   type CacheCounts,
-  checksFloats,
   clearExecutables,
   compilationCounts,
   constvarsToInvars,
@@ -20,7 +19,6 @@ import {
   type JitParams,
   LruCache,
   type PositionOption,
-  runFloatChecked,
   traceTree,
   treeUnflatten,
   valueKey,
@@ -182,8 +180,6 @@ export function jit<A extends readonly unknown[], R>(f: (...args: A) => R, optio
     const operands = entry.consts.length === 0 ? leaves : [...entry.consts, ...leaves];
     if (isEager(currentTrace())) {
       const device = options.device ?? deviceFor(leaves, entry.consts);
-      if (checksFloats())
-        return treeUnflatten(entry.outTree, runFloatChecked(entry.params.jaxpr, entry.outAvals, fn, operands, device)) as R;
       if (entry.compiled === null || entry.compiled.device !== device) entry.compiled = compileTraced(entry, device);
       return treeUnflatten(entry.outTree, entry.compiled.run(operands)) as R;
     }

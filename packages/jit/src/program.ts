@@ -1,5 +1,6 @@
 import {
   type Aval,
+  checksFloats,
   type Compiled,
   compileProgram,
   dceJaxpr,
@@ -8,6 +9,7 @@ import {
   type JitParams,
   type NDArray,
   runCompiled,
+  runFloatChecked,
   type Treedef,
 } from "@traceform/core";
 
@@ -47,7 +49,10 @@ export function compileTraced({ params, outAvals }: TracedProgram, device: Devic
   return {
     device,
     jaxpr,
-    run: (operands) => runCompiled(compiled, drops ? operands.filter((_, i) => usedInputs[i]) : operands, device, ended),
+    run: (operands) => {
+      if (checksFloats()) return runFloatChecked(params.jaxpr, outAvals, `jit(${name})`, operands, device);
+      return runCompiled(compiled, drops ? operands.filter((_, i) => usedInputs[i]) : operands, device, ended);
+    },
     inspect: () => compiled.executable.inspect(),
   };
 }

@@ -3,7 +3,6 @@ import {
   asArray,
   type Aval,
   bind,
-  checkArrayLeaves,
   definePrimitive,
   DTypeError,
   dtypeName,
@@ -36,6 +35,7 @@ import {
   ValueError,
 } from "@traceform/core";
 import type { Arrays, Returned } from "./carrytypes.ts";
+import { flattenCallbackArguments, rebuildLeaves } from "./internal/callbackarguments.ts";
 
 /**
  * What `vmap` makes of a `pureCallback`: one call for each member, in a loop (`sequential`) or written out
@@ -113,10 +113,7 @@ export const debugCallbackP: Primitive<DebugCallbackParams> = /* @__PURE__ */ de
 );
 
 function call(fn: string, args: readonly NDArray[], { callback, inTree, statics }: CallbackParams): unknown {
-  const leaves: unknown[] = [...args];
-  // Ascending positions keep the earlier ones in place.
-  for (const [position, value] of statics) leaves.splice(position, 0, value);
-  const result = callback(...(treeUnflatten(inTree, leaves) as never[]));
+  const result = callback(...(treeUnflatten(inTree, rebuildLeaves(args, statics)) as never[]));
   if (result instanceof Promise) {
     // The promise is not ours to await; a rejection that follows from this error must not become a second one.
     result.catch(() => {});
@@ -231,12 +228,6 @@ export type Described<R> = R extends ShapeDtypeStruct | NDArray
     ? R
     : { -readonly [K in keyof R]: Described<R[K]> };
 
-interface SplitArguments {
-  readonly flat: NDArray[];
-  readonly params: Pick<CallbackParams, "inTree" | "statics">;
-  readonly options: Readonly<Record<string, unknown>>;
-}
-
 /** Takes the options off the end of a list of arguments: a plain object whose keys are all options. */
 function splitOptions(args: readonly unknown[], names: readonly string[]): [unknown[], Readonly<Record<string, unknown>>] {
   const last = args.at(-1);
@@ -244,24 +235,6 @@ function splitOptions(args: readonly unknown[], names: readonly string[]): [unkn
   const keys = Object.keys(last);
   if (keys.length === 0 || !keys.every((k) => names.includes(k))) return [[...args], {}];
   return [args.slice(0, -1), last as Readonly<Record<string, unknown>>];
-}
-
-/** Flattens arguments; leaves that are no arrays stay as they are, where that is allowed. */
-export function flattenCallbackArguments(
-  fn: string,
-  args: readonly unknown[],
-  allowStatics: boolean,
-): Omit<SplitArguments, "options"> {
-  const [leaves, inTree] = treeFlatten([...args]);
-  const flat: NDArray[] = [];
-  const statics: (readonly [number, unknown])[] = [];
-  leaves.forEach((x, i) => {
-    if (isNDArray(x) || isTypedArray(x) || typeof x === "number" || typeof x === "boolean" || typeof x === "bigint")
-      flat.push(asArray(x as ArrayLike));
-    else statics.push([i, x]);
-  });
-  if (statics.length > 0 && !allowStatics) checkArrayLeaves(fn, args);
-  return { flat, params: { inTree, statics } };
 }
 
 function describeResults(fn: string, results: unknown): ResultParams {

@@ -8,7 +8,8 @@ import {
   treeUnflatten,
   ValueError,
 } from "@traceform/core";
-import { type CallbackParams, debugEffect, flattenCallbackArguments, orderedDebugEffect } from "./callback.ts";
+import { type CallbackParams, debugEffect, orderedDebugEffect } from "./callback.ts";
+import { flattenCallbackArguments, rebuildLeaves } from "./internal/callbackarguments.ts";
 import { applyFormat, type Format, parseFormat } from "./internal/format.ts";
 
 export { debugCallback as callback } from "./callback.ts";
@@ -33,9 +34,7 @@ export interface DebugPrintParams extends Omit<CallbackParams, "callback"> {
 }
 
 const printOnHost: HostRule<DebugPrintParams> = (args, { fmt, inTree, statics }) => {
-  const leaves: unknown[] = [...args];
-  for (const [position, value] of statics) leaves.splice(position, 0, value);
-  const [positional, named] = treeUnflatten(inTree, leaves) as [unknown[], Record<string, unknown>];
+  const [positional, named] = treeUnflatten(inTree, rebuildLeaves(args, statics)) as [unknown[], Record<string, unknown>];
   sink(formatText(fmt, positional, named));
   return [];
 };

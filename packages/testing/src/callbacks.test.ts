@@ -5,6 +5,7 @@ import { jit } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import * as np from "@traceform/numpy";
 import "@traceform/numpy/methods";
+import * as random from "@traceform/random";
 import { vmap } from "@traceform/vmap";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { referenceBackend } from "./reference/backend.ts";
@@ -418,6 +419,53 @@ describe.each(backends)("callbacks on %s", (_name, make) => {
     ]);
     expect((mixed[0] as NDArray).dtype).toBe("int32");
     expect(mixed[3]).toBeNull();
+  });
+
+  test("keys, programs without arguments, and backward rules", () => {
+    const key = random.key(3);
+    const drawn: unknown[] = [];
+    const f = (k: NDArray): NDArray => {
+      lax.debug.callback((v: NDArray) => drawn.push(random.uniform(v, [2]).jsSync()), k);
+      return lax.pureCallback((v: NDArray) => v, k, k, { vmapMethod: "expandDims" });
+    };
+    const expected = random.uniform(key, [2]).jsSync();
+    for (const g of [f, jit(f)]) expect(random.uniform(g(key), [2]).jsSync()).toEqual(expected);
+    expect(drawn).toEqual([expected, expected]);
+    const keys = random.split(key, 2);
+    expect(random.uniform(jit(vmap(f))(keys).slice(1), [2]).jsSync()).toEqual(random.uniform(keys.slice(1), [2]).jsSync());
+
+    let count = 0;
+    const counted = (): null => {
+      lax.debug.callback(() => count++);
+      return null;
+    };
+    const runs: readonly (readonly [() => unknown, number])[] = [
+      [() => counted(), 1],
+      [() => lax.foriLoop(0, 3, () => counted(), null), 3],
+      [() => lax.scan(() => [counted(), null], null, null, { length: 4 }), 4],
+      [() => lax.cond(np.greater(np.array(1), 0), counted, () => null), 1],
+    ];
+    for (const [run, times] of runs) {
+      count = 0;
+      jit(() => (run(), 0))();
+      expect(count).toBe(times);
+      run();
+      expect(count).toBe(2 * times);
+    }
+
+    const g = customVjp((x: NDArray) => np.sin(x));
+    const cotangents: unknown[] = [];
+    g.defvjp(
+      (x) => [g(x), x],
+      (_x, ct) => {
+        lax.debug.callback((v: NDArray) => cotangents.push(v.itemSync()), ct);
+        return [ct];
+      },
+    );
+    const scaled = (x: NDArray): NDArray => np.multiply(g(x), 3);
+    grad(scaled)(np.array(1));
+    jit(grad(scaled))(np.array(1));
+    expect(cotangents).toEqual([3, 3]);
   });
 
   test("results of another type are errors that say so", () => {

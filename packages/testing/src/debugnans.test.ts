@@ -51,6 +51,7 @@ describe.each(backends)("debugNans on %s", (_name, make) => {
   const programs: Record<string, () => unknown> = {
     jit: () => jit(bad)(np.array([1, -1])),
     "jit inside jit": () => jit((x: NDArray) => np.add(jit(bad)(np.sin(x)), 1))(np.array(-1)),
+    "compiled ahead of time": () => jit(bad).lower(np.array(-1)).compileSync()(np.array(-1)),
     "jit of vmap": () => jit(vmap(bad))(np.array([1, -1])),
     "grad of jit": () => grad(jit(bad))(np.array(-1)),
     "jit of grad": () => jit(grad((x: NDArray) => np.multiply(bad(x), bad(x))))(np.array(-1)),

@@ -1,10 +1,12 @@
-import { type NDArray, namedScope, printJaxpr, setDefaultBackend, ShapeDtypeStruct } from "@traceform/core";
-import { customJvp, customVjp, grad, jvp } from "@traceform/grad";
+import { bind, definePrimitive, type NDArray, namedScope, printJaxpr, setDefaultBackend, ShapeDtypeStruct } from "@traceform/core";
+import { customJvp, customVjp, grad, jvp, vjp } from "@traceform/grad";
 import { jit, makeJaxpr } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import * as np from "@traceform/numpy";
 import "@traceform/numpy/methods";
 import { vmap } from "@traceform/vmap";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { referenceBackend } from "./reference/backend.ts";
 
@@ -116,6 +118,35 @@ describe("errors while tracing name the user's line", () => {
     }
   });
 
+  test("what cannot be transposed, although that is found out later", () => {
+    const f = (x: NDArray): NDArray => {
+      at = here() + 1;
+      return lax.whileLoop(
+        (c: NDArray) => np.less(c, 8),
+        (c: NDArray) => np.multiply(c, 2),
+        np.sin(x),
+      );
+    };
+    for (const run of [() => grad(f)(np.array(1)), () => vjp(f, np.array(1))[1](1), () => jit(grad(jit(f)))(np.array(1))]) {
+      const { message, line } = lineOf(run);
+      expect(message).toMatch(/reverse-mode differentiation does not work for whileLoop/);
+      expect(line, message).toBe(at);
+    }
+  });
+
+  test("a primitive without a rule", () => {
+    const plain = definePrimitive("plain", { abstractEval: ([x]) => [x] });
+    const f = (x: NDArray): NDArray => {
+      at = here() + 1;
+      return bind(plain, [np.sin(x)], {})[0];
+    };
+    for (const run of [() => grad(f)(np.array(1)), () => vmap(f)(x3()), () => jit(grad(jit(f)))(np.array(1))]) {
+      const { message, line } = lineOf(run);
+      expect(message).toMatch(/the primitive "plain" has no/);
+      expect(line, message).toBe(at);
+    }
+  });
+
   test("carries, branches and structures that differ", () => {
     const { message, line } = lineOf(() =>
       jit((x: NDArray) => {
@@ -185,4 +216,13 @@ describe("equations know their line", () => {
     const { jaxpr } = makeJaxpr((x: NDArray) => namedScope("a", () => namedScope("b", () => np.sin(x))))(struct);
     expect(jaxpr.eqns[0].source?.scope).toBe("a/b");
   });
+});
+
+test("folders of users may have the names of ours", async () => {
+  const folder = fileURLToPath(new URL("../../../out/sources/packages/app/src/", import.meta.url));
+  mkdirSync(folder, { recursive: true });
+  const file = `${folder}model.ts`;
+  writeFileSync(file, 'import { add, ones } from "@traceform/numpy";\nexport const f = () => add(ones([2]), ones([3]));\n');
+  const { f } = (await import(/* @vite-ignore */ file)) as { f: () => NDArray };
+  expect(() => jit(f)()).toThrow(/packages\/app\/src\/model\.ts:2:/);
 });
