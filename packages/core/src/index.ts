@@ -5,11 +5,19 @@ export * from "./backends.ts";
 export * from "./bind.ts";
 export * from "./check.ts";
 export * from "./closed.ts";
-export { type Config, config, type ConfigValues, debugInfs, debugNans } from "./config.ts";
+export {
+  type Config,
+  config,
+  type ConfigValues,
+  debugInfs,
+  debugNans,
+  disableJit,
+  type DTypePromotion,
+  numpyDtypePromotion,
+} from "./config.ts";
 export { ConcreteArray, type ScalarValue } from "./concrete.ts";
 export * from "./dce.ts";
 export * from "./device.ts";
-export * from "./disablejit.ts";
 export * from "./dtypes.ts";
 export { version } from "./duplicate.ts";
 export * from "./effects.ts";

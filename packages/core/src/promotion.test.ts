@@ -2,13 +2,13 @@ import { expect, test } from "vitest";
 import goldens from "../../testing/goldens/core.json" with { type: "json" };
 import {
   asArray,
+  config,
   type DType,
   DTypeError,
   numpyDtypePromotion,
   promote,
   promoteTypes,
   resultType,
-  setNumpyDtypePromotion,
   type WeakDType,
 } from "./index.ts";
 
@@ -70,10 +70,10 @@ test("strict promotion lets weak values give way within their kind, and nothing 
     }),
   );
   expect(promoteTypes("int32", "float32")).toBe("float32");
-  setNumpyDtypePromotion("strict");
+  config.update("numpyDtypePromotion", "strict");
   try {
     expect(() => promoteTypes("int32", "float32")).toThrow(/strict promotion/);
   } finally {
-    setNumpyDtypePromotion("standard");
+    config.update("numpyDtypePromotion", "standard");
   }
 });

@@ -1,3 +1,4 @@
+import { config } from "./config.ts";
 import { type DType, dtypeKind, dtypeName, isInexact, isInteger, isStandardDType, type StandardDType } from "./dtypes.ts";
 import { DTypeError } from "./errors.ts";
 
@@ -89,7 +90,7 @@ export function promote(types: readonly WeakDType[]): WeakDType {
       fix: "extended dtypes (such as PRNG keys) do not mix with others",
     });
   }
-  if (mode === "strict") checkStrict(types);
+  if (config.numpyDtypePromotion === "strict") checkStrict(types);
   let result = node(first);
   for (let i = 1; i < types.length; i++) result = join(result, node(types[i]));
   const weak = result in weakDefaults;
@@ -102,30 +103,6 @@ export function promote(types: readonly WeakDType[]): WeakDType {
     for (const t of types) if (t.weakType && dtypeKind(t.dtype) === kind && wide.has(t.dtype)) dtype = t.dtype as StandardDType;
   }
   return { dtype, weakType: weak };
-}
-
-/** How dtypes meet: by the lattice, or hardly at all. */
-export type DTypePromotion = "standard" | "strict";
-let mode: DTypePromotion = "standard";
-
-/** Sets how dtypes meet, until further notice: see `numpyDtypePromotion`. */
-export function setNumpyDtypePromotion(value: DTypePromotion): void {
-  mode = value;
-}
-
-/**
- * Runs `fn` with strict promotion, or standard one: under `"strict"` an operation on arrays of different dtypes is an error, so that
- * every conversion is written down. Weak values (JavaScript numbers) still give way to the dtype beside them, if they keep their kind.
- * What a jitted function was traced with stays.
- */
-export function numpyDtypePromotion<T>(value: DTypePromotion, fn: () => T): T {
-  const outer = mode;
-  mode = value;
-  try {
-    return fn();
-  } finally {
-    mode = outer;
-  }
 }
 
 /** The kinds that a weak value gives way to without a word. */

@@ -1,9 +1,9 @@
-import { asArray, type NDArray, setDefaultBackend } from "@traceform/core";
+import { asArray, config, type NDArray, numpyDtypePromotion, setDefaultBackend } from "@traceform/core";
 import { add, mul, reduceSum, sin } from "@traceform/lax";
 import { referenceBackend } from "@traceform/testing";
 import { vmap } from "@traceform/vmap";
 import { describe, expect, test } from "vitest";
-import { cacheCounts, clearCaches, explainCacheMisses, jit, type JitCacheCounts, setExplainCacheMisses } from "./index.ts";
+import { cacheCounts, clearCaches, explainCacheMisses, jit, type JitCacheCounts } from "./index.ts";
 
 setDefaultBackend(referenceBackend());
 
@@ -124,19 +124,34 @@ describe("explainCacheMisses", () => {
     const [text] = said(() => vmap((y: NDArray) => g(mul(y, 1)), { axisName: "i" })(x));
     expect(text).toContain("the named axes in scope are [i:3], were []");
   });
+  test("the promotion of dtypes", () => {
+    const g = jit((y: NDArray) => add(y, asArray([1, 2, 3])));
+    g(x);
+    const [text] = said(() => numpyDtypePromotion("strict", () => g(x)));
+    expect(text).toContain("dtypes meet by strict promotion, did so by standard");
+  });
   test("for good, and through the console", () => {
     const texts: string[] = [];
-    setExplainCacheMisses((t) => texts.push(t));
-    jit((y: NDArray) => mul(y, 37))(x);
-    setExplainCacheMisses(false);
+    explainCacheMisses(
+      (t) => texts.push(t),
+      () => jit((y: NDArray) => mul(y, 37))(x),
+    );
     jit((y: NDArray) => mul(y, 41))(x);
     expect(texts).toHaveLength(1);
     const { warn } = console;
     const warned: unknown[] = [];
     console.warn = (t: unknown) => warned.push(t);
+    config.update("explainCacheMisses", true);
     try {
+      jit((y: NDArray) => mul(y, 47))(x);
+      explainCacheMisses(false, () => jit((y: NDArray) => mul(y, 53))(x));
+      config.update("explainCacheMisses", false);
+      jit((y: NDArray) => mul(y, 59))(x);
+      expect(warned).toHaveLength(1);
+      warned.length = 0;
       explainCacheMisses(true, () => jit((y: NDArray) => mul(y, 43))(x));
     } finally {
+      config.update("explainCacheMisses", false);
       console.warn = warn;
     }
     expect(warned).toEqual([expect.stringContaining("jit(<anonymous>) traces")]);

@@ -1,4 +1,4 @@
-import { type Aval, captureSource, type Treedef, valueKey } from "@traceform/core";
+import { type Aval, captureSource, config, type DTypePromotion, type Treedef, valueKey } from "@traceform/core";
 import type { StaticArgument } from "./arguments.ts";
 import { leafPlaces, parameterNames } from "./places.ts";
 
@@ -12,29 +12,26 @@ export interface Signature {
   readonly statics: readonly StaticArgument[];
   readonly positions: readonly number[];
   readonly axes: string;
+  readonly promotion: DTypePromotion;
 }
-
-let log: ExplanationLog | null = null;
 
 const warn: ExplanationLog = (text) => console.warn(text);
-
-/** Says on every miss of the tracing cache why it was one, until further notice: `true` means `console.warn`. */
-export function setExplainCacheMisses(value: boolean | ExplanationLog): void {
-  log = value === true ? warn : value === false ? null : value;
-}
+/** What the innermost `explainCacheMisses` asked for; `null` outside of all. */
+let asked: ExplanationLog | false | null = null;
 
 /**
  * Runs `fn` and says, on every miss of the tracing cache meanwhile, why `jit` traced: which argument had another shape,
  * dtype, weak type, structure or static value than in the call most like it, or that the function is a new one, and from
- * which line it was called. `value` is `true` for `console.warn`, or a function that gets each explanation.
+ * which line it was called. `value` is `true` for `console.warn`, or a function that gets each explanation. For good, on the
+ * console: `config.update("explainCacheMisses", true)`.
  */
 export function explainCacheMisses<T>(value: boolean | ExplanationLog, fn: () => T): T {
-  const outer = log;
-  setExplainCacheMisses(value);
+  const outer = asked;
+  asked = value === true ? warn : value;
   try {
     return fn();
   } finally {
-    log = outer;
+    asked = outer;
   }
 }
 
@@ -50,7 +47,8 @@ export function explainMiss(
   signature: Signature,
   earlier: Iterable<Signature>,
 ): void {
-  if (log === null) return;
+  const log = asked ?? (config.explainCacheMisses ? warn : false);
+  if (log === false) return;
   const place = captureSource().frame;
   const names = parameterNames(f);
   let best: string[] | null = null;
@@ -93,6 +91,7 @@ function differences(now: Signature, before: Signature, names: readonly (string 
       );
     }
   });
+  if (now.promotion !== before.promotion) found.push(`dtypes meet by ${now.promotion} promotion, did so by ${before.promotion}`);
   if (now.axes !== before.axes) found.push(`the named axes in scope are [${now.axes}], were [${before.axes}]`);
   if (now.treedef.children.length !== before.treedef.children.length) {
     found.push(

@@ -1,5 +1,5 @@
-export { type CacheCounts, disableJit, ensureCompileTimeEval, setDisableJit, ShapeDtypeStruct } from "@traceform/core";
-export { explainCacheMisses, setExplainCacheMisses } from "./explain.ts";
+export { type CacheCounts, disableJit, ensureCompileTimeEval, ShapeDtypeStruct } from "@traceform/core";
+export { explainCacheMisses } from "./explain.ts";
 export { evalShape, makeJaxpr, type MakeJaxprOptions, type Shapes, type Structs } from "./inspect.ts";
 export {
   cacheCounts,

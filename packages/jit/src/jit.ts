@@ -1,4 +1,5 @@
 import {
+  config,
   abstractEval,
   axisEnvironmentKey,
   bind,
@@ -12,7 +13,6 @@ import {
   evalJaxpr,
   type Inputs,
   isEager,
-  isJitDisabled,
   isTracer,
   type Jaxpr,
   jitP,
@@ -147,7 +147,8 @@ export function jit<A extends readonly unknown[], R>(f: (...args: A) => R, optio
 
   const lookUp = (split: SplitArguments<AbstractLeaf>): Entry => {
     const axes = axisEnvironmentKey();
-    let key = `${split.treedef.id}|${split.staticKey}|${axes}`;
+    const promotion = config.numpyDtypePromotion;
+    let key = `${split.treedef.id}|${split.staticKey}|${axes}|${promotion}`;
     for (const leaf of split.leaves) key += `,${leaf.aval.id}`;
     const table = current();
     let entry = table.get(key);
@@ -158,7 +159,7 @@ export function jit<A extends readonly unknown[], R>(f: (...args: A) => R, optio
     counters.misses++;
     const avals = split.leaves.map((x) => x.aval);
     const { treedef, statics, positions } = split;
-    const signature: Signature = { treedef, statics, positions, avals, axes };
+    const signature: Signature = { treedef, statics, positions, avals, axes, promotion };
     explainMiss(
       name,
       f as never,
@@ -173,7 +174,7 @@ export function jit<A extends readonly unknown[], R>(f: (...args: A) => R, optio
   };
 
   const jitted = (...args: Inputs<A>): R => {
-    if (isJitDisabled()) return f(...(args as unknown as A));
+    if (config.disableJit) return f(...(args as unknown as A));
     const split = splitArguments(fn, plan, args, toLeaf);
     const entry = lookUp(split);
     const { leaves } = split;

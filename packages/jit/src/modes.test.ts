@@ -1,19 +1,10 @@
-import {
-  asArray,
-  isJitDisabled,
-  type NDArray,
-  printJaxpr,
-  scalar,
-  setDefaultBackend,
-  TracerError,
-  ValueError,
-} from "@traceform/core";
+import { config, asArray, type NDArray, printJaxpr, scalar, setDefaultBackend, TracerError, ValueError } from "@traceform/core";
 import { grad } from "@traceform/grad";
 import * as lax from "@traceform/lax";
 import { referenceBackend } from "@traceform/testing";
 import { vmap } from "@traceform/vmap";
 import { describe, expect, test } from "vitest";
-import { disableJit, ensureCompileTimeEval, jit, makeJaxpr, setDisableJit, traceCount } from "./index.ts";
+import { disableJit, ensureCompileTimeEval, jit, makeJaxpr, traceCount } from "./index.ts";
 
 setDefaultBackend(referenceBackend());
 
@@ -26,7 +17,7 @@ describe("disableJit", () => {
     const before = traceCount();
     expect(disableJit(() => f(scalar(-2, "float32")).itemSync())).toBe(2);
     expect(traceCount()).toBe(before);
-    expect(isJitDisabled()).toBe(false);
+    expect(config.disableJit).toBe(false);
   });
   test("loops run in JavaScript", () => {
     const seen: unknown[] = [];
@@ -112,18 +103,18 @@ describe("disableJit", () => {
     expect(text.match(/mul/g)).toHaveLength(3);
   });
   test("as an option, until further notice; and a scope ends with an error", () => {
-    setDisableJit(true);
+    config.update("disableJit", true);
     try {
-      expect(isJitDisabled()).toBe(true);
+      expect(config.disableJit).toBe(true);
     } finally {
-      setDisableJit(false);
+      config.update("disableJit", false);
     }
     expect(() =>
       disableJit(() => {
         throw new Error("mine");
       }),
     ).toThrow("mine");
-    expect(isJitDisabled()).toBe(false);
+    expect(config.disableJit).toBe(false);
   });
   test("a scan of length 0 has results of unknown types, as in JAX", () => {
     const empty = asArray(new Float32Array(0));

@@ -1,4 +1,5 @@
 import {
+  config,
   type ArrayLike,
   asArray,
   type Aval,
@@ -6,7 +7,6 @@ import {
   dceRule,
   definePrimitive,
   isInteger,
-  isJitDisabled,
   joinEffects,
   type Jaxpr,
   lowerRule,
@@ -192,7 +192,7 @@ export function scan<const C, X, Y>(
   const start = flattenTree(init);
   const inputs = flattenTree(xs);
   const length = scanLength(inputs.arrays, options.length);
-  if (isJitDisabled()) {
+  if (config.disableJit) {
     return unstagedScan(f as unknown as Body, init, inputs.arrays, inputs.tree, length, options.reverse ?? false) as [
       Arrays<C>,
       Arrays<Y>,
@@ -265,7 +265,7 @@ export function whileLoop<const C>(
   bodyFn: (carry: Arrays<C>) => Returned<C>,
   initVal: C,
 ): Arrays<C> {
-  if (isJitDisabled()) {
+  if (config.disableJit) {
     const known = unstagedWhile(condFn as unknown as Body, bodyFn as unknown as Body, initVal);
     if (known !== null) return known.carry as Arrays<C>;
   }
@@ -318,7 +318,7 @@ export function foriLoop<const C>(
     }
     const step = ([i, v]: [NDArray, unknown]): unknown => [[add(i, 1), body(i, v)], null];
     const length = Math.max(0, upper - lower);
-    if (length === 0 && isJitDisabled()) return treeMap((x: never) => asArray(x), initVal) as Arrays<C>;
+    if (length === 0 && config.disableJit) return treeMap((x: never) => asArray(x), initVal) as Arrays<C>;
     const [carry] = scan<unknown, null, null>(step as never, [scalar(lower, "int32"), initVal], null, {
       length,
       unroll: options.unroll,

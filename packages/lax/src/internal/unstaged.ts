@@ -1,7 +1,7 @@
 import {
+  config,
   type ArrayLike,
   asArray,
-  isJitDisabled,
   type NDArray,
   refuseAsync,
   TracerError,
@@ -99,7 +99,7 @@ export function unstagedBranch(
   branches: readonly AnyFunction[],
   operands: readonly unknown[],
 ): { readonly result: unknown } | null {
-  if (!isJitDisabled()) return null;
+  if (!config.disableJit) return null;
   const at = knownScalar(fn, index);
   if (at === null) return null;
   const which = Math.min(Math.max(Number(at), 0), branches.length - 1);
