@@ -21,8 +21,8 @@ export type Source = (k: KernelBuilder, batch: Index, at: Index) => Pair;
 /** Writes an element. */
 export type Sink = (k: KernelBuilder, batch: Index, at: Index, y: Pair) => readonly Store[];
 /** The same for the rows and columns of a matrix. */
-type MatrixSource = (k: KernelBuilder, batch: Index, row: Index, column: Index) => Pair;
-type MatrixSink = (k: KernelBuilder, batch: Index, row: Index, column: Index, y: Pair) => readonly Store[];
+type MatrixSource = (k: KernelBuilder, batch: Index, row: Index, column: Column) => Pair;
+type MatrixSink = (k: KernelBuilder, batch: Index, row: Index, column: Column, y: Pair) => readonly Store[];
 
 /** Two planes in memory: the imaginary one `gap` elements after the real one. */
 export interface Planes {
@@ -32,7 +32,36 @@ export interface Planes {
 }
 
 /** Loops, and what they store. */
-type Pass = (k: KernelBuilder, batch: Index) => { readonly axes: readonly Axis[]; readonly stores: readonly Store[] };
+interface Loops {
+  readonly axes: readonly Axis[];
+  readonly stores: readonly Store[];
+}
+/** Neighbouring columns of the matrix that a pass reads: the `index`-th `size` of them. */
+interface Columns {
+  readonly index: Index;
+  readonly size: number;
+}
+interface Column {
+  readonly among: Columns;
+  readonly at: Index;
+}
+/** Its place among all columns. */
+function columnIndex({ among: { index, size }, at }: Column): Index {
+  return addIndex(scaleIndex(index, size), at);
+}
+/** Going once through the matrix: loops over the rows of some columns, and what they store. */
+interface Pass {
+  /** All columns that it reads, and how many it is best made for when it is a kernel of its own. */
+  readonly width: number;
+  readonly tile: number;
+  readonly make: (k: KernelBuilder, batch: Index, columns: Columns) => Loops;
+}
+/** Passes along the columns of one matrix. Each column is transformed by itself, up to the last pass, which may transpose. */
+interface Phase {
+  readonly passes: readonly Pass[];
+  /** How many columns go through all passes together, in memory of one thread; null where each pass goes through all of them. */
+  readonly block: number | null;
+}
 
 /** The longest row, in bytes, whose passes share one kernel: what they hand on stays in the nearest cache. */
 const rowBytes = 1 << 14;
@@ -72,63 +101,120 @@ function sharesKernel(t: Transform): boolean {
   return 2 * t.n * t.inner * storageBytes[t.float] <= rowBytes;
 }
 
-/** Short rows: one kernel whose stages are the passes. Long ones: a kernel for each pass. */
-export function emitPasses(scope: Scope, t: Transform, passes: readonly Pass[]): void {
+/**
+ * Short rows: one kernel whose stages are the passes. Else a kernel for each phase, whose stages take some columns through all its
+ * passes; where that does not fit the nearest caches, a kernel for each pass.
+ */
+function emitPasses(scope: Scope, t: Transform, phases: readonly Phase[]): void {
   const name = `fft.${t.n}`;
+  const passes = phases.flatMap((p) => p.passes);
   if (passes.length > 1 && sharesKernel(t)) {
     const k = scope.builder();
     const batch = k.e.axis(t.batch);
     const stages = passes.map((pass) => {
-      const { axes, stores } = pass(k, axisIndex(k.e, batch));
+      const { axes, stores } = wholePass(k, axisIndex(k.e, batch), pass);
       return storing(axes, stores);
     });
     scope.launch(k.nest(name, [batch], stages), k.slots);
     return;
   }
-  for (const pass of passes) {
-    const k = scope.builder();
-    const batch = k.e.axis(t.batch);
-    const { axes, stores } = pass(k, axisIndex(k.e, batch));
-    // Without a run along memory the transforms beside each other are the lanes.
-    const runs = axes.some((a) => a.extent >= 4);
-    scope.launch(k.nest(name, runs ? [batch, ...axes] : [...axes, batch], [storing([], stores)]), k.slots);
+  for (const { passes, block } of phases) {
+    if (block !== null) {
+      const k = scope.builder();
+      const [batch, blocks] = [t.batch, passes[0].width / block].map((n) => k.e.axis(n));
+      const columns = { index: axisIndex(k.e, blocks), size: block };
+      const stages = passes.map(({ make }) => {
+        const { axes, stores } = make(k, axisIndex(k.e, batch), columns);
+        return storing(axes, stores);
+      });
+      scope.launch(k.nest(name, [batch, blocks], stages), k.slots);
+    } else for (const pass of passes) emitLoops(scope, t, (k, batch) => wholePass(k, batch, pass));
   }
 }
+
+/** All columns of a pass, tile by tile. */
+function wholePass(k: KernelBuilder, batch: Index, { width, tile, make }: Pass): Loops {
+  const tiles = k.e.axis(width / tile);
+  const { axes, stores } = make(k, batch, { index: axisIndex(k.e, tiles), size: tile });
+  return { axes: [tiles, ...axes], stores };
+}
+
+/** One kernel that goes through all arrays of the batch. */
+export function emitLoops(scope: Scope, t: Transform, loops: (k: KernelBuilder, batch: Index) => Loops): void {
+  const k = scope.builder();
+  const batch = k.e.axis(t.batch);
+  const { axes, stores } = loops(k, axisIndex(k.e, batch));
+  // Without a run along memory the transforms beside each other are the lanes.
+  const runs = axes.some((a) => a.extent >= lanes);
+  scope.launch(k.nest(`fft.${t.n}`, runs ? [batch, ...axes] : [...axes, batch], [storing([], stores)]), k.slots);
+}
+const lanes = 4;
+
+/** The block of a phase of `count` passes over columns of a width. */
+function blockOf(t: Transform, count: number, width: number): number | null {
+  const size = tileColumns * (width % (tileColumns * t.inner) === 0 ? t.inner : 1);
+  const rows = (t.n * t.inner) / width;
+  // Passes alternate between two places.
+  const fits = 4 * rows * size * storageBytes[t.float] <= blockBytes;
+  return !sharesKernel(t) && count > 1 && width % size === 0 && width > size && fits ? size : null;
+}
+const blockBytes = 1 << 18;
 
 /** Whether elements `step` apart fall into one set of the nearest cache, so that a few of them push each other out. */
 export function collides(step: number, float: Float): boolean {
   return (step * storageBytes[float]) % 4096 === 0;
 }
 
-/** A matrix of `size` elements in each array of the batch, between two passes. */
+interface MatrixMemory {
+  readonly source: MatrixSource;
+  readonly sink: MatrixSink;
+}
+
+/** Memory between two passes, which alternate between two places. */
 class Between {
+  readonly #scope: Scope;
   readonly #t: Transform;
-  readonly #size: number;
-  readonly #views: readonly View[];
+  readonly #shared: View[] = [];
+  readonly #own: View[] = [];
   #next = 0;
 
   constructor(scope: Scope, t: Transform) {
+    this.#scope = scope;
     this.#t = t;
-    this.#size = t.n * t.inner;
-    // Room for padded rows of any width.
-    const most = this.#size + Math.floor(this.#size / shortestPadded) * padding(t.float);
-    this.#views = [0, 1].map(() => scope.lowering.temporary(2 * t.batch * most * storageBytes[t.float]));
   }
 
-  /** The memory that the pass before has not read, as rows of a width; those of powers of two are padded. */
-  next(width: number): { readonly source: MatrixSource; readonly sink: MatrixSink } {
-    const { batch, float } = this.#t;
+  /** For the whole matrix, as rows of a width; those of powers of two are padded. */
+  whole(width: number): MatrixMemory {
+    const { batch, float, n, inner } = this.#t;
     const padded = !sharesKernel(this.#t) && width >= shortestPadded && collides(16 * width, float);
     const stride = width + (padded ? padding(float) : 0);
-    const size = (this.#size / width) * stride;
-    const planes: Planes = { view: this.#views[this.#next++ % 2], gap: size * batch, float };
-    const place = (b: Index, row: Index, column: Index): Index =>
-      addIndex(addIndex(scaleIndex(b, size), scaleIndex(row, stride)), column);
-    return {
-      source: (k, b, row, column) => loadPair(k, planes, place(b, row, column)),
-      sink: (k, b, row, column, y) => storePair(k, planes, place(b, row, column), y),
-    };
+    const size = ((n * inner) / width) * stride;
+    // Room for padded rows of any width.
+    const most = n * inner + Math.floor((n * inner) / shortestPadded) * padding(float);
+    const view = (this.#shared[this.#next++ % 2] ??= this.#scope.lowering.temporary(2 * batch * most * storageBytes[float]));
+    const planes: Planes = { view, gap: size * batch, float };
+    return memoryAt(planes, (b, row, column) =>
+      addIndex(addIndex(scaleIndex(b, size), scaleIndex(row, stride)), columnIndex(column)),
+    );
   }
+
+  /** For the block of columns at which a thread is. */
+  block(rows: number, size: number): MatrixMemory {
+    const { float } = this.#t;
+    const i = this.#next++ % 2;
+    // One thread's numbers begin on lines of their own.
+    const bytes = Math.ceil((2 * rows * size * storageBytes[float]) / 128) * 128;
+    const known = this.#own[i];
+    const view = known !== undefined && known.buffer.threadBytes >= bytes ? known : this.#scope.lowering.ownTemporary(bytes);
+    this.#own[i] = view;
+    return memoryAt({ view, gap: rows * size, float }, (_, row, { at }) => addIndex(scaleIndex(row, size), at));
+  }
+}
+function memoryAt(planes: Planes, place: (batch: Index, row: Index, column: Column) => Index): MatrixMemory {
+  return {
+    source: (k, b, row, column) => loadPair(k, planes, place(b, row, column)),
+    sink: (k, b, row, column, y) => storePair(k, planes, place(b, row, column), y),
+  };
 }
 const shortestPadded = 64;
 /** Elements of a vector: rows then begin in different sets of the cache, and vectors stay within its lines. */
@@ -137,10 +223,10 @@ function padding(float: Float): number {
 }
 
 /** A pass that reads rows of one width and writes rows of another. */
-interface Link {
+interface Link extends Pick<Pass, "tile"> {
   readonly from: number;
   readonly to: number;
-  readonly pass: (source: MatrixSource, sink: MatrixSink) => Pass;
+  readonly pass: (source: MatrixSource, sink: MatrixSink) => Pass["make"];
 }
 
 function passesOf(
@@ -149,27 +235,37 @@ function passesOf(
   plan: Exclude<FftPlan, { readonly kind: "chirp" }>,
   source: Source,
   sink: Sink,
-): Pass[] {
+): Phase[] {
   const between = new Between(scope, t);
-  const links = linksOf(scope, t, plan);
-  const place = (width: number, row: Index, column: Index): Index => addIndex(scaleIndex(row, width), column);
-  let from: MatrixSource = (k, batch, row, column) => source(k, batch, place(links[0].from, row, column));
-  return links.map(({ to, pass }, i) => {
-    if (i === links.length - 1) return pass(from, (k, batch, row, column, y) => sink(k, batch, place(to, row, column), y));
-    const memory = between.next(to);
-    const made = pass(from, memory.sink);
-    from = memory.source;
-    return made;
+  const phases = linksOf(scope, t, plan);
+  const place = (width: number, row: Index, column: Column): Index => addIndex(scaleIndex(row, width), columnIndex(column));
+  let from: MatrixSource = (k, batch, row, column) => source(k, batch, place(phases[0][0].from, row, column));
+  return phases.map((links, p) => {
+    const block = blockOf(t, links.length, links[0].from);
+    const passes = links.map(({ from: width, to, tile, pass }, i): Pass => {
+      const last = i === links.length - 1;
+      if (last && p === phases.length - 1) {
+        const end: MatrixSink = (k, batch, row, column, y) => sink(k, batch, place(to, row, column), y);
+        return { width, tile, make: pass(from, end) };
+      }
+      const memory = block === null || last ? between.whole(to) : between.block((t.n * t.inner) / width, block);
+      const make = pass(from, memory.sink);
+      from = memory.source;
+      return { width, tile, make };
+    });
+    return { passes, block };
   });
 }
 
-function linksOf(scope: Scope, t: Transform, plan: Exclude<FftPlan, { readonly kind: "chirp" }>): readonly Link[] {
-  if (plan.kind === "columns") return columnPasses(scope, t, plan.radices, t.n, t.inner);
+function linksOf(scope: Scope, t: Transform, plan: Exclude<FftPlan, { readonly kind: "chirp" }>): readonly (readonly Link[])[] {
+  if (plan.kind === "columns") return [columnPasses(scope, t, plan.radices, t.n, t.inner)];
   const [rows, columns] = [plan.first, plan.second].map((radices) => radices.reduce((a, r) => a * r, 1));
   return [
-    ...columnPasses(scope, t, plan.first.slice(0, -1), rows, columns * t.inner),
-    transposingPass(scope, t, rows, columns, plan.first[plan.first.length - 1]),
-    ...columnPasses(scope, t, plan.second, columns, rows * t.inner),
+    [
+      ...columnPasses(scope, t, plan.first.slice(0, -1), rows, columns * t.inner),
+      transposingPass(scope, t, rows, columns, plan.first[plan.first.length - 1]),
+    ],
+    columnPasses(scope, t, plan.second, columns, rows * t.inner),
   ];
 }
 
@@ -188,9 +284,10 @@ function columnPasses(scope: Scope, t: Transform, radices: readonly number[], n:
     const done = n / length;
     const table = rest > 1 ? passFactors(scope, t.float, length, radix) : null;
     length = rest;
-    const pass: Link["pass"] = (source, sink) => (k, batch) => {
-      const { axes, position } = k.axes([rest, done, width]);
-      const [p, q, column] = position;
+    const pass: Link["pass"] = (source, sink) => (k, batch, among) => {
+      const { axes, position } = k.axes([rest, done, among.size]);
+      const [p, q, at] = position;
+      const column: Column = { among, at };
       const row = (group: Index): Index => addIndex(scaleIndex(group, done), q);
       const x = Array.from({ length: radix }, (_, j) => source(k, batch, row(offsetIndex(p, j * rest)), column));
       const stores = smallDft(k.e, x).flatMap((y, i) => {
@@ -199,7 +296,7 @@ function columnPasses(scope: Scope, t: Transform, radices: readonly number[], n:
       });
       return { axes, stores };
     };
-    return { from: width, to: width, pass };
+    return { from: width, to: width, tile: width, pass };
   });
 }
 
@@ -213,21 +310,23 @@ function transposingPass(scope: Scope, t: Transform, rows: number, columns: numb
   const factors: Planes = { view, gap: rows * columns, float: t.float };
   const done = rows / radix;
   // Columns go in groups whose lines of the transposed matrix stay in the nearest cache.
-  const group = columns % tileColumns === 0 ? tileColumns : columns;
-  const pass: Link["pass"] = (source, sink) => (k, batch) => {
-    const { axes, position } = k.axes([columns / group, done, t.inner, group]);
-    const [outer, q, v, inner] = position;
-    const column = addIndex(scaleIndex(outer, group), inner);
+  const tile = (columns % tileColumns === 0 ? tileColumns : columns) * t.inner;
+  const transposed: Columns = { index: constIndex(0), size: rows * t.inner };
+  const pass: Link["pass"] = (source, sink) => (k, batch, among) => {
+    const group = among.size / t.inner;
+    const { axes, position } = k.axes([done, t.inner, group]);
+    const [q, v, inner] = position;
+    const column = addIndex(scaleIndex(among.index, group), inner);
     const beside = (i: Index): Index => addIndex(scaleIndex(i, t.inner), v);
-    const x = Array.from({ length: radix }, (_, j) => source(k, batch, offsetIndex(q, j * done), beside(column)));
+    const x = Array.from({ length: radix }, (_, j) => source(k, batch, offsetIndex(q, j * done), { among, at: beside(inner) }));
     const stores = smallDft(k.e, x).flatMap((y, i) => {
       const row = offsetIndex(q, i * done);
       const index = addIndex(scaleIndex(row, columns), column);
-      return sink(k, batch, column, beside(row), multiply(k.e, y, loadPair(k, factors, index)));
+      return sink(k, batch, column, { among: transposed, at: beside(row) }, multiply(k.e, y, loadPair(k, factors, index)));
     });
     return { axes, stores };
   };
-  return { from: columns * t.inner, to: rows * t.inner, pass };
+  return { from: columns * t.inner, to: rows * t.inner, tile, pass };
 }
 /** A cache line of f32. */
 const tileColumns = 16;

@@ -2,7 +2,7 @@ import { constIndex, offsetIndex, scaleIndex } from "./affine.ts";
 import type { Index } from "./expr.ts";
 import { multiply } from "./fft-butterfly.ts";
 import {
-  emitPasses,
+  emitLoops,
   emitTransform,
   exchangedSink,
   exchangedSource,
@@ -102,12 +102,10 @@ function emitOddForward(scope: Scope, t: Transform, source: Source, sink: Sink):
   const full = temporaryPlanes(scope, t.batch * n, float);
   const real: Source = (k, batch, at) => ({ re: source(k, batch, at).re, im: k.e.constant(float, 0) });
   emitTransform(scope, t, real, planesSink(full, n));
-  emitPasses(scope, t, [
-    (k, batch) => {
-      const { axes, position } = k.axes([(n + 1) / 2]);
-      return { axes, stores: sink(k, batch, position[0], planesSource(full, n)(k, batch, position[0])) };
-    },
-  ]);
+  emitLoops(scope, t, (k, batch) => {
+    const { axes, position } = k.axes([(n + 1) / 2]);
+    return { axes, stores: sink(k, batch, position[0], planesSource(full, n)(k, batch, position[0])) };
+  });
 }
 
 /** Of an odd length: the whole spectrum, and the real part of its complex transform. */
@@ -135,16 +133,14 @@ interface Mirrored {
 }
 /** One loop over the pairs of elements (i, n - i); the element in the middle of an even n is its own image. */
 function emitMirrored(scope: Scope, t: Transform, { ends, pair }: Mirrored): void {
-  emitPasses(scope, t, [(k, batch) => ({ axes: [], stores: ends(k, batch) })]);
+  emitLoops(scope, t, (k, batch) => ({ axes: [], stores: ends(k, batch) }));
   const pairs = Math.floor(t.n / 2);
   if (pairs === 0) return;
-  emitPasses(scope, t, [
-    (k, batch) => {
-      const { axes, position } = k.axes([pairs]);
-      const i = offsetIndex(position[0], 1);
-      return { axes, stores: pair(k, batch, i, offsetIndex(scaleIndex(i, -1), t.n)) };
-    },
-  ]);
+  emitLoops(scope, t, (k, batch) => {
+    const { axes, position } = k.axes([pairs]);
+    const i = offsetIndex(position[0], 1);
+    return { axes, stores: pair(k, batch, i, offsetIndex(scaleIndex(i, -1), t.n)) };
+  });
 }
 
 /** exp(-2 pi i k / n) for k <= n / 4. */

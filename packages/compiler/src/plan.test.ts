@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { planMemory } from "./plan.ts";
 import type { BufferInfo, Step, View } from "./program.ts";
 
-const buffer = (id: number, bytes = 100): BufferInfo => ({ id, bytes, kind: "temporary", position: -1 });
+const buffer = (id: number, bytes = 100): BufferInfo => ({ id, bytes, kind: "temporary", position: -1, threadBytes: 0 });
 const at = (b: BufferInfo): View => ({ buffer: b, offset: 0, steps: [] });
 const copy = (from: BufferInfo, to: BufferInfo): Step => ({ kind: "copy", from: at(from), to: at(to), bytes: 100 });
 const loop = (body: readonly Step[], swaps: readonly (readonly [BufferInfo, BufferInfo])[] = []): Step => ({

@@ -14,6 +14,8 @@ export interface BufferInfo {
   readonly kind: "argument" | "result" | "temporary" | "constant";
   /** Position among the arguments, the results or the constants. */
   readonly position: number;
+  /** Of memory that each thread has for itself: how many bytes one thread has. Else 0. */
+  readonly threadBytes: number;
 }
 
 /** A pointer: a buffer, a fixed offset in bytes, and for each enclosing loop a step. */

@@ -30,13 +30,17 @@ export class Lowering {
     this.rules = rules;
   }
 
-  buffer(kind: BufferInfo["kind"], bytes: number, position = -1): BufferInfo {
-    const info: BufferInfo = { id: this.buffers.length, bytes, kind, position };
+  buffer(kind: BufferInfo["kind"], bytes: number, position = -1, threadBytes = 0): BufferInfo {
+    const info: BufferInfo = { id: this.buffers.length, bytes, kind, position, threadBytes };
     this.buffers.push(info);
     return info;
   }
   temporary(bytes: number): View {
     return whole(this.buffer("temporary", bytes));
+  }
+  /** Memory in which each thread works for itself while it is at a task of a kernel. */
+  ownTemporary(bytes: number): View {
+    return whole(this.buffer("temporary", this.target.threads * bytes, -1, bytes));
   }
   readonly constants: ArrayBufferView[] = [];
   readonly #constantViews = new Map<string, View>();

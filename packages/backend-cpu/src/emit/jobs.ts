@@ -7,7 +7,8 @@ export interface Job {
   readonly slot: FunctionSlot;
   readonly tasks: number;
   readonly chunk: number;
-  readonly pointers: number;
+  /** For each pointer, how far apart the threads' own places are; 0 where all have the same. */
+  readonly strides: readonly number[];
   /** Whether the number of the thread comes before the pointers: for memory of its own. */
   readonly takesThread: boolean;
 }
@@ -27,7 +28,7 @@ export class Jobs {
   readonly #work: FunctionSlot;
   readonly #trouble: FunctionSlot;
   readonly #jobs: Job[] = [];
-  readonly #numbers = new Map<FunctionSlot, number>();
+  readonly #numbers = new Map<FunctionSlot, { readonly strides: string; readonly kernel: number }[]>();
 
   /** To be made before any function is declared: imports come first. */
   static imports(module: ModuleBuilder): FunctionSlot {
@@ -45,15 +46,23 @@ export class Jobs {
 
   /** Emits the launch of a kernel as a job. Its pointers are pushed one by one. */
   launch(code: Code, job: Job, pointer: (i: number) => void): void {
-    let kernel = this.#numbers.get(job.slot);
-    if (kernel === undefined) this.#numbers.set(job.slot, (kernel = this.#jobs.push(job) - 1));
-    for (let i = 0; i < job.pointers; i++) {
+    const kernel = this.#numberOf(job);
+    for (let i = 0; i < job.strides.length; i++) {
       code.i32(control.pointers + 4 * i);
       pointer(i);
       code.memory("i32.store");
     }
     code.i32(kernel);
     code.call(this.#fork);
+  }
+
+  #numberOf(job: Job): number {
+    const strides = job.strides.join();
+    let known = this.#numbers.get(job.slot);
+    if (known === undefined) this.#numbers.set(job.slot, (known = []));
+    let found = known.find((n) => n.strides === strides);
+    if (found === undefined) known.push((found = { strides, kernel: this.#jobs.push(job) - 1 }));
+    return found.kernel;
   }
 
   static accepts(pointers: number): boolean {
@@ -73,7 +82,7 @@ export class Jobs {
     code.i32(control.kernel);
     code.memory("i32.load");
     code.set(kernel);
-    this.#jobs.forEach(({ slot, tasks, chunk, pointers, takesThread }, i) => {
+    this.#jobs.forEach(({ slot, tasks, chunk, strides, takesThread }, i) => {
       code.get(kernel);
       code.i32(i);
       code.op("i32.eq");
@@ -98,10 +107,15 @@ export class Jobs {
             code.op("i32.lt_s");
             code.op("select");
             if (takesThread) code.get(0);
-            for (let p = 0; p < pointers; p++) {
+            strides.forEach((stride, p) => {
               code.i32(0);
               code.memory("i32.load", control.pointers + 4 * p);
-            }
+              if (stride === 0) return;
+              code.get(0);
+              code.i32(stride);
+              code.op("i32.mul");
+              code.op("i32.add");
+            });
             code.call(slot);
           });
           code.get(begin);

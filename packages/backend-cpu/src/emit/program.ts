@@ -181,26 +181,23 @@ export function emitProgram(program: Program, options: EmitOptions): EmittedProg
 
   const launch = (kernel: Kernel, args: readonly View[]): void => {
     const shared = worthSharing(kernel, options.grain) && Jobs.accepts(args.length);
+    const strides = args.map((v) => v.buffer.threadBytes);
     if (kernel.kind === "bundle") {
       const slot = functionOf(kernelKey(kernel), new Array<"i32">(2 + args.length).fill("i32"), (f) =>
         emitBundle(kernel, f, partFunction),
       );
-      return run({ slot, tasks: bundleTasks(kernel), chunk: 1, pointers: args.length, takesThread: false }, args, shared);
+      return run({ slot, tasks: bundleTasks(kernel), chunk: 1, strides, takesThread: false }, args, shared);
     }
     if (kernel.kind !== "contraction") {
       const [tasks, chunk] = chunking(kernel);
-      return run(
-        { slot: kernelFunction(kernel, args.length), tasks, chunk, pointers: args.length, takesThread: false },
-        args,
-        shared,
-      );
+      return run({ slot: kernelFunction(kernel, args.length), tasks, chunk, strides, takesThread: false }, args, shared);
     }
     const params = ["i32", "i32", "i32", ...args.map(() => "i32" as const)] as const;
     const slots = { block: block!, part: partFunction };
     const key = kernelKey(kernel);
     for (const { name, tasks, emit } of contractionPhases(kernel, slots)) {
       const slot = functionOf(`${name} ${key}`, params, emit);
-      run({ slot, tasks, chunk: 1, pointers: args.length, takesThread: true }, args, shared);
+      run({ slot, tasks, chunk: 1, strides, takesThread: true }, args, shared);
     }
   };
   /** Runs the tasks of a function chunk by chunk, on all threads if they are `shared`. */
