@@ -154,12 +154,11 @@ export class Fold {
     }
   }
 
-  /** Folds the present values in. */
+  /** Folds the present values in. What was held for them stays: stores of the same iteration may need it. */
   step(onLanes: boolean): void {
     const ev = this.#ev;
     const code = this.#code;
     const { values } = this.#r;
-    const mark = ev.mark();
     if (onLanes) {
       const rights = values.map((x) =>
         Array.from({ length: ev.registers(x.type) }, (_, r) => {
@@ -181,7 +180,6 @@ export class Fold {
       this.#combineScalars(rights);
       rights.forEach((l, i) => code.release(wasmType[values[i].type], l));
     }
-    ev.undo(mark);
   }
 
   #combineVectors(rights: readonly (readonly number[])[]): void {

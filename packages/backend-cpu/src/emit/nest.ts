@@ -90,8 +90,21 @@ class NestEmitter {
   emit(): void {
     const { outer, stages } = this.#nest;
     for (const a of outer) this.#axisLocal(a);
+    this.#holdLaneOffsets();
     for (const s of stages) this.#enter(s, -1, false);
     this.#outerLoop(0);
+  }
+
+  /** Where positions along the lanes are values: of a mask, an iota. */
+  #holdLaneOffsets(): void {
+    const { outer, inner } = this.#plan;
+    this.#nest.stages.forEach((s, i) => {
+      const axis = outer ?? inner[i];
+      if (axis === null) return;
+      const values = [...stageRoots(s), ...[...this.#nodes(s)].flatMap((x) => x.args)];
+      const isPosition = (x: Ex): boolean => x.op !== "load" && (x.axis !== null || x.index !== null) && dependsOn(x, axis);
+      if (values.some(isPosition)) this.#ev.holdLaneOffsets(outer === null ? groupsFor(s) : this.#groups);
+    });
   }
 
   #axisDepth(axis: Axis): number {

@@ -103,10 +103,26 @@ export abstract class VectorEvaluator extends ScalarEvaluator {
     code.op(opcode);
   }
 
+  readonly #laneOffsets: number[] = [];
+  /**
+   * Holds the distances of the lanes from the first one, for some registers. Engines make such a constant anew, in ten instructions,
+   * wherever it is written.
+   */
+  holdLaneOffsets(registers: number): void {
+    for (let r = this.#laneOffsets.length; r < registers; r++) {
+      this.laneOffsets(r);
+      this.code.set((this.#laneOffsets[r] = this.code.local("v128")));
+    }
+  }
+  protected laneOffsets(r: number): void {
+    const held = this.#laneOffsets[r];
+    if (held !== undefined) this.code.get(held);
+    else this.code.v128(Array.from({ length: 16 }, (_, i) => (i % 4 === 0 ? r * lanes + i / 4 : 0)));
+  }
   protected laneNumbers(x: Ex, r: number): void {
     this.code.get(this.axes.get(x.axis!)!);
     this.code.op("i32x4.splat");
-    this.code.v128(Array.from({ length: 16 }, (_, i) => (i % 4 === 0 ? r * lanes + i / 4 : 0)));
+    this.laneOffsets(r);
     this.code.op("i32x4.add");
   }
 
