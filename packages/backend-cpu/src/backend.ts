@@ -187,7 +187,11 @@ class WebAssemblyBackend implements CpuBackend {
   #constant(value: ClosedJaxpr["consts"][number], device: Device): CpuBuffer {
     const holder = value as unknown as { bufferOn?: (device: Device) => Buffer };
     const buffer = holder.bufferOn?.(device);
-    if (buffer === undefined) throw new BackendError("compile", { message: "a constant of the program has no buffer" });
+    if (buffer === undefined)
+      throw new BackendError("compile", {
+        message: "a constant of the program has no buffer",
+        fix: "put the array on the device with devicePut before it is captured",
+      });
     buffer.retain();
     return buffer as CpuBuffer;
   }

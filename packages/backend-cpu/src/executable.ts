@@ -45,12 +45,13 @@ export class CpuExecutable implements Executable {
 
   run(args: readonly Buffer[]): Buffer[] {
     if (this.#installed === null || this.#disposed)
-      throw new DisposedError(this.#program.name, { message: "this executable was disposed of" });
+      throw new DisposedError(this.#program.name, { message: "this executable was disposed of", fix: "compile the program again" });
     const { captured } = this.#installed;
     const inputs = captured.length === 0 ? (args as readonly CpuBuffer[]) : [...captured, ...(args as readonly CpuBuffer[])];
     if (inputs.length !== this.#program.arguments.length) {
       throw new BackendError(this.#program.name, {
         message: `the program takes ${this.#program.arguments.length - captured.length} arguments, got ${args.length}`,
+        fix: "call it with the arguments that it was compiled for",
       });
     }
     const device = inputs.length > captured.length ? inputs[captured.length].device : this.#device;
@@ -171,7 +172,11 @@ export class CpuExecutable implements Executable {
       installed.run(arena);
     } catch (error) {
       throw error instanceof WebAssembly.RuntimeError && !installed.cameFromHost(error)
-        ? new BackendError(this.#program.name, { message: `the compiled program failed: ${error.message}`, cause: error })
+        ? new BackendError(this.#program.name, {
+            message: `the compiled program failed: ${error.message}`,
+            cause: error,
+            fix: "the cause says what failed; if it is memory, make the batch smaller",
+          })
         : error;
     } finally {
       this.#depth--;

@@ -1,5 +1,17 @@
 import { cpu } from "@traceform/backend-cpu";
-import { type Backend, makeAval, type NDArray, setDefaultBackend, TransformError } from "@traceform/core";
+import {
+  type Backend,
+  bind,
+  definePrimitive,
+  evalJaxpr,
+  type Jaxpr,
+  lowerRule,
+  makeAval,
+  type NDArray,
+  setDefaultBackend,
+  traceToJaxpr,
+  TransformError,
+} from "@traceform/core";
 import { checkpoint, customJvp, customVjp, grad, jvp, valueAndGrad } from "@traceform/grad";
 import { jit } from "@traceform/jit";
 import * as lax from "@traceform/lax";
@@ -7,7 +19,7 @@ import * as np from "@traceform/numpy";
 import "@traceform/numpy/methods";
 import * as random from "@traceform/random";
 import { referenceBackend } from "@traceform/testing";
-import { vmap } from "@traceform/vmap";
+import { customVmap, vmap } from "@traceform/vmap";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   allChecks,
@@ -381,6 +393,85 @@ describe.each(backends)("checkify on %s", (_name, make) => {
         }
       }
     }
+  });
+
+  describe("checks inside functions with rules of their own", () => {
+    const positive = (x: NDArray): NDArray => {
+      check(x.greater(0), "{} is not positive", x);
+      return x;
+    };
+    const ownRule = customVmap((x: NDArray) => positive(x).mul(3));
+    ownRule.defVmap((_n, [batched], x) => {
+      check(np.all(x.less(10)), "{} is large", x);
+      return [x.mul(3), batched];
+    });
+    const cases: Readonly<Record<string, (x: NDArray) => NDArray>> = {
+      customLinearSolve: (x) =>
+        lax.customLinearSolve(
+          (v: NDArray) => positive(v).mul(2),
+          x,
+          (matvec, b) => lax.foriLoop(0, 60, (_i, y: NDArray) => y.sub(matvec(y).sub(positive(b)).mul(0.4)), np.onesLike(b)),
+          { transposeSolve: (vecmat, c) => positive(c).mul(c).div(vecmat(c)) },
+        ),
+      customRoot: (x) =>
+        lax.customRoot(
+          (y: NDArray) => y.mul(2).sub(positive(x)),
+          np.array(1),
+          (f, y) => y.sub(f(y).div(2)),
+          (g, y) => positive(y).div(g(np.array(1))),
+        ),
+      customVmap: (x) => ownRule(x),
+      linearCall: (x) =>
+        lax.linearCall(
+          (r: NDArray, v: NDArray) => positive(r).mul(v),
+          (r: NDArray, ct: NDArray) => positive(r).mul(ct),
+          x,
+          np.array(2),
+        ),
+    };
+    test.each(Object.entries(cases))("%s", (name, f) => {
+      const slope = name === "customVmap" ? 3 : name === "linearCall" ? 2 : 0.5;
+      for (const wrap of [(g: typeof f) => g, (g: typeof f) => jit(g)] as const) {
+        const checked = checkify(wrap(f));
+        for (const x of [3, -3]) {
+          const failure = x < 0 ? expect.stringContaining("-3 is not positive") : null;
+          const [err, y] = checked(np.array(x));
+          expect(err.get()).toEqual(failure);
+          expect(js(y)).toBeCloseTo(slope * x, 4);
+          // Differentiated inside, outside, and in forward mode.
+          const [inside, slopeInside] = checkify(grad(wrap(f)))(np.array(x));
+          expect(inside.get()).toEqual(failure);
+          expect(js(slopeInside)).toBeCloseTo(slope, 4);
+          expect(js(grad((z: NDArray) => checked(z)[1])(np.array(x)))).toBeCloseTo(slope, 4);
+          expect(js(jvp((z: NDArray) => checked(z)[1], [np.array(x)], [np.array(1)])[1])).toBeCloseTo(slope, 4);
+        }
+        // Each member of a batch has its error.
+        const [each, ys] = vmap(checked)(np.array([2, -3]));
+        if (name === "customVmap") expect(each.get()).toBeNull();
+        else expect(each.get()).toContain("at mapped index 1: -3 is not positive");
+        expect((js(ys) as number[])[1]).toBeCloseTo(-3 * slope, 4);
+      }
+    });
+    test("a batching rule checks the batch; members that have failed before keep their error", () => {
+      const f = checkify((x: NDArray) => ownRule(positive(x)));
+      const [err] = jit(vmap(f))(np.array([20, -1]));
+      // The state has no place for values that only the rule knows of.
+      expect(err.get()).toContain("at mapped index 0: {} is large");
+      expect(err.get()).toContain("at mapped index 1: -1 is not positive");
+    });
+    test("a library author's primitive that holds a jaxpr", () => {
+      const apply = definePrimitive<{ readonly jaxpr: Jaxpr }>("apply_twice", {
+        abstractEval: (_avals, { jaxpr }) => ({ avals: jaxpr.outAvals, effects: [...jaxpr.effects] }),
+        rules: {
+          [lowerRule]: (xs: readonly NDArray[], { jaxpr }: { readonly jaxpr: Jaxpr }) =>
+            evalJaxpr(jaxpr, [], evalJaxpr(jaxpr, [], xs)),
+        },
+      });
+      const { jaxpr } = traceToJaxpr((x) => [positive(x).sub(2)], [makeAval([], "float32")], "body");
+      const [err, y] = jit(checkify((x: NDArray) => bind(apply, [x], { jaxpr })[0]))(np.array(1));
+      expect(err.get()).toContain("-1 is not positive");
+      expect(js(y)).toBe(-3);
+    });
   });
 
   test("errors are pytrees that go through transformations", () => {

@@ -18,7 +18,8 @@ import {
   type Var,
 } from "@traceform/core";
 import type { Error as CheckError, ErrorCategory } from "./error.ts";
-import { checkEqn, collectSlots, type Context } from "./rules.ts";
+import type { Context } from "./rule.ts";
+import { checkEqn, collectSlots } from "./rules.ts";
 import { Plan, type State } from "./state.ts";
 
 /** The checks that `check` and `debugCheck` make. */

@@ -8,6 +8,8 @@ import {
   Jaxpr,
   jitP,
   type JitParams,
+  type LowerRule,
+  lowerRule,
   makeAval,
   type NDArray,
   type Primitive,
@@ -37,39 +39,10 @@ import {
 import { type CheckErrorParams, checkErrorP, type CheckParams, checkP, debugCheckP, siteOfCheck } from "./check.ts";
 import { type CheckSite, Error as CheckError, type ErrorCategory, internSite, slotFor } from "./error.ts";
 import { indexChecks, indexSlot } from "./indices.ts";
-import { reordered, splitList, withCarries } from "./lists.ts";
+import { present, reordered, restore, splitList, withCarries } from "./lists.ts";
+import { type CheckRule, type Context, type Outcome, rule, slotValues, split } from "./rule.ts";
+import { solverRules } from "./solvers.ts";
 import type { Plan, State } from "./state.ts";
-
-/** What a rule of an equation that holds jaxprs may do. */
-export interface Context {
-  readonly plan: Plan;
-  /** (state, operands) -> (state, results). Memoised. */
-  checked(jaxpr: Jaxpr): Jaxpr;
-  /**
-   * Runs a function of arrays with its checks. What depends on the arguments after the first `numPrimals`, which are tangents, is
-   * not looked at: the state must not depend on them.
-   */
-  run(fn: (...args: NDArray[]) => readonly NDArray[], args: readonly NDArray[], numPrimals: number, state: State): Outcome;
-}
-
-export type Outcome = readonly [state: State, outs: readonly NDArray[]];
-/** An equation with checks: the state and its operands in, the state and its results out. */
-type CheckRule = (state: State, args: readonly NDArray[], eqn: Eqn, context: Context) => Outcome;
-
-function rule<P>(
-  primitive: Primitive<P>,
-  apply: (state: State, args: readonly NDArray[], params: P, context: Context, eqn: Eqn) => Outcome,
-): readonly [Primitive<never>, CheckRule] {
-  return [
-    primitive as unknown as Primitive<never>,
-    (state, args, eqn, context) => apply(state, args, eqn.params as P, context, eqn),
-  ];
-}
-
-/** Takes the state off the front of results. */
-function split(outs: readonly NDArray[], { plan }: Context): Outcome {
-  return [plan.take(outs), outs.slice(plan.size)];
-}
 
 const userCheck =
   (primitive: Primitive<CheckParams>) =>
@@ -79,10 +52,6 @@ const userCheck =
     const site = siteOfCheck(params, payload, eqn.source?.frame ?? null);
     return [state.after(ne(pred, true), site.code, slotValues(site, payload)), []];
   };
-
-function slotValues({ slot }: CheckSite, values: readonly NDArray[]): ReadonlyMap<string, readonly NDArray[]> {
-  return new Map(slot === null ? [] : [[slot, values]]);
-}
 
 /** The calls that hold one jaxpr with the operands and results of the equation. */
 const call =
@@ -158,15 +127,6 @@ const scan = (state: State, args: readonly NDArray[], p: ScanParams, context: Co
 const cond = (state: State, [index, ...args]: readonly NDArray[], p: CondParams, context: Context): Outcome =>
   split(bind(condP, [index, ...state.arrays, ...args], { branches: p.branches.map((b) => context.checked(b)) }), context);
 
-function present(xs: readonly (NDArray | null)[]): NDArray[] {
-  return xs.filter((x) => x !== null);
-}
-/** Puts arrays in the places of those in `like`; `null` stays. */
-function restore(like: readonly (NDArray | null)[], xs: readonly NDArray[]): (NDArray | null)[] {
-  let k = 0;
-  return like.map((x) => (x === null ? null : xs[k++]));
-}
-
 /** When the function is differentiated, its rule runs instead of it, with the checks that are in that. The state has no tangents. */
 const customJvp = (state: State, args: readonly NDArray[], p: CustomJvpCallParams, context: Context): Outcome => {
   const n = context.plan.size;
@@ -237,7 +197,18 @@ const holders: ReadonlyMap<Primitive<never>, CheckRule> = /* @__PURE__ */ new Ma
   /* @__PURE__ */ rule(whileP, whileLoop),
   /* @__PURE__ */ rule(customJvpCallP, customJvp),
   /* @__PURE__ */ rule(customVjpCallP, customVjp),
+  .../* @__PURE__ */ solverRules(),
 ]);
+
+/** A library author's primitive that holds jaxprs is what its rule computes, where something in them can fail. */
+const lowered: CheckRule = (state, args, { primitive, params }, { run }) =>
+  run((...xs) => (primitive.rules[lowerRule] as LowerRule)(xs, params), args, args.length, state);
+
+function ruleOf({ primitive, params }: Eqn): CheckRule | undefined {
+  const found = holders.get(primitive);
+  if (found !== undefined || typeof primitive.rules[lowerRule] !== "function") return found;
+  return innerJaxprs(params).length > 0 ? lowered : undefined;
+}
 
 /** The checks that users write. */
 const written: ReadonlyMap<Primitive<never>, CheckRule> = /* @__PURE__ */ new Map([
@@ -291,7 +262,7 @@ export function checkEqn(state: State, args: readonly NDArray[], eqn: Eqn, conte
   const { errors } = context.plan;
   const { primitive, params } = eqn;
   const at = eqn.source?.frame ?? null;
-  const special = written.get(primitive) ?? (holdsChecks(eqn, errors) ? holders.get(primitive) : undefined);
+  const special = written.get(primitive) ?? (holdsChecks(eqn, errors) ? ruleOf(eqn) : undefined);
   if (special !== undefined) return special(state, args, eqn, context);
   let next = state;
   if (errors.has("index")) {
@@ -301,7 +272,7 @@ export function checkEqn(state: State, args: readonly NDArray[], eqn: Eqn, conte
     next = next.after(any(eq(args[1], 0)), builtIn("div", "division by zero", at).code, none);
   }
   const outs = bind(primitive, args, params as never);
-  if (errors.has("nan") && !moving.has(primitive.name) && !holders.has(primitive)) {
+  if (errors.has("nan") && !moving.has(primitive.name) && ruleOf(eqn) === undefined) {
     for (const x of outs) {
       if (typeof x.dtype !== "string" || !(isFloat(x.dtype) || isComplex(x.dtype)) || x.size === 0) continue;
       next = next.after(any(ne(x, x)), builtIn("nan", `nan generated by primitive: ${primitive.name}.`, at).code, none);
@@ -330,8 +301,8 @@ function needsChecks(jaxpr: Jaxpr, errors: ReadonlySet<ErrorCategory>): boolean 
   return result;
 }
 
-function holdsChecks({ primitive, params }: Eqn, errors: ReadonlySet<ErrorCategory>): boolean {
-  return holders.has(primitive) && innerJaxprs(params).some((jaxpr) => needsChecks(jaxpr, errors));
+function holdsChecks(eqn: Eqn, errors: ReadonlySet<ErrorCategory>): boolean {
+  return ruleOf(eqn) !== undefined && innerJaxprs(eqn.params).some((jaxpr) => needsChecks(jaxpr, errors));
 }
 
 /** The slots for the values that messages of checks in a jaxpr show. */
@@ -348,7 +319,7 @@ export function collectSlots(jaxpr: Jaxpr, errors: ReadonlySet<ErrorCategory>, i
         const { batchAxes } = params as unknown as CheckParams;
         add(slotFor(invars.slice(1).map(({ aval }) => makeAval(aval.shape.slice(batchAxes), aval.dtype))));
       }
-    } else if (holders.has(primitive)) innerJaxprs(params).forEach((inner) => collectSlots(inner, errors, into));
+    } else if (ruleOf(eqn) !== undefined) innerJaxprs(params).forEach((inner) => collectSlots(inner, errors, into));
     else if (errors.has("index")) add(indexSlot(eqn));
   }
   return into;

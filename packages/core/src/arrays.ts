@@ -30,7 +30,11 @@ export function scalar(value: ScalarValue, dtype: DType, weakType = false): NDAr
   const key = `${typeof value === "number" && Object.is(value, -0) ? "-0" : value}${dtype as string}${weakType}`;
   const shared = scalars.get(key);
   if (shared !== undefined && !shared.isDisposed) return shared;
-  if (!isStandardDType(dtype)) throw new DTypeError("scalar", { message: "an extended dtype has no scalar constants" });
+  if (!isStandardDType(dtype))
+    throw new DTypeError("scalar", {
+      message: "an extended dtype has no scalar constants",
+      fix: "make such arrays with the functions of their library: random.key",
+    });
   const aval = makeAval([], dtype, { weakType });
   const x = ConcreteArray.scalar(normalise(value, dtype), aval);
   if (scalars.size >= scalarLimit) scalars.clear();
@@ -118,7 +122,10 @@ export function scalarType(x: ScalarValue): WeakDType {
 
 function standard(dtype: DType): StandardDType {
   if (isStandardDType(dtype)) return dtype;
-  throw new DTypeError("array", { message: `${JSON.stringify(dtype)} is not a dtype that host values can have` });
+  throw new DTypeError("array", {
+    message: `${JSON.stringify(dtype)} is not a dtype that host values can have`,
+    fix: 'name a dtype of numbers, as "float32"',
+  });
 }
 
 function nestedDType(x: Nested, shape: readonly number[]): StandardDType {

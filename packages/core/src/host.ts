@@ -176,6 +176,7 @@ function ragged(shape: readonly number[]): ShapeError {
   return new ShapeError("array", {
     message: "nested arrays are ragged: every array of one level must have the same length",
     operands: { "shape of the first branch": shape },
+    fix: "pad the shorter ones to one length",
   });
 }
 
@@ -187,7 +188,10 @@ export function hostFromNested(x: Nested, shape: readonly number[], dtype: Stand
   const step = isComplex(dtype) ? 2 : 1;
   visitNested(x, shape, (leaf, i) => {
     if (typeof leaf !== "number" && typeof leaf !== "bigint" && typeof leaf !== "boolean") {
-      throw new ValueError("array", { message: `${String(leaf)} is not a number, bigint or boolean` });
+      throw new ValueError("array", {
+        message: `${String(leaf)} is not a number, bigint or boolean`,
+        fix: "give numbers, bigints or booleans, nested in arrays",
+      });
     }
     write(i * step, leaf);
   });

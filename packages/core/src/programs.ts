@@ -81,6 +81,7 @@ export function compileProgram(backend: Backend, jaxpr: Jaxpr, options: CompileO
       throw new BackendError(options.name ?? "compile", {
         message: `the ${backend.name} backend failed to compile the program: ${error instanceof Error ? error.message : String(error)}`,
         cause: error,
+        fix: "the cause says what failed; leave an operation of the program out to find the one at fault",
       });
     }
     programs.set(key, executable);
@@ -129,7 +130,10 @@ export function runCompiled(
 function concreteArg(x: NDArray): ConcreteArray {
   if (x instanceof ConcreteArray) return x;
   if (isTracer(x)) throw x.tracedBy.alive ? unknown(x) : leaked("eval", x);
-  throw new BackendError("eval", { message: "an array of unknown class reached the device" });
+  throw new BackendError("eval", {
+    message: "an array of unknown class reached the device",
+    fix: "make arrays with array(…), and keep one copy of @traceform/core",
+  });
 }
 
 function unknown(x: Tracer): ConcretizationTypeError {

@@ -29,7 +29,10 @@ const registered = new Map<unknown, PytreeNode<never>>();
  */
 export function registerPytreeNode<T, Aux>(cls: abstract new (...args: never[]) => T, node: PytreeNode<T, Aux>): void {
   if (registered.has(cls)) {
-    throw new TreeError("registerPytreeNode", { message: `${(cls as Constructor).name} is registered already` });
+    throw new TreeError("registerPytreeNode", {
+      message: `${(cls as Constructor).name} is registered already`,
+      fix: "register a class once",
+    });
   }
   registered.set(cls, node as unknown as PytreeNode<never>);
 }
@@ -183,7 +186,10 @@ export function treeFlatten(tree: Pytree, isLeaf?: IsLeaf): [leaves: unknown[], 
 /** Rebuilds a tree of the given structure. @throws {TreeError} for a wrong number of leaves */
 export function treeUnflatten(def: Treedef, leaves: readonly unknown[]): Pytree {
   if (leaves.length !== def.numLeaves) {
-    throw new TreeError("treeUnflatten", { message: `${def} has ${def.numLeaves} leaves, but ${leaves.length} were given` });
+    throw new TreeError("treeUnflatten", {
+      message: `${def} has ${def.numLeaves} leaves, but ${leaves.length} were given`,
+      fix: "give one leaf for each, as treeFlatten lists them",
+    });
   }
   let i = 0;
   const build = (d: Treedef): unknown => {

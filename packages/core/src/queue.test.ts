@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { DeviceQueue } from "./index.ts";
+import { DeviceQueue, effectsBarrier } from "./index.ts";
 
 const later = <T>(value: T): Promise<T> => new Promise((resolve) => setTimeout(() => resolve(value), 1));
 
@@ -54,4 +54,21 @@ test("what a waiting task submits is a part of it, and runs at once", async () =
   queue.submit(() => order.push("last"));
   await queue.idle();
   expect(order).toEqual(["task", "after", "inner and late", "last"]);
+});
+
+test("effectsBarrier waits for everything that is under way, on all devices, well or badly", async () => {
+  await effectsBarrier();
+  const done: string[] = [];
+  const [first, second] = [new DeviceQueue(), new DeviceQueue()];
+  const failing = first.submit(async () => {
+    await later(null);
+    done.push("a");
+    throw new Error("of whoever reads it");
+  });
+  first.submit(() => later(null).then(() => done.push("b")));
+  second.submit(() => later(null).then(() => done.push("c")));
+  await effectsBarrier();
+  expect(done.sort()).toEqual(["a", "b", "c"]);
+  await expect(failing).rejects.toThrow("of whoever reads it");
+  expect(first.isIdle && second.isIdle).toBe(true);
 });

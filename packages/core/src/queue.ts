@@ -45,9 +45,30 @@ export class DeviceQueue {
       () => this.#settle(tail),
     );
     this.#tail = tail;
+    busy.add(this);
     return result;
   }
   #settle(tail: Promise<void>): void {
-    if (this.#tail === tail) this.#tail = null;
+    if (this.#tail !== tail) return;
+    this.#tail = null;
+    busy.delete(this);
   }
+}
+
+/** The queues, of any backend, in which something waits. */
+const busy = new Set<DeviceQueue>();
+
+/**
+ * Resolves when all that was asked for so far has been computed on all devices, so when its effects have happened: what
+ * `debug.print` and callbacks do, results that nobody reads included. Failures surface where results are read. On a device that
+ * computes synchronously effects have happened when a call returns.
+ *
+ * @example
+ * ```ts
+ * step(x); // a jitted function that prints
+ * await effectsBarrier();
+ * ```
+ */
+export async function effectsBarrier(): Promise<void> {
+  await Promise.all([...busy].map((queue) => queue.idle()));
 }

@@ -98,6 +98,45 @@ describe("policies", () => {
     expect(kept(loop(null))).toEqual(["float32[5,2]"]);
     expect(kept(loop(policies.dotsSaveable))).toEqual(["float32[5,2]", "float32[5,2]"]);
   });
+  test("see into the branches of conditionals, in loops too, and nothing is computed twice that they keep", () => {
+    const both = policies.saveFromBothPolicies(policies.dotsSaveable, policies.saveOnlyTheseNames("first"));
+    const step = (w: NDArray, c: NDArray): NDArray =>
+      lax.cond(
+        lax.gt(lax.reduceSum(c), 1),
+        (v: NDArray) => lax.sin(lax.dot(w, lax.sin(v))),
+        (v: NDArray) => checkpointName(lax.sin(lax.mul(lax.cos(lax.dot(lax.mul(w, 2), v)), 0.5)), "first"),
+        c,
+      );
+    const once = (w: NDArray, x: NDArray): NDArray => lax.reduceSum(lax.square(step(w, x)));
+    const loop = (w: NDArray, x: NDArray): NDArray =>
+      lax.reduceSum(lax.square(lax.scan((c: NDArray, _: null) => [step(w, c), null], x, null, { length: 4 })[0]));
+    expect(kept(checkpoint(once))).toEqual([]);
+    expect(kept(checkpoint(once, { policy: policies.dotsSaveable }))).toEqual(["float32[2]"]);
+    // The second branch has two values to keep, the first one of the same type.
+    expect(kept(checkpoint(once, { policy: both }))).toEqual(["float32[2]", "float32[2]"]);
+    expect(kept(checkpoint(loop, { policy: both }))).toEqual(["float32[4,2]", "float32[4,2]"]);
+    for (const f of [once, loop]) {
+      for (const x of [vector(1, 2), vector(-1, 0.5)]) {
+        const want = grad(f, { argnums: [0, 1] })(matrix, x);
+        for (const policy of [null, policies.dotsSaveable, both, policies.everythingSaveable]) {
+          const g = grad(checkpoint(f, { policy }), { argnums: [0, 1] });
+          for (const run of [g, jit(g)]) {
+            run(matrix, x).forEach((d, i) => expect(d.jsSync()).toEqual(want[i].jsSync()));
+          }
+        }
+      }
+    }
+    const products = (policy: (typeof policies)["dotsSaveable"] | null): number => {
+      const { jaxpr } = traceToJaxpr(
+        (w, x) => [grad(checkpoint(once, { policy }))(w, x)],
+        [makeAval([2, 2], "float32"), makeAval([2], "float32")],
+        "f",
+      );
+      return all(jaxpr).filter((e) => e.primitive.name === "dot_general").length;
+    };
+    // Forward, and the cotangent of w, in each branch; without policy once more for the cosine of the sine.
+    expect([products(null), products(policies.dotsSaveable)]).toEqual([6, 4]);
+  });
   test("see into loops that are checkpointed as a whole, and nothing is computed twice that they keep", () => {
     const nested =
       (reverse: boolean) =>

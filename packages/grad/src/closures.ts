@@ -71,7 +71,10 @@ export function customGradient<A extends unknown[], R>(
   const both = (args: readonly unknown[]): readonly [R, (cotangent: R) => unknown] => {
     const result = f(...(args as A));
     if (Array.isArray(result) && result.length === 2 && typeof result[1] === "function") return result;
-    throw new TransformError(name, { message: "the function given to customGradient must return [result, pullback]" });
+    throw new TransformError(name, {
+      message: "the function given to customGradient must return [result, pullback]",
+      fix: "return a list of the two",
+    });
   };
   const wrapped = customVjp((...args: A): R => both(args)[0]);
   wrapped.defvjp(

@@ -1,4 +1,4 @@
-import { fromTyped, type NDArray, setDefaultBackend, TracerError, TransformError } from "@traceform/core";
+import { DTypeError, fromTyped, type NDArray, setDefaultBackend, TracerError, TransformError } from "@traceform/core";
 import { jit } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import { referenceBackend } from "@traceform/testing";
@@ -276,4 +276,32 @@ test("integer arguments of functions with rules: null cotangents, float0 gradien
   const z = fromTyped(Float32Array.of(1, 2), [], "complex64");
   const slope = grad((v: NDArray) => complexRule(v), { holomorphic: true })(z);
   expect([lax.real(slope).itemSync(), lax.imag(slope).itemSync()]).toEqual([2, 4]);
+});
+
+describe("rules return the dtypes of the function", () => {
+  const half = (x: NDArray): NDArray => lax.convertElementType(x, "float16");
+  const f = (x: NDArray): NDArray => lax.reduceSum(x);
+  test("customJvp: results and tangents", () => {
+    const [tangent, result] = [customJvp(f), customJvp(f)];
+    tangent.defjvp(([x], [dx]) => [f(x), half(f(dx))]);
+    result.defjvp(([x], [dx]) => [half(f(x)), f(dx)]);
+    expect(() => jvp(tangent, [vector(1, 2)], [vector(1, 2)])).toThrow(
+      /tangent 0 of the rule .* float32\n {2}got: returned float16/,
+    );
+    expect(() => grad(jit(tangent))(vector(1, 2))).toThrow(DTypeError);
+    expect(() => jvp(result, [vector(1, 2)], [vector(1, 2)])).toThrow(/result 0 of the rule .* float32\n {2}got: returned float16/);
+  });
+  test("customVjp: results of fwd and cotangents", () => {
+    const [integer, result] = [customVjp(f), customVjp(f)];
+    integer.defvjp(
+      (x) => [f(x), null],
+      () => [lax.full([2], 1, "int32")],
+    );
+    result.defvjp(
+      (x) => [half(f(x)), null],
+      (_, ct) => [lax.broadcast(ct, [2])],
+    );
+    expect(() => grad(integer)(vector(1, 2))).toThrow(/cotangent 0 of bwd .* float32\n {2}got: returned int32\[2\]/);
+    expect(() => grad(result)(vector(1, 2))).toThrow(DTypeError);
+  });
 });

@@ -34,6 +34,7 @@ export function associativeScan<T>(fn: (a: T, b: T) => T, elems: T, options: Ass
       throw new ShapeError("associativeScan", {
         message: `all elems must have ${n} elements along axis ${axis}`,
         operands: { first: arrays[0], other: x },
+        fix: "slice or pad them to one length",
       });
     }
   }

@@ -38,7 +38,11 @@ export const condP: Primitive<CondParams> = /* @__PURE__ */ definePrimitive<Cond
   abstractEval: (avals, { branches }) => {
     const [index] = avals;
     if (index.dtype !== "int32" || index.ndim !== 0) {
-      throw new DTypeError("cond", { message: "the index must be an int32 scalar", operands: { index } });
+      throw new DTypeError("cond", {
+        message: "the index must be an int32 scalar",
+        operands: { index },
+        fix: 'convert it with convertElementType(index, "int32")',
+      });
     }
     // Whatever is picked by a varying index varies.
     return {
@@ -75,10 +79,15 @@ export function switch_<A extends readonly unknown[], R>(
   branches: readonly ((...operands: ArraysOf<A>) => R)[],
   ...operands: A
 ): Arrays<R> {
-  if (branches.length === 0) throw new ValueError("switch_", { message: "needs at least one branch" });
+  if (branches.length === 0)
+    throw new ValueError("switch_", { message: "needs at least one branch", fix: "give the branches as a list of functions" });
   const i = asArray(typeof index === "number" ? integral(index) : index);
   if (i.ndim !== 0 || !(isInteger(i.dtype) || i.dtype === "bool")) {
-    throw new DTypeError("switch_", { message: "the index must be an integer scalar", operands: { index: i } });
+    throw new DTypeError("switch_", {
+      message: "the index must be an integer scalar",
+      operands: { index: i },
+      fix: 'reduce it to a scalar, and convert it with astype("int32")',
+    });
   }
   const clamped = clamp(0, convertElementType(i, "int32"), branches.length - 1);
   return branch(
@@ -91,7 +100,11 @@ export function switch_<A extends readonly unknown[], R>(
 }
 
 function integral(index: number): bigint {
-  if (!Number.isInteger(index)) throw new ValueError("switch_", { message: `the index ${index} is not an integer` });
+  if (!Number.isInteger(index))
+    throw new ValueError("switch_", {
+      message: `the index ${index} is not an integer`,
+      fix: "give an integer; it is clamped to the branches there are",
+    });
   return BigInt(index);
 }
 

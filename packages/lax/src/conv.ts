@@ -251,7 +251,10 @@ export function convTranspose(
 function channelsLast(spatial: number): [string, string, string] {
   const names = ["", "H", "HW", "HWD"][spatial];
   if (names === undefined) {
-    throw new ValueError("convTranspose", { message: `has no default dimensionNumbers for ${spatial} spatial axes` });
+    throw new ValueError("convTranspose", {
+      message: `has no default dimensionNumbers for ${spatial} spatial axes`,
+      fix: "pass dimensionNumbers",
+    });
   }
   return [`N${names}C`, `${names}IO`, `N${names}C`];
 }

@@ -92,7 +92,11 @@ export const bitcastConvertTypeP: Primitive<BitcastConvertTypeParams> = /* @__PU
       for (const d of [x.dtype, newDtype]) {
         const kind = dtypeKind(d);
         if (kind === "complex" || kind === "extended" || (kind === "bool" && x.dtype !== newDtype)) {
-          throw new DTypeError(fn, { message: `the bits of ${dtypeName(d)} have no other reading`, operands: { x } });
+          throw new DTypeError(fn, {
+            message: `the bits of ${dtypeName(d)} have no other reading`,
+            operands: { x },
+            fix: "give a dtype of numbers",
+          });
         }
       }
       const from = itemsize(x.dtype);
@@ -103,6 +107,7 @@ export const bitcastConvertTypeP: Primitive<BitcastConvertTypeParams> = /* @__PU
         throw new ShapeError(fn, {
           message: `the last axis must have size ${to / from} to become ${dtypeName(newDtype)}`,
           operands: { x },
+          fix: "reshape x so that its last axis holds the parts of one element",
         });
       }
       return [result(x.shape.slice(0, -1), newDtype, [x], false)];
@@ -125,7 +130,10 @@ export const reducePrecisionP: Primitive<ReducePrecisionParams> = /* @__PURE__ *
     abstractEval: ([x], { exponentBits, mantissaBits }) => {
       checkDTypeSet("reducePrecision", "x", x, floating);
       if (!(exponentBits >= 1 && mantissaBits >= 0)) {
-        throw new ValueError("reducePrecision", { message: "needs exponentBits >= 1 and mantissaBits >= 0" });
+        throw new ValueError("reducePrecision", {
+          message: "needs exponentBits >= 1 and mantissaBits >= 0",
+          fix: "give at least one bit of exponent",
+        });
       }
       return [x];
     },
@@ -164,7 +172,11 @@ export const complexP: Primitive<NoParams> = /* @__PURE__ */ definePrimitive<NoP
     const [re] = avals;
     checkDTypeSet("complex", "re", re, { name: "float32 or float64", kinds: ["float"] });
     if (re.dtype !== "float32" && re.dtype !== "float64") {
-      throw new DTypeError("complex", { message: "parts must be float32 or float64", operands: { re } });
+      throw new DTypeError("complex", {
+        message: "parts must be float32 or float64",
+        operands: { re },
+        fix: 'convert them with astype("float32")',
+      });
     }
     checkSameDType("complex", avals);
     return [result(elementwiseShape("complex", avals), complexDType(re.dtype), avals)];

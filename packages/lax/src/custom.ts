@@ -5,6 +5,8 @@ import {
   bind,
   currentTrace,
   definePrimitive,
+  DTypeError,
+  dtypeName,
   flattenUpTo,
   isEager,
   isInexact,
@@ -296,18 +298,20 @@ export function customJvp<A extends readonly unknown[], R>(
         jvpRule(...fixed, treeUnflatten(inTree, own), treeUnflatten(inTree, dots)),
       ) as readonly unknown[];
       if (!Array.isArray(result) || result.length !== 2) {
-        throw new TransformError(name, { message: "the rule given to defjvp must return [primalsOut, tangentsOut]" });
+        throw new TransformError(name, {
+          message: "the rule given to defjvp must return [primalsOut, tangentsOut]",
+          fix: "return a list of the two, each like the function's result",
+        });
       }
       const outs = matchTree(name, "primalsOut", body.outTree, result[0]).map((x) => asArray(x as ArrayLike));
       const outDots = matchTree(name, "tangentsOut", body.outTree, result[1], true);
       return [
-        outs.map((x, i) => checkAval(name, `result ${i} of the rule`, x, body.jaxpr.outAvals[i].shape)),
+        outs.map((x, i) => checkAval(name, `result ${i} of the rule`, x, body.jaxpr.outAvals[i])),
         outDots.map((t, i) => {
           const out = body.jaxpr.outAvals[i];
           if (t === null || t === undefined || !isInexact(out.dtype)) return null;
-          const tangent = asArray(t as ArrayLike);
-          if (tangent.ndim === 0 && out.ndim > 0 && typeof t === "number") return full(out.shape, t, out.dtype);
-          return checkAval(name, `tangent ${i} of the rule`, tangent, out.shape);
+          if (typeof t === "number") return full(out.shape, t, out.dtype);
+          return checkAval(name, `tangent ${i} of the rule`, asArray(t as ArrayLike), out);
         }),
       ];
     };
@@ -383,11 +387,20 @@ function matchTree(fn: string, what: string, expected: Treedef, got: unknown, nu
   }
 }
 
-function checkAval(fn: string, what: string, x: NDArray, shape: readonly number[]): NDArray {
-  if (sameShape(x.shape, shape)) return x;
-  throw new ShapeError(fn, {
-    message: `${what} must have the shape of the function's result, [${shape.join(",")}]`,
-    operands: { returned: x },
+function checkAval(fn: string, what: string, x: NDArray, { shape, dtype }: Aval): NDArray {
+  const operands = { returned: x };
+  if (!sameShape(x.shape, shape)) {
+    throw new ShapeError(fn, {
+      message: `${what} must have the shape of the function's result, [${shape.join(",")}]`,
+      operands,
+      fix: "return results as the function does, and tangents of their shapes; a number stands for an array of it",
+    });
+  }
+  if (x.dtype === dtype) return x;
+  throw new DTypeError(fn, {
+    message: `${what} must have the dtype of the function's result, ${dtypeName(dtype)}`,
+    operands,
+    fix: "convert it with astype in the rule",
   });
 }
 
@@ -439,10 +452,13 @@ export function customVjp<A extends readonly unknown[], R>(
       const xs = treeUnflatten(inTree, leaves) as unknown[];
       const result = withCustomRule(name, () => fwdRule(...merge(fixed, xs))) as readonly unknown[];
       if (!Array.isArray(result) || result.length !== 2) {
-        throw new TransformError(name, { message: "the fwd rule must return [result, residuals]" });
+        throw new TransformError(name, {
+          message: "the fwd rule must return [result, residuals]",
+          fix: "return a list of the two; null where nothing is kept for bwd",
+        });
       }
       const outs = matchTree(name, "the result of fwd", body.outTree, result[0]).map((x, i) =>
-        checkAval(name, `result ${i} of fwd`, asArray(x as ArrayLike), body.jaxpr.outAvals[i].shape),
+        checkAval(name, `result ${i} of fwd`, asArray(x as ArrayLike), body.jaxpr.outAvals[i]),
       );
       const [kept, residualTree] = treeFlatten(result[1]);
       const isArray = kept.map((x) => typeof x === "object");
@@ -474,7 +490,7 @@ export function customVjp<A extends readonly unknown[], R>(
         const { aval } = flat[i];
         if (ct === null || ct === undefined || !isInexact(aval.dtype)) return null;
         if (typeof ct === "number") return full(aval.shape, ct, aval.dtype);
-        return checkCotangent(name, i, asArray(ct as ArrayLike), aval.shape);
+        return checkCotangent(name, i, asArray(ct as ArrayLike), aval);
       });
       return [...new Array<null>(numConsts).fill(null), ...own];
     };
@@ -502,11 +518,19 @@ function refuseTracers(name: string, fixed: readonly unknown[]): void {
   }
 }
 
-function checkCotangent(fn: string, i: number, ct: NDArray, shape: readonly number[]): NDArray {
-  if (sameShape(ct.shape, shape)) return ct;
-  throw new ShapeError(fn, {
-    message: `cotangent ${i} of bwd must have the shape of its argument, [${shape.join(",")}]`,
-    operands: { returned: ct },
-    fix: "sum it over the axes along which the argument was broadcast",
+function checkCotangent(fn: string, i: number, ct: NDArray, { shape, dtype }: Aval): NDArray {
+  const operands = { returned: ct };
+  if (!sameShape(ct.shape, shape)) {
+    throw new ShapeError(fn, {
+      message: `cotangent ${i} of bwd must have the shape of its argument, [${shape.join(",")}]`,
+      operands,
+      fix: "sum it over the axes along which the argument was broadcast",
+    });
+  }
+  if (ct.dtype === dtype) return ct;
+  throw new DTypeError(fn, {
+    message: `cotangent ${i} of bwd must have the dtype of its argument, ${dtypeName(dtype)}`,
+    operands,
+    fix: "convert it with astype; the cotangent of a real argument is the real part",
   });
 }

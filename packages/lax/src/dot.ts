@@ -46,7 +46,11 @@ export const dotGeneralP: Primitive<DotGeneralParams> = /* @__PURE__ */ definePr
       ["batch", lhsBatch, rhsBatch],
     ] as const) {
       if (l.length !== r.length) {
-        throw new AxisError(fn, { message: `${what} axes come in pairs, got [${l}] and [${r}]`, operands: { lhs, rhs } });
+        throw new AxisError(fn, {
+          message: `${what} axes come in pairs, got [${l}] and [${r}]`,
+          operands: { lhs, rhs },
+          fix: "name as many axes of one operand as of the other",
+        });
       }
       l.forEach((d, i) => {
         if (lhs.shape[d] !== rhs.shape[r[i]]) {
@@ -190,6 +194,7 @@ export function batchMatmul(lhs: ArrayLike, rhs: ArrayLike, options?: DotOptions
     throw new ShapeError("batchMatmul", {
       message: "operands must have the same number of axes, at least two",
       operands: { lhs: l, rhs: r },
+      fix: "broadcast the batch axes first, or use numpy.matmul",
     });
   }
   const n = l.ndim;

@@ -41,16 +41,28 @@ export const gatherP: Primitive<GatherParams> = /* @__PURE__ */ definePrimitive<
     checkAxes(fn, d.startIndexMap, x.ndim, { x, indices });
     checkAxes(fn, [...d.collapsedSliceDims, ...d.operandBatchingDims], x.ndim, { x, indices });
     if (sliceSizes.length !== x.ndim || !sliceSizes.every((n, i) => n >= 0 && n <= x.shape[i])) {
-      throw new ShapeError(fn, { message: "sliceSizes must be within the sizes of x", operands: { x, sliceSizes } });
+      throw new ShapeError(fn, {
+        message: "sliceSizes must be within the sizes of x",
+        operands: { x, sliceSizes },
+        fix: "give one size for each axis of x, none larger than it",
+      });
     }
     for (const i of [...d.collapsedSliceDims, ...d.operandBatchingDims]) {
       if (sliceSizes[i] > 1) {
-        throw new ShapeError(fn, { message: `axis ${i} is collapsed and needs slice size 1`, operands: { x, sliceSizes } });
+        throw new ShapeError(fn, {
+          message: `axis ${i} is collapsed and needs slice size 1`,
+          operands: { x, sliceSizes },
+          fix: "give 1 as its slice size, or leave it out of collapsedSliceDims",
+        });
       }
     }
     d.operandBatchingDims.forEach((i, k) => {
       if (x.shape[i] !== indices.shape[d.startIndicesBatchingDims[k]]) {
-        throw new ShapeError(fn, { message: "batching axes must have equal sizes", operands: { x, indices } });
+        throw new ShapeError(fn, {
+          message: "batching axes must have equal sizes",
+          operands: { x, indices },
+          fix: "pair axes of one size in operandBatchingDims and startIndicesBatchingDims",
+        });
       }
     });
     const window = sliceSizes.filter((_, i) => !d.collapsedSliceDims.includes(i) && !d.operandBatchingDims.includes(i));
@@ -60,6 +72,7 @@ export const gatherP: Primitive<GatherParams> = /* @__PURE__ */ definePrimitive<
       throw new ShapeError(fn, {
         message: `offsetDims must name ${window.length} axes of the result`,
         operands: { x, indices, sliceSizes, offsetDims: d.offsetDims },
+        fix: "name one axis of the result for each axis of x that is neither collapsed nor batched",
       });
     }
     checkAxes(fn, d.offsetDims, ndim, { x, indices });

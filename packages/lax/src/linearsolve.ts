@@ -158,7 +158,10 @@ export function customLinearSolve(
 /** The result of a solver. @throws {TransformError} {TreeError} when it is not like `b`, or not `[x, aux]` */
 export function checked(fn: string, what: string, tree: Treedef, result: unknown, hasAux: boolean): unknown {
   if (hasAux && !(Array.isArray(result) && result.length === 2)) {
-    throw new TransformError(fn, { message: `with hasAux ${what} must return [x, aux]` });
+    throw new TransformError(fn, {
+      message: `with hasAux ${what} must return [x, aux]`,
+      fix: "return a list of the solution and the rest, or leave hasAux away",
+    });
   }
   const [, got] = treeFlatten(hasAux ? (result as unknown[])[0] : result);
   if (got !== tree) {
@@ -180,12 +183,16 @@ export function checkLike(
   got: readonly Aval[],
 ): void {
   if (gotTree !== tree) {
-    throw new TreeError(fn, { message: `${what} must return the structure that it is given, ${tree}, but returns ${gotTree}` });
+    throw new TreeError(fn, {
+      message: `${what} must return the structure that it is given, ${tree}, but returns ${gotTree}`,
+      fix: "return the containers that it is given",
+    });
   }
   const i = got.findIndex((a, k) => !sameShape(a.shape, avals[k].shape) || a.dtype !== avals[k].dtype);
   if (i < 0) return;
   throw new ShapeError(fn, {
     message: `${what} must return shapes and dtypes as it is given them`,
     operands: { given: avals[i], returned: got[i] },
+    fix: "reshape or convert what it returns to the type that it is given",
   });
 }

@@ -64,7 +64,11 @@ export const scanP: Primitive<ScanParams> = /* @__PURE__ */ definePrimitive<Scan
   abstractEval: (avals, { jaxpr, length, numConsts, numCarry }) => {
     avals.slice(numConsts + numCarry).forEach((x) => {
       if (x.shape[0] !== length) {
-        throw new ShapeError("scan", { message: `xs must have a leading axis of ${length}`, operands: { x } });
+        throw new ShapeError("scan", {
+          message: `xs must have a leading axis of ${length}`,
+          operands: { x },
+          fix: "give xs one element for each step",
+        });
       }
     });
     const outs = jaxpr.outAvals;
@@ -247,12 +251,14 @@ function scanLength(xs: readonly NDArray[], length: number | undefined): number 
       throw new ShapeError("scan", {
         message: "the leading axes of xs (and length) must be equal",
         operands: { ...Object.fromEntries(xs.map((v, i) => [`xs${i}`, v])), length: length ?? "not given" },
+        fix: "slice xs to one length, or leave length away",
       });
     }
   }
   if (n === undefined) throw new ValueError("scan", { message: "xs has no arrays", fix: "give { length }" });
   refuseTracedIntegers("scan", "length", [n]);
-  if (!Number.isInteger(n) || n < 0) throw new ValueError("scan", { message: `length must be a non-negative integer, got ${n}` });
+  if (!Number.isInteger(n) || n < 0)
+    throw new ValueError("scan", { message: `length must be a non-negative integer, got ${n}`, fix: "pass the number of steps" });
   return n;
 }
 
@@ -314,7 +320,11 @@ export function foriLoop<const C>(
     refuseAsync("foriLoop", (bodyFn as (i: NDArray, value: unknown) => unknown)(i, value));
   if (typeof lower === "number" && typeof upper === "number") {
     for (const n of [lower, upper]) {
-      if (!Number.isInteger(n)) throw new ValueError("foriLoop", { message: `bounds must be integers, got ${n}` });
+      if (!Number.isInteger(n))
+        throw new ValueError("foriLoop", {
+          message: `bounds must be integers, got ${n}`,
+          fix: "give JavaScript integers, or integer arrays",
+        });
     }
     const step = ([i, v]: [NDArray, unknown]): unknown => [[add(i, 1), body(i, v)], null];
     const length = Math.max(0, upper - lower);
@@ -364,7 +374,10 @@ export function map<X, Y>(f: (x: X) => Y, xs: X, options: MapOptions = {}): Arra
   const { batchSize } = options;
   if (batchSize === undefined) return scan<null, X, Y>((c, x) => [c, each(x)], null, xs)[1];
   if (!Number.isInteger(batchSize) || batchSize < 0) {
-    throw new ValueError("map", { message: `batchSize must be a non-negative integer, got ${batchSize}` });
+    throw new ValueError("map", {
+      message: `batchSize must be a non-negative integer, got ${batchSize}`,
+      fix: "pass how many elements go together, or leave it away",
+    });
   }
   return mapBatches(each as (x: unknown) => unknown, flattenTree(xs), batchSize) as Arrays<Y>;
 }

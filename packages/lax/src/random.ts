@@ -8,7 +8,12 @@ import { elementwiseShape, type NoParams, result } from "./internal/infer.ts";
 export const threefry2x32P: Primitive<NoParams> = /* @__PURE__ */ definePrimitive<NoParams>("threefry2x32", {
   abstractEval: (avals) => {
     for (const x of avals) {
-      if (x.dtype !== "uint32") throw new DTypeError("threefry2x32", { message: "operands must be uint32", operands: { x } });
+      if (x.dtype !== "uint32")
+        throw new DTypeError("threefry2x32", {
+          message: "operands must be uint32",
+          operands: { x },
+          fix: 'convert them with convertElementType(x, "uint32")',
+        });
     }
     const out = result(elementwiseShape("threefry2x32", avals), "uint32", avals, false);
     return [out, out];
@@ -28,6 +33,7 @@ export const randomWrapP: Primitive<RandomWrapParams> = /* @__PURE__ */ definePr
       throw new ShapeError("wrapKeyData", {
         message: `the data of ${impl.name} is ${physicalDtype}[..., ${physicalShape.join(", ")}]`,
         operands: { x },
+        fix: "give the words of the keys in the last axes, as keyData returns them",
       });
     }
     return [result(x.shape.slice(0, ndim), impl, [x], false)];

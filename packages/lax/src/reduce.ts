@@ -58,11 +58,21 @@ function argReducePrimitive(name: string): Primitive<ArgReduceParams> {
     abstractEval: ([x], { axes, indexDtype }) => {
       checkDTypeSet(name, "x", x, ordered);
       checkAxes(name, axes, x.ndim, { x });
-      if (axes.length !== 1) throw new ShapeError(name, { message: "reduces exactly one axis", operands: { x, axes } });
+      if (axes.length !== 1)
+        throw new ShapeError(name, {
+          message: "reduces exactly one axis",
+          operands: { x, axes },
+          fix: "name one axis, or ravel the array",
+        });
       if (x.shape[axes[0]] === 0) {
-        throw new ShapeError(name, { message: `axis ${axes[0]} is empty and has no extreme element`, operands: { x } });
+        throw new ShapeError(name, {
+          message: `axis ${axes[0]} is empty and has no extreme element`,
+          operands: { x },
+          fix: "give the axis at least one element",
+        });
       }
-      if (!isInteger(indexDtype)) throw new DTypeError(name, { message: "indexDtype must be an integer dtype" });
+      if (!isInteger(indexDtype))
+        throw new DTypeError(name, { message: "indexDtype must be an integer dtype", fix: 'pass "int32"' });
       return [result(without(x.shape, axes), indexDtype, [x], false)];
     },
   });
@@ -163,7 +173,10 @@ export function reduce(
   const arrays = many ? (operands as readonly NDArray[]).map((x) => asArray(x)) : [asArray(operands as ArrayLike)];
   const inits = (many ? (initValues as readonly ArrayLike[]) : [initValues as ArrayLike]).map((v, i) => beside(v, arrays[i].dtype));
   if (arrays.length !== inits.length) {
-    throw new ValueError("reduce", { message: `got ${arrays.length} arrays and ${inits.length} initial values` });
+    throw new ValueError("reduce", {
+      message: `got ${arrays.length} arrays and ${inits.length} initial values`,
+      fix: "give one initial value for each array",
+    });
   }
   const axes = canonicalAxes("reduce", dimensions, arrays[0].ndim).sort((i, j) => i - j);
   const { jaxpr, named } = reducer("reduce", arrays, inits, computation, many);

@@ -52,18 +52,27 @@ function scatterPrimitive(name: string, fn: string, set: DTypeSet): Primitive<Sc
         .map((_, i) => i)
         .filter((i) => !d.insertedWindowDims.includes(i) && !d.operandBatchingDims.includes(i));
       if (windowAxes.length !== d.updateWindowDims.length) {
-        throw new ShapeError(fn, { message: `updateWindowDims must name ${windowAxes.length} axes of the updates`, operands });
+        throw new ShapeError(fn, {
+          message: `updateWindowDims must name ${windowAxes.length} axes of the updates`,
+          operands,
+          fix: "name one axis of the updates for each axis of x that is neither inserted nor batched",
+        });
       }
       const batch = updates.shape.filter((_, i) => !d.updateWindowDims.includes(i));
       if (batch.join() !== indices.shape.slice(0, -1).join()) {
         throw new ShapeError(fn, {
           message: "the other axes of the updates must be those of the indices without the last",
           operands,
+          fix: "give one update for each vector of indices",
         });
       }
       d.updateWindowDims.forEach((u, k) => {
         if (updates.shape[u] > x.shape[windowAxes[k]]) {
-          throw new ShapeError(fn, { message: `axis ${u} of the updates is longer than axis ${windowAxes[k]} of x`, operands });
+          throw new ShapeError(fn, {
+            message: `axis ${u} of the updates is longer than axis ${windowAxes[k]} of x`,
+            operands,
+            fix: "cut the updates to the size of x",
+          });
         }
       });
       return [result(x.shape, x.dtype, avals, x.weakType)];

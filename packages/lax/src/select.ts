@@ -25,7 +25,8 @@ import { beside, pair } from "./internal/operands.ts";
 export const selectNP: Primitive<NoParams> = /* @__PURE__ */ definePrimitive<NoParams>("select_n", {
   abstractEval: (avals) => {
     const [pred, ...cases] = avals;
-    if (cases.length === 0) throw new ValueError("selectN", { message: "needs at least one case" });
+    if (cases.length === 0)
+      throw new ValueError("selectN", { message: "needs at least one case", fix: "give the cases after the predicate" });
     if (pred.dtype !== "bool" && pred.dtype !== "int32") {
       throw new DTypeError("selectN", {
         message: "the predicate must be bool (two cases) or int32",
@@ -34,7 +35,10 @@ export const selectNP: Primitive<NoParams> = /* @__PURE__ */ definePrimitive<NoP
       });
     }
     if (pred.dtype === "bool" && cases.length > 2) {
-      throw new ValueError("selectN", { message: `a bool predicate chooses between two cases, got ${cases.length}` });
+      throw new ValueError("selectN", {
+        message: `a bool predicate chooses between two cases, got ${cases.length}`,
+        fix: "use an int32 predicate to choose among more",
+      });
     }
     checkSameDType("selectN", cases);
     // A scalar case broadcasts against the others, as operands of elementwise primitives do.
@@ -42,7 +46,11 @@ export const selectNP: Primitive<NoParams> = /* @__PURE__ */ definePrimitive<NoP
     for (const c of cases) if (c.shape.length > 0) shape = c.shape;
     for (const c of cases) {
       if (c.shape.length > 0 && !sameShape(c.shape, shape)) {
-        throw new ShapeError("selectN", { message: "cases must have equal shapes", operands: nameOperands(cases) });
+        throw new ShapeError("selectN", {
+          message: "cases must have equal shapes",
+          operands: nameOperands(cases),
+          fix: "broadcast them first, or use numpy.where",
+        });
       }
     }
     if (pred.shape.length > 0) {

@@ -28,6 +28,7 @@ export const broadcastInDimP: Primitive<BroadcastInDimParams> = /* @__PURE__ */ 
         throw new ShapeError(fn, {
           message: `broadcastDimensions must name one axis of the result for each of the ${x.ndim} axes of x`,
           operands: { x, shape, broadcastDimensions },
+          fix: "give, for each axis of x, its axis in the result",
         });
       }
       checkAxes(fn, broadcastDimensions, shape.length, { x, shape });
@@ -43,6 +44,7 @@ export const broadcastInDimP: Primitive<BroadcastInDimParams> = /* @__PURE__ */ 
           throw new ShapeError(fn, {
             message: `axis ${i} of x has size ${x.shape[i]} and cannot become axis ${d} of size ${shape[d]}`,
             operands: { x, shape, broadcastDimensions },
+            fix: "only axes of size 1 grow; tile or repeat others",
           });
         }
       });
@@ -61,6 +63,7 @@ export const reshapeP: Primitive<ReshapeParams> = /* @__PURE__ */ definePrimitiv
       throw new ShapeError("reshape", {
         message: `x has ${x.size} elements, the new shape ${product(newSizes)}`,
         operands: { x, newSizes },
+        fix: "choose sizes with the same product; -1 stands for one that follows",
       });
     }
     return [result(newSizes, x.dtype, [x])];
@@ -78,6 +81,7 @@ export const squeezeP: Primitive<SqueezeParams> = /* @__PURE__ */ definePrimitiv
         throw new ShapeError("squeeze", {
           message: `axis ${d} has size ${x.shape[d]}, only axes of size 1 can be squeezed`,
           operands: { x, dimensions },
+          fix: "take an element of the axis first, or leave it out",
         });
       }
     }
@@ -101,6 +105,7 @@ export const transposeP: Primitive<TransposeParams> = /* @__PURE__ */ definePrim
       throw new ShapeError("transpose", {
         message: `the permutation must name each of the ${x.ndim} axes once`,
         operands: { x, permutation },
+        fix: "give a permutation of 0…ndim-1",
       });
     }
     return [
@@ -132,12 +137,17 @@ export const padP: Primitive<PadParams> = /* @__PURE__ */ definePrimitive<PadPar
     const [x, value] = avals;
     checkSameDType("pad", avals);
     if (value.ndim !== 0) {
-      throw new ShapeError("pad", { message: "the padding value must be a scalar", operands: { x, value } });
+      throw new ShapeError("pad", {
+        message: "the padding value must be a scalar",
+        operands: { x, value },
+        fix: "give a scalar of the dtype of x",
+      });
     }
     if (paddingConfig.length !== x.ndim) {
       throw new ShapeError("pad", {
         message: `needs [low, high, interior] for each of the ${x.ndim} axes, got ${paddingConfig.length}`,
         operands: { x },
+        fix: "give a triple for each axis: [0, 0, 0] leaves one as it is",
       });
     }
     const shape = paddingConfig.map(([low, high, interior], i) => {
@@ -177,6 +187,7 @@ export const concatenateP: Primitive<ConcatenateParams> = /* @__PURE__ */ define
         throw new ShapeError("concatenate", {
           message: `operands must agree in every axis but ${dimension}`,
           operands: nameOperands(avals),
+          fix: "reshape or broadcast them first",
         });
       }
       size += a.shape[dimension];
@@ -234,7 +245,11 @@ export function broadcastShapes(...shapes: (readonly number[])[]): number[] {
 export function broadcastToRank(x: ArrayLike, rank: number): NDArray {
   const a = asArray(x);
   if (a.ndim > rank) {
-    throw new ShapeError("broadcastToRank", { message: `x has more than ${rank} axes`, operands: { x: a } });
+    throw new ShapeError("broadcastToRank", {
+      message: `x has more than ${rank} axes`,
+      operands: { x: a },
+      fix: "give a larger rank, or squeeze x",
+    });
   }
   return reshape(a, [...new Array<number>(rank - a.ndim).fill(1), ...a.shape]);
 }
@@ -256,6 +271,7 @@ function inferSizes(x: NDArray, sizes: readonly number[]): readonly number[] {
     throw new ShapeError("reshape", {
       message: sizes.indexOf(-1, hole + 1) >= 0 ? "only one size may be -1" : "no size fits the place of -1",
       operands: { x, newSizes: sizes },
+      fix: "write -1 once, where the other sizes divide the number of elements",
     });
   }
   return sizes.map((n, i) => (i === hole ? size : n));
@@ -303,7 +319,8 @@ export function pad(x: ArrayLike, paddingValue: ArrayLike, paddingConfig: readon
 
 /** The operands joined along axis `dimension`; equal dtypes, equal sizes elsewhere. */
 export function concatenate(operands: readonly ArrayLike[], dimension: number): NDArray {
-  if (operands.length === 0) throw new ValueError("concatenate", { message: "needs at least one array" });
+  if (operands.length === 0)
+    throw new ValueError("concatenate", { message: "needs at least one array", fix: "give the arrays as a list" });
   const arrays = operands.map((x) => asArray(x));
   const axis = arrays[0].ndim === 0 ? 0 : canonicalAxis("concatenate", dimension, arrays[0].ndim);
   if (arrays.length === 1 && arrays[0].ndim > 0) return arrays[0];
@@ -322,7 +339,11 @@ export function collapse(x: ArrayLike, start: number, stop?: number): NDArray {
 export function tile(x: ArrayLike, reps: readonly number[]): NDArray {
   const a = asArray(x);
   if (reps.length !== a.ndim) {
-    throw new ShapeError("tile", { message: "needs one count for each axis", operands: { x: a, reps } });
+    throw new ShapeError("tile", {
+      message: "needs one count for each axis",
+      operands: { x: a, reps },
+      fix: "give as many counts as x has axes",
+    });
   }
   const spread = a.shape.flatMap((n, i) => [reps[i], n]);
   return reshape(

@@ -31,6 +31,7 @@ export const sliceP: Primitive<SliceParams> = /* @__PURE__ */ definePrimitive<Sl
       throw new ShapeError("slice", {
         message: `needs one start, limit and stride for each of the ${x.ndim} axes`,
         operands: { x, startIndices, limitIndices },
+        fix: "give lists as long as the shape",
       });
     }
     const shape = x.shape.map((n, i) => {
@@ -53,6 +54,7 @@ function checkStarts(fn: string, x: Aval, starts: readonly Aval[]): void {
     throw new ShapeError(fn, {
       message: `needs one start index for each of the ${x.ndim} axes, got ${starts.length}`,
       operands: { x },
+      fix: "give as many start indices as x has axes",
     });
   }
   for (const s of starts) {
@@ -78,6 +80,7 @@ export const dynamicSliceP: Primitive<DynamicSliceParams> = /* @__PURE__ */ defi
       throw new ShapeError("dynamicSlice", {
         message: "sliceSizes must be within the sizes of x",
         operands: { x, sliceSizes },
+        fix: "give one size for each axis of x, none larger than it",
       });
     }
     return [result(sliceSizes, x.dtype, avals, x.weakType)];
@@ -94,6 +97,7 @@ export const dynamicUpdateSliceP: Primitive<NoParams> = /* @__PURE__ */ definePr
       throw new ShapeError("dynamicUpdateSlice", {
         message: "the update must have as many axes as x, none of them longer",
         operands: { x, update },
+        fix: "reshape the update to the axes of x, and cut it to their sizes",
       });
     }
     return [result(x.shape, x.dtype, avals, x.weakType)];
@@ -139,7 +143,11 @@ export function indexInDim(x: ArrayLike, index: number, axis = 0, keepdims = tru
   const n = a.shape[d];
   const i = index < 0 ? index + n : index;
   if (!(i >= 0 && i < n)) {
-    throw new ValueError("indexInDim", { message: `index ${index} is outside axis ${d} of size ${n}`, operands: { x: a } });
+    throw new ValueError("indexInDim", {
+      message: `index ${index} is outside axis ${d} of size ${n}`,
+      operands: { x: a },
+      fix: "give an index in [-size, size)",
+    });
   }
   const cut = sliceInDim(a, i, i + 1, 1, d);
   return keepdims ? cut : squeeze(cut, [d]);
@@ -156,7 +164,11 @@ function startScalars(fn: string, x: NDArray, starts: ArrayLike | readonly Array
 function startScalar(fn: string, start: ArrayLike, size: number): NDArray {
   if (typeof start === "number" || typeof start === "bigint") {
     const i = Number(start);
-    if (!Number.isInteger(i)) throw new ValueError(fn, { message: `start index ${i} is not an integer` });
+    if (!Number.isInteger(i))
+      throw new ValueError(fn, {
+        message: `start index ${i} is not an integer`,
+        fix: "give a JavaScript integer, or an integer scalar",
+      });
     return scalar(i < 0 ? i + size : i, "int32");
   }
   const a = asArray(start);
@@ -229,6 +241,7 @@ export function split(x: ArrayLike, sizes: readonly number[], axis = 0): NDArray
     throw new ShapeError("split", {
       message: `the sizes add up to ${from}, axis ${d} has ${a.shape[d]}`,
       operands: { x: a, sizes },
+      fix: "give sizes that cover the axis",
     });
   }
   return pieces;

@@ -24,11 +24,18 @@ export const sortP: Primitive<SortParams> = /* @__PURE__ */ definePrimitive<Sort
     const [first] = avals;
     checkAxes("sort", [dimension], first.ndim, { x: first });
     if (!(numKeys >= 1 && numKeys <= avals.length)) {
-      throw new ValueError("sort", { message: `numKeys must be between 1 and ${avals.length}, got ${numKeys}` });
+      throw new ValueError("sort", {
+        message: `numKeys must be between 1 and ${avals.length}, got ${numKeys}`,
+        fix: "pass how many of the operands are compared",
+      });
     }
     for (let i = 0; i < numKeys; i++) checkDTypeSet("sort", "key", avals[i], standard);
     if (!avals.every((a) => sameShape(a.shape, first.shape))) {
-      throw new ShapeError("sort", { message: "operands must have equal shapes", operands: nameOperands(avals) });
+      throw new ShapeError("sort", {
+        message: "operands must have equal shapes",
+        operands: nameOperands(avals),
+        fix: "broadcast them first",
+      });
     }
     return avals;
   },
@@ -45,7 +52,11 @@ export const topKP: Primitive<TopKParams> = /* @__PURE__ */ definePrimitive<TopK
     checkAxes("topK", [axis], x.ndim, { x });
     if (!(Number.isInteger(k) && k >= 0 && k <= x.shape[axis])) {
       refuseTracedIntegers("topK", "k", [k]);
-      throw new ValueError("topK", { message: `k must be an integer in [0, ${x.shape[axis]}], got ${k}`, operands: { x } });
+      throw new ValueError("topK", {
+        message: `k must be an integer in [0, ${x.shape[axis]}], got ${k}`,
+        operands: { x },
+        fix: "give a k of at most the size of the last axis",
+      });
     }
     const shape = x.shape.map((n, i) => (i === axis ? k : n));
     return [result(shape, x.dtype, [x]), result(shape, "int32", [x], false)];

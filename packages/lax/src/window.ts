@@ -29,6 +29,7 @@ function windowShape(fn: string, x: Aval, p: ReduceWindowParams): number[] {
       throw new ShapeError(fn, {
         message: `windows are described for each of the ${x.ndim} axes`,
         operands: { x, windowDimensions: p.windowDimensions, windowStrides: p.windowStrides },
+        fix: "give lists as long as the shape; 1 leaves an axis as it is",
       });
     }
   }
@@ -37,6 +38,7 @@ function windowShape(fn: string, x: Aval, p: ReduceWindowParams): number[] {
       throw new ShapeError(fn, {
         message: `sizes, strides and dilations of windows are positive integers, got ${n}`,
         operands: { x },
+        fix: "give positive integers; 1 leaves an axis as it is",
       });
     }
   }
@@ -93,6 +95,7 @@ export const selectAndScatterAddP: Primitive<SelectAndScatterAddParams> =
         throw new ShapeError("selectAndScatterAdd", {
           message: `the source must have one element for each window, shape [${shape}]`,
           operands: { source, operand },
+          fix: "give the source the shape of reduceWindow's result",
         });
       }
       return [result(operand.shape, operand.dtype, avals)];
@@ -109,7 +112,11 @@ export const selectAndGatherAddP: Primitive<SelectAndGatherAddParams> = /* @__PU
     abstractEval: (avals, params) => {
       const [tangents, operand] = avals;
       if (tangents.shape.join() !== operand.shape.join()) {
-        throw new ShapeError("selectAndGatherAdd", { message: "operands must have equal shapes", operands: { tangents, operand } });
+        throw new ShapeError("selectAndGatherAdd", {
+          message: "operands must have equal shapes",
+          operands: { tangents, operand },
+          fix: "broadcast the tangents to the operand",
+        });
       }
       return [result(windowShape("selectAndGatherAdd", operand, params), tangents.dtype, avals)];
     },

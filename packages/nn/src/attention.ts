@@ -39,6 +39,7 @@ export function dotProductAttention(query: ArrayLike, key: ArrayLike, value: Arr
     throw new ShapeError("dotProductAttention", {
       message: "query is [batch, queries, heads, dim], key and value are [batch, keys, heads, dim]",
       operands: { query: inputs[0], key: inputs[1], value: inputs[2] },
+      fix: "bring the arrays to these axes with transpose or expandDims",
     });
   }
   const [batch, queries, heads, dim] = q.shape;

@@ -194,7 +194,11 @@ function logSum(x: NDArray, y: NDArray): NDArray {
 export function ldexp(x1: ArrayLike, x2: ArrayLike): NDArray {
   const e = toArray(x2);
   if (isInexact(e.dtype) && typeof x2 === "object") {
-    throw new DTypeError("ldexp", { message: "the exponent must be an integer", operands: { x2: e } });
+    throw new DTypeError("ldexp", {
+      message: "the exponent must be an integer",
+      operands: { x2: e },
+      fix: 'convert it with astype("int32")',
+    });
   }
   const [m, p] = promoteInexact("ldexp", [x1, e]);
   // Two steps reach results whose exponent does not fit one factor.
@@ -231,7 +235,11 @@ function integers(fn: string, x: ArrayLike, y: ArrayLike): NDArray[] {
   const int = (v: ArrayLike): ArrayLike => (typeof v === "number" && Number.isInteger(v) ? BigInt(v) : v);
   const operands = promote(fn, [int(x), int(y)]);
   if (!isInteger(operands[0].dtype)) {
-    throw new DTypeError(fn, { message: "operands must be integers", operands: { lhs: operands[0], rhs: operands[1] } });
+    throw new DTypeError(fn, {
+      message: "operands must be integers",
+      operands: { lhs: operands[0], rhs: operands[1] },
+      fix: 'convert them with astype("int32")',
+    });
   }
   return operands;
 }

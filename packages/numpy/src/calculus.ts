@@ -14,9 +14,18 @@ export interface DiffOptions {
 /** The n-th differences of neighbours along `axis` (the last by default). Of bools: whether they differ. */
 export function diff(x: ArrayLike, n = 1, axis = -1, options: DiffOptions = {}): NDArray {
   let a = toArray(x);
-  if (!Number.isInteger(n) || n < 0) throw new ValueError("diff", { message: `n must be a non-negative integer, got ${n}` });
+  if (!Number.isInteger(n) || n < 0)
+    throw new ValueError("diff", {
+      message: `n must be a non-negative integer, got ${n}`,
+      fix: "pass how many times to take differences: { n: 1 }",
+    });
   if (n === 0) return a;
-  if (a.ndim === 0) throw new ShapeError("diff", { message: "a scalar has no differences", operands: { x: a } });
+  if (a.ndim === 0)
+    throw new ShapeError("diff", {
+      message: "a scalar has no differences",
+      operands: { x: a },
+      fix: "give an array with at least one axis",
+    });
   const d = canonicalAxis("diff", axis, a.ndim);
   const extra = (v: ArrayLike): NDArray => {
     const e = isScalar(v) ? convertTo(v, { dtype: a.dtype, weakType: false }) : toArray(v);
@@ -68,7 +77,10 @@ export function gradient(x: ArrayLike, ...rest: readonly (ArrayLike | { readonly
       ? a.shape.map((_, i) => i)
       : (typeof options.axis === "number" ? [options.axis] : options.axis).map((d) => canonicalAxis("gradient", d, a.ndim));
   if (spacings.length > 1 && spacings.length !== axes.length) {
-    throw new ValueError("gradient", { message: `${spacings.length} spacings for ${axes.length} axes` });
+    throw new ValueError("gradient", {
+      message: `${spacings.length} spacings for ${axes.length} axes`,
+      fix: "give one spacing for all axes, or one for each",
+    });
   }
   const outs = axes.map((d, i) => gradientAlong(a, spacings.length === 0 ? 1 : spacings[spacings.length === 1 ? 0 : i], d));
   return outs.length === 1 ? outs[0] : outs;
@@ -76,7 +88,12 @@ export function gradient(x: ArrayLike, ...rest: readonly (ArrayLike | { readonly
 
 function gradientAlong(a: NDArray, spacing: ArrayLike, d: number): NDArray {
   const n = a.shape[d];
-  if (n < 2) throw new ShapeError("gradient", { message: "needs at least two elements along the axis", operands: { x: a } });
+  if (n < 2)
+    throw new ShapeError("gradient", {
+      message: "needs at least two elements along the axis",
+      operands: { x: a },
+      fix: "leave the axis out of axis, or give more samples",
+    });
   const cut = (v: NDArray, from: number, to: number, axis = d): NDArray => lax.sliceInDim(v, from, to, 1, axis);
   const h = isScalar(spacing)
     ? convertTo(spacing, { dtype: a.dtype, weakType: true })
@@ -176,7 +193,12 @@ function convolution(
   [a, b] = convertAll([a, b]);
   if (a.ndim !== 1 || b.ndim !== 1)
     throw new ShapeError(fn, { message: "needs two vectors", operands: { x: a, y: b }, fix: "use scipy's convolve for more axes" });
-  if (a.size === 0 || b.size === 0) throw new ShapeError(fn, { message: "needs vectors with elements", operands: { x: a, y: b } });
+  if (a.size === 0 || b.size === 0)
+    throw new ShapeError(fn, {
+      message: "needs vectors with elements",
+      operands: { x: a, y: b },
+      fix: "give vectors of at least one element",
+    });
   if (isComplex(a.dtype) && correlation) b = lax.conj(b);
   // Convolution commutes; the shorter operand is the kernel. Correlation then comes out reversed.
   const swapped = a.size < b.size;

@@ -107,7 +107,11 @@ export function full(shape: ShapeLike, fillValue: ArrayLike, dtype?: DTypeOption
 function broadcastInto(x: NDArray, shape: readonly number[]): NDArray {
   const offset = shape.length - x.ndim;
   if (offset < 0 || x.shape.some((n, i) => n !== 1 && n !== shape[offset + i])) {
-    throw new ShapeError("full", { message: `the value does not broadcast to [${shape.join(",")}]`, operands: { value: x } });
+    throw new ShapeError("full", {
+      message: `the value does not broadcast to [${shape.join(",")}]`,
+      operands: { value: x },
+      fix: "give a scalar, or a value whose shape ends the new one",
+    });
   }
   return lax.broadcastInDim(
     x,
@@ -169,8 +173,9 @@ export function arange(
   refuseTracedIntegers("arange", "a bound or step", [start, stop, step]);
   const [from, to] = typeof stop === "number" ? [start, stop] : [0, start];
   const by = typeof step === "number" ? step : 1;
-  if (by === 0) throw new ValueError("arange", { message: "the step cannot be 0" });
-  if (![from, to, by].every(Number.isFinite)) throw new ValueError("arange", { message: "bounds and step must be finite" });
+  if (by === 0) throw new ValueError("arange", { message: "the step cannot be 0", fix: "give a positive or a negative step" });
+  if (![from, to, by].every(Number.isFinite))
+    throw new ValueError("arange", { message: "bounds and step must be finite", fix: "give finite numbers" });
   const size = Math.max(0, Math.ceil((to - from) / by));
   const own = dtypeOf(dtype) ?? ([from, to, by].every(Number.isInteger) ? "int32" : "float32");
   if (own === "bool")
@@ -215,7 +220,10 @@ export function linspace(
   const last = opts.endpoint ?? true;
   refuseTracedIntegers("linspace", "num", [num]);
   if (!Number.isInteger(num) || num < 0)
-    throw new ValueError("linspace", { message: `num must be a non-negative integer, got ${num}` });
+    throw new ValueError("linspace", {
+      message: `num must be a non-negative integer, got ${num}`,
+      fix: "pass how many samples to take: { num: 50 }",
+    });
   const [from, to] = endpoints("linspace", start, stop, opts.dtype);
   const shape = from.ndim >= to.ndim ? from.shape : to.shape;
   const intervals = last ? num - 1 : num;
@@ -324,7 +332,8 @@ export function meshgrid(...args: readonly unknown[]): NDArray[] {
   const axisOf = (i: number): number => (xy && i < 2 ? 1 - i : i);
   const shape: number[] = vectors.map(() => 1);
   vectors.forEach((v, i) => {
-    if (v.ndim > 1) throw new ShapeError("meshgrid", { message: "needs vectors", operands: { x: v } });
+    if (v.ndim > 1)
+      throw new ShapeError("meshgrid", { message: "needs vectors", operands: { x: v }, fix: "ravel the coordinates first" });
     shape[axisOf(i)] = v.size;
   });
   return vectors.map((v, i) => {

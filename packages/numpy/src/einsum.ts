@@ -98,7 +98,11 @@ function parse(spec: string, operands: readonly NDArray[]): { inputs: string[]; 
     const named = [...c].filter((l) => l !== ellipsis).length;
     const missing = operands[i].ndim - named;
     if (missing < 0 || (missing > 0 && !c.includes(ellipsis))) {
-      throw new ShapeError("einsum", { message: `"${t}" names ${named} axes`, operands: { [`operand${i}`]: operands[i] } });
+      throw new ShapeError("einsum", {
+        message: `"${t}" names ${named} axes`,
+        operands: { [`operand${i}`]: operands[i] },
+        fix: 'write one letter for each axis, and "..." for the rest',
+      });
     }
     return c.includes(ellipsis) ? missing : 0;
   });
@@ -134,6 +138,7 @@ function sizesOf(inputs: readonly string[], operands: readonly NDArray[]): Map<s
         throw new ShapeError("einsum", {
           message: `the letter "${l}" stands for axes of size ${known} and ${n}`,
           operands: Object.fromEntries(operands.map((x, k) => [`operand${k}`, x])),
+          fix: "use different letters for axes of different sizes",
         });
       }
       sizes.set(l, n === 1 ? known : n);

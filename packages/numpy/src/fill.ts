@@ -7,9 +7,18 @@ import { where } from "./select.ts";
 /** `x` with its main diagonal replaced. */
 export function fillDiagonal(x: ArrayLike, value: ArrayLike): NDArray {
   const a = toArray(x);
-  if (a.ndim < 2) throw new ShapeError("fillDiagonal", { message: "needs at least two axes", operands: { x: a } });
+  if (a.ndim < 2)
+    throw new ShapeError("fillDiagonal", {
+      message: "needs at least two axes",
+      operands: { x: a },
+      fix: "give a matrix, or a stack of equal axes",
+    });
   if (a.ndim > 2 && a.shape.some((n) => n !== a.shape[0])) {
-    throw new ShapeError("fillDiagonal", { message: "more than two axes must have equal sizes", operands: { x: a } });
+    throw new ShapeError("fillDiagonal", {
+      message: "more than two axes must have equal sizes",
+      operands: { x: a },
+      fix: "fill one matrix at a time with vmap",
+    });
   }
   const n = Math.min(...a.shape);
   const v0 = isScalar(value) ? lax.fullLike(a, value, { shape: [] }) : lax.convertElementType(toArray(value), a.dtype);

@@ -251,7 +251,11 @@ function updateShape(values: NDArray, shape: readonly number[]): NDArray {
   let v = values;
   while (v.ndim > shape.length && v.shape[0] === 1) v = lax.squeeze(v, [0]);
   if (v.ndim > shape.length) {
-    throw new ShapeError("at", { message: `the values do not fit the place of shape [${shape.join(",")}]`, operands: { values } });
+    throw new ShapeError("at", {
+      message: `the values do not fit the place of shape [${shape.join(",")}]`,
+      operands: { values },
+      fix: "give values that broadcast to that shape",
+    });
   }
   return broadcastTo("at", v, shape);
 }

@@ -10,7 +10,7 @@ type JoinOptions = { readonly dtype?: DType | null };
 
 function listOf(fn: string, xs: Arrays): readonly ArrayLike[] {
   const list = "aval" in xs ? unstack(xs) : xs;
-  if (list.length === 0) throw new ValueError(fn, { message: "needs at least one array" });
+  if (list.length === 0) throw new ValueError(fn, { message: "needs at least one array", fix: "give the arrays as a list" });
   return list;
 }
 
@@ -37,7 +37,11 @@ export function stack(xs: Arrays, axis = 0, options: JoinOptions = {}): NDArray 
   const [first] = arrays;
   for (const x of arrays) {
     if (!sameShape(x.shape, first.shape)) {
-      throw new ShapeError("stack", { message: "all arrays must have the same shape", operands: { first, other: x } });
+      throw new ShapeError("stack", {
+        message: "all arrays must have the same shape",
+        operands: { first, other: x },
+        fix: "broadcast them first, or join them along an axis with concatenate",
+      });
     }
   }
   const d = canonicalAxis("stack", axis, first.ndim + 1);
@@ -102,7 +106,12 @@ export function append(x: ArrayLike, values: ArrayLike, axis: number | null = nu
 /** The pieces along an axis, without that axis. */
 export function unstack(x: ArrayLike, axis: number | { readonly axis?: number } = 0): NDArray[] {
   const a = toArray(x);
-  if (a.ndim === 0) throw new ShapeError("unstack", { message: "a scalar has no axis to unstack", operands: { x: a } });
+  if (a.ndim === 0)
+    throw new ShapeError("unstack", {
+      message: "a scalar has no axis to unstack",
+      operands: { x: a },
+      fix: "give an array with at least one axis",
+    });
   const d = canonicalAxis("unstack", typeof axis === "number" ? axis : (axis.axis ?? 0), a.ndim);
   return Array.from({ length: a.shape[d] }, (_, i) => lax.indexInDim(a, i, d, false));
 }
@@ -136,7 +145,10 @@ function cut(fn: string, x: ArrayLike, where: number | ArrayLike, axis: number, 
   let bounds: number[];
   if (typeof where === "number") {
     if (!Number.isInteger(where) || where < 1)
-      throw new ValueError(fn, { message: `the number of parts must be positive, got ${where}` });
+      throw new ValueError(fn, {
+        message: `the number of parts must be positive, got ${where}`,
+        fix: "give a positive number of parts, or a list of the places to cut at",
+      });
     if (n % where !== 0 && !uneven) {
       throw new ShapeError(fn, {
         message: `axis ${d} of size ${n} does not divide into ${where} equal parts`,

@@ -141,7 +141,11 @@ export function tensordot(
   let pairs: [number[], number[]];
   if (typeof axes === "number") {
     if (axes > Math.min(a.ndim, b.ndim)) {
-      throw new ShapeError("tensordot", { message: `operands have fewer than ${axes} axes`, operands: { lhs: a, rhs: b } });
+      throw new ShapeError("tensordot", {
+        message: `operands have fewer than ${axes} axes`,
+        operands: { lhs: a, rhs: b },
+        fix: "name the axes in pairs: [[1], [0]], or lower their number",
+      });
     }
     pairs = [Array.from({ length: axes }, (_, i) => a.ndim - axes + i), Array.from({ length: axes }, (_, i) => i)];
   } else {
@@ -150,7 +154,11 @@ export function tensordot(
     pairs = [list(axes[0], a.ndim), list(axes[1], b.ndim)];
   }
   const [i, j] = pairs;
-  if (i.length !== j.length) throw new ValueError("tensordot", { message: `axes come in pairs, got ${i.length} and ${j.length}` });
+  if (i.length !== j.length)
+    throw new ValueError("tensordot", {
+      message: `axes come in pairs, got ${i.length} and ${j.length}`,
+      fix: "name as many axes of one operand as of the other",
+    });
   i.forEach((d, k) => checkInner("tensordot", a, b, d, j[k]));
   return contract(a, b, { lhsContract: i, rhsContract: j }, options);
 }
@@ -190,7 +198,11 @@ export function cross(x: ArrayLike, y: ArrayLike, axis?: number | null | CrossOp
   const [a, b] = [moveaxis(a0, opts.axisa ?? -1, -1), moveaxis(b0, opts.axisb ?? -1, -1)];
   const [n, m] = [a.shape[a.ndim - 1], b.shape[b.ndim - 1]];
   if (![2, 3].includes(n) || ![2, 3].includes(m)) {
-    throw new ShapeError("cross", { message: "vectors must have 2 or 3 components", operands: { lhs: a0, rhs: b0 } });
+    throw new ShapeError("cross", {
+      message: "vectors must have 2 or 3 components",
+      operands: { lhs: a0, rhs: b0 },
+      fix: "name the axis that holds the components: { axis }",
+    });
   }
   const part = (v: NDArray, i: number): NDArray | null => (i < v.shape[v.ndim - 1] ? lax.indexInDim(v, i, -1, false) : null);
   // A missing third component is zero: its products drop out.

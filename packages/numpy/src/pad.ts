@@ -41,7 +41,11 @@ export function pad(x: ArrayLike, padWidth: PadWidth, options: PadOptions | PadM
   const opts = typeof options === "string" ? { mode: options } : options;
   const widths = pairs("pad", padWidth, a.ndim);
   for (const w of widths.flat()) {
-    if (!Number.isInteger(w) || w < 0) throw new ValueError("pad", { message: `widths are non-negative integers, got ${w}` });
+    if (!Number.isInteger(w) || w < 0)
+      throw new ValueError("pad", {
+        message: `widths are non-negative integers, got ${w}`,
+        fix: "cut with slice instead of padding by less than nothing",
+      });
   }
   const mode = opts.mode ?? "constant";
   if (mode === "constant" || mode === "empty") return padConstant(a, widths, opts);
@@ -64,7 +68,11 @@ function pairs(fn: string, width: PadWidth, ndim: number): [number, number][] {
     return Array.from({ length: ndim }, () => all(width as readonly number[]));
   const list = (width as readonly (readonly number[])[]).map(all);
   if (list.length === 1) return Array.from({ length: ndim }, () => list[0]);
-  if (list.length !== ndim) throw new ShapeError(fn, { message: `needs a pair for each of ${ndim} axes, got ${list.length}` });
+  if (list.length !== ndim)
+    throw new ShapeError(fn, {
+      message: `needs a pair for each of ${ndim} axes, got ${list.length}`,
+      fix: "give one number, one [before, after], or a pair for each axis",
+    });
   return list;
 }
 
@@ -87,7 +95,12 @@ function padConstant(x: NDArray, widths: readonly [number, number][], opts: PadO
 
 function padAxis(x: NDArray, axis: number, before: number, after: number, mode: PadMode, opts: PadOptions): NDArray {
   const n = x.shape[axis];
-  if (n === 0) throw new ShapeError("pad", { message: `mode ${mode} cannot extend an empty axis`, operands: { x } });
+  if (n === 0)
+    throw new ShapeError("pad", {
+      message: `mode ${mode} cannot extend an empty axis`,
+      operands: { x },
+      fix: 'use mode "constant", or do not pad that axis',
+    });
   const cut = (from: number, to: number): NDArray => lax.sliceInDim(x, from, to, 1, axis);
   const spread = (v: NDArray, size: number): NDArray => {
     const target = v.shape.map((m, i) => (i === axis ? size : m));

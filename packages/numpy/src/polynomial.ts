@@ -8,7 +8,12 @@ import { convertAll, inexact, promote, toArray } from "./internal/promote.ts";
 /** The value of a polynomial at `x`, by Horner's rule. */
 export function polyval(p: ArrayLike, x: ArrayLike): NDArray {
   const [c, v] = convertAll([p, x]);
-  if (c.ndim !== 1) throw new ShapeError("polyval", { message: "coefficients must be a vector", operands: { p: c } });
+  if (c.ndim !== 1)
+    throw new ShapeError("polyval", {
+      message: "coefficients must be a vector",
+      operands: { p: c },
+      fix: "give one polynomial, and use vmap for several",
+    });
   let out = lax.fullLike(v, 0);
   for (let i = 0; i < c.size; i++) out = lax.add(lax.mul(out, v), lax.indexInDim(c, i, 0, false));
   return out;

@@ -22,7 +22,11 @@ export function ravelPytree<T extends Pytree>(tree: T): [flat: NDArray, unravel:
   const flat = parts.length === 0 ? asArray(new Float32Array(0)) : concatenate(parts, 0);
   const unravel = (vector: NDArray): T => {
     if (vector.ndim !== 1 || vector.shape[0] !== flat.shape[0]) {
-      throw new ShapeError("unravel", { message: `expected a vector of ${flat.shape[0]} elements`, operands: { vector } });
+      throw new ShapeError("unravel", {
+        message: `expected a vector of ${flat.shape[0]} elements`,
+        operands: { vector },
+        fix: "pass a vector like the one that ravelPytree returned",
+      });
     }
     let start = 0;
     const restored = leaves.map((x) => {

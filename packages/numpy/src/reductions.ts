@@ -251,6 +251,7 @@ export function average(x: ArrayLike, axis?: Axis, options: AverageOptions = {})
       throw new ShapeError("average", {
         message: "the weights must have the shape of x, or of the averaged axes",
         operands: { x: a, weights: w0 },
+        fix: "give one weight for each element of the axis, or for each element",
       });
     }
     w0 = lax.broadcastInDim(w0, a.shape, axes);
@@ -330,9 +331,14 @@ export interface CumulativeInitialOptions extends CumulativeOptions {
 }
 function cumulativeInitial(fn: string, x: ArrayLike, options: CumulativeInitialOptions, identity: number, op: Cumulative): NDArray {
   const a = toArray(x);
-  if (a.ndim === 0) throw new ShapeError(fn, { message: "a scalar has no axis", operands: { x: a } });
+  if (a.ndim === 0)
+    throw new ShapeError(fn, { message: "a scalar has no axis", operands: { x: a }, fix: "give an array with at least one axis" });
   if (a.ndim > 1 && (options.axis === undefined || options.axis === null)) {
-    throw new ValueError(fn, { message: "needs an axis for an array with several", operands: { x: a } });
+    throw new ValueError(fn, {
+      message: "needs an axis for an array with several",
+      operands: { x: a },
+      fix: "pass the axis, or ravel the array",
+    });
   }
   const axis = canonicalAxis(fn, options.axis ?? 0, a.ndim);
   const out = cumulative(fn, a, axis, options.dtype ?? (identity === 0 ? accumulator(a.dtype) : null), op);

@@ -80,7 +80,12 @@ export function compress(
 ): NDArray {
   const a = toArray(x);
   const c = truth(condition);
-  if (c.ndim !== 1) throw new ShapeError("compress", { message: "the condition must be a vector", operands: { condition: c } });
+  if (c.ndim !== 1)
+    throw new ShapeError("compress", {
+      message: "the condition must be a vector",
+      operands: { condition: c },
+      fix: "ravel the condition, or use where",
+    });
   const flat = axis === null || axis === undefined ? lax.reshape(a, [a.size]) : a;
   const d = axis === null || axis === undefined ? 0 : axis;
   const n = flat.shape.at(d)!;
@@ -109,7 +114,12 @@ export function searchsorted(
 ): NDArray {
   const opts: SearchsortedOptions = typeof side === "string" ? { side, ...options } : side;
   const [a0, v] = promoteOnly(sorted, values);
-  if (a0.ndim !== 1) throw new ShapeError("searchsorted", { message: "needs a sorted vector", operands: { sorted: a0 } });
+  if (a0.ndim !== 1)
+    throw new ShapeError("searchsorted", {
+      message: "needs a sorted vector",
+      operands: { sorted: a0 },
+      fix: "give one sorted vector, and use vmap for several",
+    });
   const a = opts.sorter ? take(a0, opts.sorter) : a0;
   const n = a.size;
   if (n === 0) return lax.full(v.shape, 0, "int32");
@@ -152,7 +162,12 @@ function sortsBefore(x: NDArray, y: NDArray): NDArray {
 /** The number of the bin of each element: `bins[i-1] <= x < bins[i]`, or with `right` `bins[i-1] < x <= bins[i]`. */
 export function digitize(x: ArrayLike, bins: ArrayLike, right = false): NDArray {
   const edges = toArray(bins);
-  if (edges.ndim !== 1) throw new ShapeError("digitize", { message: "bins must be a vector", operands: { bins: edges } });
+  if (edges.ndim !== 1)
+    throw new ShapeError("digitize", {
+      message: "bins must be a vector",
+      operands: { bins: edges },
+      fix: "give one vector of edges, and use vmap for several",
+    });
   if (edges.size === 0) return lax.full(toArray(x).shape, 0, "int32");
   const side = right ? "left" : "right";
   const up = searchsorted(edges, x, side);
@@ -171,7 +186,7 @@ export interface BincountOptions {
 /** How often each non-negative integer occurs, or the sum of its weights. Negative values count as 0. */
 export function bincount(x: ArrayLike, options: BincountOptions = {}): NDArray {
   const a = toArray(x);
-  if (a.ndim !== 1) throw new ShapeError("bincount", { message: "needs a vector", operands: { x: a } });
+  if (a.ndim !== 1) throw new ShapeError("bincount", { message: "needs a vector", operands: { x: a }, fix: "ravel the array" });
   const index = a.dtype === "bool" ? lax.convertElementType(a, "int32") : integralVector(a);
   let { length } = options;
   if (length === null || length === undefined) {
@@ -221,7 +236,10 @@ export function ravelMultiIndex(
   options: { readonly mode?: "clip" | "wrap" } = {},
 ): NDArray {
   if (coordinates.length !== shape.length) {
-    throw new ValueError("ravelMultiIndex", { message: `got ${coordinates.length} coordinates for ${shape.length} axes` });
+    throw new ValueError("ravelMultiIndex", {
+      message: `got ${coordinates.length} coordinates for ${shape.length} axes`,
+      fix: "give one array of coordinates for each axis of the shape",
+    });
   }
   const parts = promote("ravelMultiIndex", coordinates.map(integralPositions));
   return parts

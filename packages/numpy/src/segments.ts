@@ -23,10 +23,15 @@ function segment(
     throw new ShapeError(fn, {
       message: "segment ids are a vector as long as the first axis of the data",
       operands: { data: x, ids: i },
+      fix: "give one id for each row of the data",
     });
   }
   const count = options.numSegments ?? Number(max(i).itemSync()) + 1;
-  if (!Number.isInteger(count) || count < 0) throw new ValueError(fn, { message: `numSegments is a count, got ${count}` });
+  if (!Number.isInteger(count) || count < 0)
+    throw new ValueError(fn, {
+      message: `numSegments is a count, got ${count}`,
+      fix: "pass a non-negative integer as numSegments",
+    });
   const start = full([count, ...x.shape.slice(1)], identity(x), x.dtype);
   // A negative id names no segment; counting it from the end would be wrong.
   const places = select(lt(i, 0), fullLike(i, count), i);

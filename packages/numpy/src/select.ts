@@ -35,6 +35,7 @@ export function select(conditions: readonly ArrayLike[], choices: readonly Array
   if (conditions.length !== choices.length || conditions.length === 0) {
     throw new ValueError("select", {
       message: `needs as many choices as conditions, got ${choices.length} and ${conditions.length}`,
+      fix: "give one choice for each condition, and the rest as default",
     });
   }
   const values = convertAll([...choices, defaultValue]);
@@ -66,6 +67,7 @@ export function piecewise(
   if (extra !== 0 && extra !== 1) {
     throw new ValueError("piecewise", {
       message: `needs one function for each of ${conditions.length} conditions, and one more for the rest if any`,
+      fix: "give a function, or a number, for each condition",
     });
   }
   const of = (f: ArrayLike | ((x: NDArray) => ArrayLike)): NDArray => {

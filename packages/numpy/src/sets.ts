@@ -71,7 +71,11 @@ function uniqueParts(x: ArrayLike, options: UniqueOptions): UniqueParts {
   if (n === 0) {
     const none = lax.full([size ?? 0], 0, "int32");
     if (size !== null && size > 0)
-      throw new ShapeError("unique", { message: "an empty array has no elements to fill with", operands: { x: a0 } });
+      throw new ShapeError("unique", {
+        message: "an empty array has no elements to fill with",
+        operands: { x: a0 },
+        fix: "pass a fillValue",
+      });
     return { values: back(a), index: none, inverse: lax.full(inverseShape, 0, "int32"), counts: none };
   }
   // Rows are sorted by all their elements, the first one first.

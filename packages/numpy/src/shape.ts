@@ -51,13 +51,22 @@ export { transpose as permuteDims };
 function checkPermutation(fn: string, axes: readonly number[], x: NDArray): number[] {
   const order = canonicalAxes(fn, axes, x.ndim);
   if (order.length === x.ndim) return order;
-  throw new AxisError(fn, { message: `needs each of the ${x.ndim} axes once, got [${axes.join(",")}]`, operands: { x } });
+  throw new AxisError(fn, {
+    message: `needs each of the ${x.ndim} axes once, got [${axes.join(",")}]`,
+    operands: { x },
+    fix: "name every axis of x exactly once",
+  });
 }
 
 /** The last two axes exchanged. */
 export function matrixTranspose(x: ArrayLike): NDArray {
   const a = toArray(x);
-  if (a.ndim < 2) throw new ShapeError("matrixTranspose", { message: "needs at least two axes", operands: { x: a } });
+  if (a.ndim < 2)
+    throw new ShapeError("matrixTranspose", {
+      message: "needs at least two axes",
+      operands: { x: a },
+      fix: "give a matrix, or a stack of them",
+    });
   return swapaxes(a, -1, -2);
 }
 
@@ -77,7 +86,10 @@ export function moveaxis(x: ArrayLike, source: number | readonly number[], desti
   const from = axesOf("moveaxis", source, a.ndim);
   const to = axesOf("moveaxis", destination, a.ndim);
   if (from.length !== to.length) {
-    throw new AxisError("moveaxis", { message: `${from.length} sources, but ${to.length} destinations` });
+    throw new AxisError("moveaxis", {
+      message: `${from.length} sources, but ${to.length} destinations`,
+      fix: "name one destination for each source",
+    });
   }
   const order = a.shape.map((_, i) => i).filter((i) => !from.includes(i));
   const pairs = to.map((d, i) => [d, from[i]]).sort((p, q) => p[0] - q[0]);
@@ -167,7 +179,11 @@ export function roll(x: ArrayLike, shift: ArrayLike | readonly number[], axis?: 
           : (shift as number[])
         : scalars(indexArray("roll", shift as ArrayLike), axes.length);
   const all = axes.length === 1 ? list.map(() => axes[0]) : axes;
-  if (list.length !== all.length) throw new ValueError("roll", { message: `${list.length} shifts for ${all.length} axes` });
+  if (list.length !== all.length)
+    throw new ValueError("roll", {
+      message: `${list.length} shifts for ${all.length} axes`,
+      fix: "give one shift for all axes, or one for each",
+    });
   return list.reduce<NDArray>((v, s, i) => rollAxis(v, s, canonicalAxis("roll", all[i], a.ndim)), a);
 }
 

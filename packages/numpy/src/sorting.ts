@@ -40,7 +40,11 @@ export function lexsort(keys: readonly ArrayLike[] | NDArray, axis = -1): NDArra
     "aval" in keys
       ? Array.from({ length: keys.shape[0] }, (_, i) => lax.indexInDim(keys, i, 0, false))
       : keys.map((k) => toArray(k));
-  if (list.length === 0) throw new ValueError("lexsort", { message: "needs at least one key" });
+  if (list.length === 0)
+    throw new ValueError("lexsort", {
+      message: "needs at least one key",
+      fix: "give the keys as a list, the most significant one last",
+    });
   const [first] = list;
   if (first.ndim === 0) return lax.full([], 0, "int32");
   const dimension = canonicalAxis("lexsort", axis, first.ndim);
@@ -64,7 +68,7 @@ export function argpartition(x: ArrayLike, kth: number, axis = -1): NDArray {
 
 function checkKth(fn: string, kth: number, n: number): void {
   if (!Number.isInteger(kth) || kth < -n || kth >= n)
-    throw new ValueError(fn, { message: `kth ${kth} is outside an axis of size ${n}` });
+    throw new ValueError(fn, { message: `kth ${kth} is outside an axis of size ${n}`, fix: "give a kth in [-n, n) of that axis" });
 }
 
 /** The `k` largest elements along `axis`, largest first, and their indices. */

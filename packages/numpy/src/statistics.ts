@@ -65,7 +65,12 @@ function quantiles(
   skipNaN: boolean,
 ): NDArray {
   const a0 = inexact(fn, x);
-  if (isComplex(a0.dtype)) throw new DTypeError(fn, { message: "complex numbers have no order", operands: { x: a0 } });
+  if (isComplex(a0.dtype))
+    throw new DTypeError(fn, {
+      message: "complex numbers have no order",
+      operands: { x: a0 },
+      fix: "take real, imag or abs of them first",
+    });
   // Small floats cannot count far, so positions are computed in float32.
   const a = a0.dtype === "float64" ? a0 : lax.convertElementType(a0, "float32");
   const qs = lax.convertElementType(toArray(q), a.dtype);
@@ -78,7 +83,12 @@ function quantiles(
   const flat = lax.reshape(lax.transpose(a, [...kept, ...axes]), [...keptShape, axes.reduce((m, d) => m * a.shape[d], 1)]);
   const last = kept.length;
   const n = flat.shape[last];
-  if (n === 0) throw new ShapeError(fn, { message: "needs at least one element", operands: { x: a0 } });
+  if (n === 0)
+    throw new ShapeError(fn, {
+      message: "needs at least one element",
+      operands: { x: a0 },
+      fix: "leave empty arrays out, or ask for another axis",
+    });
   const nan = isnan(flat);
   // NaN sorts last. Poisoning every element of a slice with one NaN spares a mask afterwards.
   const clean = skipNaN ? flat : lax.select(spread(lax.reduceOr(nan, [last]), flat.shape), scalar(NaN, a.dtype), flat);
@@ -182,7 +192,12 @@ export interface CovOptions {
 /** The covariance matrix of variables (rows) over observations (columns). */
 export function cov(x: ArrayLike, y?: ArrayLike | null, options: CovOptions = {}): NDArray {
   const rows = (v: NDArray): NDArray => {
-    if (v.ndim > 2) throw new ShapeError("cov", { message: "needs a vector or a matrix", operands: { x: v } });
+    if (v.ndim > 2)
+      throw new ShapeError("cov", {
+        message: "needs a vector or a matrix",
+        operands: { x: v },
+        fix: "reshape it to [variables, observations]",
+      });
     const m = lax.broadcastToRank(v, 2);
     return options.rowvar === false && v.ndim === 2 && m.shape[0] !== 1 ? lax.transpose(m, [1, 0]) : m;
   };
@@ -317,7 +332,11 @@ export function interp(
   );
   let [v, p, f] = values.map((a) => lax.convertElementType(a, common.dtype));
   if (p.ndim !== 1 || f.ndim !== 1 || p.size !== f.size) {
-    throw new ShapeError("interp", { message: "xp and fp must be vectors of one length", operands: { xp: p, fp: f } });
+    throw new ShapeError("interp", {
+      message: "xp and fp must be vectors of one length",
+      operands: { xp: p, fp: f },
+      fix: "give one value fp for each abscissa xp",
+    });
   }
   if (options.period) {
     const { period } = options;

@@ -20,7 +20,12 @@ export function take(x: ArrayLike, indices: ArrayLike, axis?: number | null, opt
   const raw = indexArray("take", indices);
   const wrap = options.mode === "wrap";
   const index = wrap ? around(raw, n) : wrapNegative(raw, n);
-  if (n === 0 && index.size > 0) throw new ShapeError("take", { message: "cannot take from an empty axis", operands: { x: a } });
+  if (n === 0 && index.size > 0)
+    throw new ShapeError("take", {
+      message: "cannot take from an empty axis",
+      operands: { x: a },
+      fix: "take from an axis with elements, or ask for no indices",
+    });
   return lax.gather(
     a,
     lax.expandDims(index, [index.ndim]),
@@ -114,7 +119,11 @@ function alongAxis(fn: string, x: ArrayLike, indices: ArrayLike, axis: number | 
     const m = index.shape[i];
     if (i === d || n === m || m === 1) return n;
     if (n === 1) return m;
-    throw new ShapeError(fn, { message: `axis ${i} does not broadcast`, operands: { x: a, indices: index } });
+    throw new ShapeError(fn, {
+      message: `axis ${i} does not broadcast`,
+      operands: { x: a, indices: index },
+      fix: "give indices whose other axes have the sizes of x, or size 1",
+    });
   });
   const full = (v: NDArray): NDArray => {
     const target = shape.map((n, i) => (i === d ? v.shape[i] : n));
@@ -137,7 +146,8 @@ export function put(
     [raw.size],
   );
   const v = lax.convertElementType(toArray(values), a.dtype);
-  if (v.size === 0) throw new ValueError("put", { message: "needs at least one value" });
+  if (v.size === 0)
+    throw new ValueError("put", { message: "needs at least one value", fix: "give a value, or call it with no indices" });
   const flat = lax.reshape(v, [v.size]);
   const repeated =
     v.size >= index.size

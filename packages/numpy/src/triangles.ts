@@ -18,7 +18,8 @@ function lowerMask(shape: readonly number[], k: number): NDArray {
 
 function triangle(fn: string, x: ArrayLike, k: number, lower: boolean): NDArray {
   const a = toArray(x);
-  if (a.ndim < 2) throw new ShapeError(fn, { message: "needs at least two axes", operands: { x: a } });
+  if (a.ndim < 2)
+    throw new ShapeError(fn, { message: "needs at least two axes", operands: { x: a }, fix: "give a matrix, or a stack of them" });
   const mask = lax.broadcastInDim(lowerMask(a.shape, lower ? k : k - 1), a.shape, [a.ndim - 2, a.ndim - 1]);
   const zero = lax.fullLike(a, a.dtype === "bool" ? false : 0, { shape: [] });
   return lower ? lax.select(mask, a, zero) : lax.select(mask, zero, a);
@@ -43,7 +44,7 @@ export function diag(x: ArrayLike, k = 0): NDArray {
     return where(onDiagonal, lax.broadcastInDim(padded, [n, n], [1]), zeros([], v.dtype));
   }
   if (v.ndim === 2) return diagonal(v, k);
-  throw new ShapeError("diag", { message: "needs a vector or a matrix", operands: { x: v } });
+  throw new ShapeError("diag", { message: "needs a vector or a matrix", operands: { x: v }, fix: "use vmap for a stack of them" });
 }
 
 /** The k-th diagonals of the matrices in axes `axis1` and `axis2`, as the last axis. */
@@ -51,7 +52,12 @@ export function diagonal(x: ArrayLike, offset = 0, axis1 = 0, axis2 = 1): NDArra
   const a = toArray(x);
   const wrap = (i: number): number => (i < 0 ? i + a.ndim : i);
   const [r, c] = [wrap(axis1), wrap(axis2)];
-  if (a.ndim < 2 || r === c) throw new ShapeError("diagonal", { message: "needs two different axes", operands: { x: a } });
+  if (a.ndim < 2 || r === c)
+    throw new ShapeError("diagonal", {
+      message: "needs two different axes",
+      operands: { x: a },
+      fix: "pass different axis1 and axis2",
+    });
   const rest = a.shape.map((_, i) => i).filter((i) => i !== r && i !== c);
   const m = lax.transpose(a, [...rest, r, c]);
   const [rows, columns] = [a.shape[r], a.shape[c]];
@@ -79,7 +85,11 @@ export function diagIndices(n: number, ndim = 2): NDArray[] {
 export function diagIndicesFrom(x: ArrayLike): NDArray[] {
   const a = toArray(x);
   if (a.ndim < 2 || a.shape.some((n) => n !== a.shape[0])) {
-    throw new ShapeError("diagIndicesFrom", { message: "needs at least two axes of equal size", operands: { x: a } });
+    throw new ShapeError("diagIndicesFrom", {
+      message: "needs at least two axes of equal size",
+      operands: { x: a },
+      fix: "give a square matrix",
+    });
   }
   return diagIndices(a.shape[0], a.ndim);
 }

@@ -24,7 +24,10 @@ export function vectorize(
   return (...args) => {
     const mapped = args.flatMap((_, i) => (excluded.has(i) ? [] : [i]));
     if (core !== null && core.length !== mapped.length) {
-      throw new ValueError("vectorize", { message: `the signature has ${core.length} arguments, the call ${mapped.length}` });
+      throw new ValueError("vectorize", {
+        message: `the signature has ${core.length} arguments, the call ${mapped.length}`,
+        fix: "call it with as many arrays as the signature has, or exclude some",
+      });
     }
     const arrays = args.map((x) => toArray(x));
     const rank = (k: number): number => (core === null ? 0 : core[k].length);
@@ -32,11 +35,19 @@ export function vectorize(
     mapped.forEach((i, k) => {
       const x = arrays[i];
       if (x.ndim < rank(k))
-        throw new ShapeError("vectorize", { message: `argument ${i} needs at least ${rank(k)} axes`, operands: { x } });
+        throw new ShapeError("vectorize", {
+          message: `argument ${i} needs at least ${rank(k)} axes`,
+          operands: { x },
+          fix: "give the argument all axes that the signature names",
+        });
       core?.[k].forEach((name, j) => {
         const n = x.shape[x.ndim - rank(k) + j];
         if ((sizes.get(name) ?? n) !== n)
-          throw new ShapeError("vectorize", { message: `axis ${name} has sizes ${sizes.get(name)} and ${n}`, operands: { x } });
+          throw new ShapeError("vectorize", {
+            message: `axis ${name} has sizes ${sizes.get(name)} and ${n}`,
+            operands: { x },
+            fix: "use different names for axes of different sizes",
+          });
         sizes.set(name, n);
       });
     });

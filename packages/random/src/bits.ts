@@ -29,7 +29,10 @@ const unsigned: Record<number, StandardDType> = { 8: "uint8", 16: "uint16", 32: 
 export function bits(key: Key, shape: readonly number[] = [], options: { readonly dtype?: DType } = {}): NDArray {
   const dtype = options.dtype ?? "uint32";
   if (typeof dtype !== "string" || !dtype.startsWith("uint")) {
-    throw new DTypeError("bits", { message: `random bits are unsigned integers, got ${dtypeName(dtype)}` });
+    throw new DTypeError("bits", {
+      message: `random bits are unsigned integers, got ${dtypeName(dtype)}`,
+      fix: "ask for uint8, uint16, uint32 or uint64",
+    });
   }
   return randomBits("bits", key, itemsize(dtype) * 8, shape);
 }
@@ -61,7 +64,11 @@ const formats: Partial<Record<StandardDType, FloatFormat>> = {
 
 export function floatFormat(fn: string, dtype: DType): FloatFormat {
   const format = formats[dtype as StandardDType];
-  if (format === undefined) throw new DTypeError(fn, { message: `needs a float dtype, got ${dtypeName(dtype)}` });
+  if (format === undefined)
+    throw new DTypeError(fn, {
+      message: `needs a float dtype, got ${dtypeName(dtype)}`,
+      fix: 'pass { dtype: "float32" } or another float dtype',
+    });
   return format;
 }
 

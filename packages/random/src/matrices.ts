@@ -54,6 +54,7 @@ export function multivariateNormal(
     throw new ShapeError("multivariateNormal", {
       message: "mean must be [..., n] and cov [..., n, n]",
       operands: { mean: m, cov: c },
+      fix: "give the mean as vectors and cov as square matrices of their size",
     });
   }
   const batch = shape ?? broadcastShapes(m.shape.slice(0, -1), c.shape.slice(0, -2));

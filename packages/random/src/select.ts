@@ -53,7 +53,11 @@ export function randint(
   options: { readonly dtype?: DType } = {},
 ): NDArray {
   const dtype = (options.dtype ?? "int32") as StandardDType;
-  if (!isInteger(dtype)) throw new DTypeError("randint", { message: `needs an integer dtype, got ${dtypeName(dtype)}` });
+  if (!isInteger(dtype))
+    throw new DTypeError("randint", {
+      message: `needs an integer dtype, got ${dtypeName(dtype)}`,
+      fix: 'pass { dtype: "int32" } or another integer dtype',
+    });
   const width = itemsize(dtype) * 8;
   const word = `uint${width}` as StandardDType;
   const [lo, hi, beyond] = bounds(dtype, minval, maxval);
@@ -124,11 +128,19 @@ export interface PermutationOptions {
  */
 export function permutation(key: Key, x: number | NDArray, options: PermutationOptions = {}): NDArray {
   if (!isNDArray(x)) {
-    if (!Number.isInteger(x) || x < 0) throw new ValueError("permutation", { message: `${x} is no length of a permutation` });
+    if (!Number.isInteger(x) || x < 0)
+      throw new ValueError("permutation", {
+        message: `${x} is no length of a permutation`,
+        fix: "give a non-negative integer, or the array to permute",
+      });
     return shuffle(key, iota("int32", x), 0);
   }
   if (x.ndim === 0)
-    throw new ShapeError("permutation", { message: "needs an integer or an array of rank 1 or more", operands: { x } });
+    throw new ShapeError("permutation", {
+      message: "needs an integer or an array of rank 1 or more",
+      operands: { x },
+      fix: "give a length n for a permutation of 0…n-1, or an array with an axis",
+    });
   const axis = canonicalAxis("permutation", options.axis ?? 0, x.ndim);
   if (options.independent === true || x.ndim === 1) return shuffle(key, x, axis);
   return take(x, shuffle(key, iota("int32", x.shape[axis]), 0), axis);
@@ -163,7 +175,11 @@ export function choice(key: Key, a: number | NDArray, shape: readonly number[] =
   const axis = isNDArray(a) ? canonicalAxis("choice", options.axis ?? 0, a.ndim) : 0;
   const population = isNDArray(a) ? a.shape[axis] : a;
   const draws = shape.reduce((m, n) => m * n, 1);
-  if (population <= 0 && draws > 0) throw new ValueError("choice", { message: "cannot draw from an empty population" });
+  if (population <= 0 && draws > 0)
+    throw new ValueError("choice", {
+      message: "cannot draw from an empty population",
+      fix: "give at least one element, or ask for an empty shape",
+    });
   if (!replace && draws > population) {
     throw new ValueError("choice", {
       message: `cannot draw ${draws} of ${population} without replacement`,
@@ -180,7 +196,11 @@ export function choice(key: Key, a: number | NDArray, shape: readonly number[] =
   const given = asArray(p);
   const probs = given.dtype === "float64" ? given : convertElementType(given, "float32");
   if (probs.ndim !== 1 || probs.shape[0] !== population) {
-    throw new ShapeError("choice", { message: `p must have shape [${population}]`, operands: { p: probs } });
+    throw new ShapeError("choice", {
+      message: `p must have shape [${population}]`,
+      operands: { p: probs },
+      fix: "give one probability for each element of the axis that is drawn from",
+    });
   }
   if (!replace) {
     const scores = add(gumbel(key, [population], { dtype: probs.dtype }), log(probs));
@@ -216,6 +236,7 @@ export function categorical(key: Key, logits: ArrayLike, options: CategoricalOpt
     throw new ShapeError("categorical", {
       message: `shape must end with the batch shape [${batch.join(",")}]`,
       operands: { shape },
+      fix: "put the sizes of the draws in front: [draws, ...batch]",
     });
   }
   const full = [...extra, ...x.shape];

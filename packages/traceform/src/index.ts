@@ -15,6 +15,7 @@ export {
   deviceCount,
   type DType,
   defaultBackend,
+  effectsBarrier,
   NDArray,
   namedScope,
   printJaxpr,

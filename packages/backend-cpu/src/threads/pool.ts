@@ -156,7 +156,10 @@ export class WorkerPool {
     const words = this.#words;
     const at = control.state / 4;
     if (Atomics.exchange(words, control.failed / 4, 0) !== 0) {
-      throw new BackendError("cpu", { message: "a kernel failed in a worker thread" });
+      throw new BackendError("cpu", {
+        message: "a kernel failed in a worker thread",
+        fix: "pass cpu({ threads: 1 }) to run on the calling thread, where the failure shows",
+      });
     }
     const start = performance.now();
     const sleep = maySleep();

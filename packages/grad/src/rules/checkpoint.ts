@@ -5,6 +5,7 @@ import {
   type Eqn,
   evalJaxpr,
   invariant,
+  joinEffects,
   Jaxpr,
   JaxprRewriter,
   jitP,
@@ -14,7 +15,16 @@ import {
   type NDArray,
   Var,
 } from "@traceform/core";
-import { type CheckpointParams, checkpointP, type CheckpointPolicy, type ScanParams, scanP } from "@traceform/lax";
+import {
+  type CheckpointParams,
+  checkpointP,
+  type CheckpointPolicy,
+  type CondParams,
+  condP,
+  type ScanParams,
+  scanP,
+} from "@traceform/lax";
+import { fillSlots, shareSlots } from "../internal/branches.ts";
 import { withoutKnownEffects } from "../internal/effects.ts";
 import { bits, drop, merge, not, pick, place, splitList } from "../internal/memo.ts";
 import { transposeThrough } from "../internal/through.ts";
@@ -106,7 +116,7 @@ interface Divided {
 }
 
 /**
- * Finds what is kept: results on known values that the policy names, or whose effects must not repeat, in the steps of loops too.
+ * Finds what is kept: results on known values that the policy names, or whose effects must not repeat, in the steps of loops and the branches of conditionals too.
  * Without policy and effects nothing is.
  */
 function divide(jaxpr: Jaxpr, knownIn: readonly boolean[], policy: CheckpointPolicy | null): Divided {
@@ -122,28 +132,29 @@ function divide(jaxpr: Jaxpr, knownIn: readonly boolean[], policy: CheckpointPol
     if (all && (eqn.effects.size > 0 || policy?.(eqn.primitive, eqn.params))) {
       keeping.push(eqn);
       saved.push(...eqn.outvars);
-    } else if ((eqn.primitive as unknown) === scanP) {
-      const loop = divideScan(eqn, eqn.invars.map(isKnown), policy);
-      keeping.push(loop.keeping);
-      without.push(loop.without);
-      saved.push(...loop.saved);
-      eqn.outvars.forEach((v, i) => {
-        if (loop.knownOut[i]) known.add(v);
-      });
-    } else {
-      keeping.push(eqn);
-      without.push(eqn);
+      continue;
     }
+    const inner = insides.get(eqn.primitive)?.(eqn, eqn.invars.map(isKnown), policy ?? keepNothing);
+    keeping.push(inner?.keeping ?? eqn);
+    without.push(inner?.without ?? eqn);
+    saved.push(...(inner?.saved ?? []));
+    eqn.outvars.forEach((v, i) => {
+      if (inner?.knownOut[i]) known.add(v);
+    });
   }
   return { keeping, without, saved, known };
 }
 
-/** A loop that returns what is kept of its steps, stacked, and the loop that takes it. */
-function divideScan(
-  eqn: Eqn,
-  knownIn: readonly boolean[],
-  policy: CheckpointPolicy | null,
-): { keeping: Eqn; without: Eqn; saved: Var[]; knownOut: boolean[] } {
+/** An equation that also returns what is kept of its inside, and one that takes it. */
+interface DividedEqn {
+  readonly keeping: Eqn;
+  readonly without: Eqn;
+  readonly saved: readonly Var[];
+  readonly knownOut: readonly boolean[];
+}
+
+/** A loop: what is kept of its steps is stacked. */
+function divideScan(eqn: Eqn, knownIn: readonly boolean[], policy: CheckpointPolicy): DividedEqn {
   const p = eqn.params as unknown as ScanParams;
   const { jaxpr: body, numCarry, numConsts } = p;
   const [consts, init, xs] = splitList(knownIn, numConsts, numCarry);
@@ -152,7 +163,7 @@ function divideScan(
   let steps: Divided;
   let outs: boolean[];
   for (;;) {
-    const { known, ...rest } = divide(body, [...consts, ...carry, ...xs], policy ?? keepNothing);
+    const { known, ...rest } = divide(body, [...consts, ...carry, ...xs], policy);
     steps = { ...rest, known };
     outs = body.outvars.map((a) => a instanceof Literal || known.has(a));
     const next = carry.map((c, i) => c && outs[i]);
@@ -173,6 +184,50 @@ function divideScan(
     knownOut,
   };
 }
+
+/**
+ * A conditional whose index is known: what is kept of its branches has places that they share, and a branch fills those it does not
+ * need.
+ */
+function divideCond(eqn: Eqn, [knownIndex, ...knownIn]: readonly boolean[], policy: CheckpointPolicy): DividedEqn | undefined {
+  if (!knownIndex) return undefined;
+  const { branches } = eqn.params as unknown as CondParams;
+  const parts = branches.map((b) => divide(b, knownIn, policy));
+  const knownOut = eqn.outvars.map((_, i) =>
+    parts.every(({ known }, k) => branches[k].outvars[i] instanceof Literal || known.has(branches[k].outvars[i])),
+  );
+  if (parts.every((part) => part.without.length === part.keeping.length && part.saved.length === 0)) {
+    return { keeping: eqn, without: eqn, saved: [], knownOut };
+  }
+  const { slots, slotsOf } = shareSlots(parts.map((part) => part.saved.map((v) => v.aval)));
+  const saved = slots.map((aval) => new Var(aval));
+  const keptBranches = parts.map(({ keeping, saved: own }, k) => {
+    const kept = new Jaxpr([], branches[k].invars, keeping, [...branches[k].outvars, ...own]);
+    return fillSlots(kept, own.length, slots, slotsOf[k]);
+  });
+  const restBranches = parts.map(({ without, saved: own }, k) => {
+    const given = slots.map((aval, s) => own[slotsOf[k].indexOf(s)] ?? new Var(aval));
+    return new Jaxpr([], [...branches[k].invars, ...given], without, branches[k].outvars);
+  });
+  return {
+    keeping: { ...eqn, outvars: [...eqn.outvars, ...saved], params: { branches: keptBranches } },
+    without: {
+      ...eqn,
+      invars: [...eqn.invars, ...saved],
+      params: { branches: restBranches },
+      effects: joinEffects(restBranches.map((b) => b.effects)),
+    },
+    saved,
+    knownOut,
+  };
+}
+
+/** The primitives inside of which a policy looks. That of a `while` cannot be kept: how many steps it has is not known. */
+const insides: ReadonlyMap<unknown, (eqn: Eqn, knownIn: readonly boolean[], policy: CheckpointPolicy) => DividedEqn | undefined> =
+  /* @__PURE__ */ new Map<unknown, (eqn: Eqn, knownIn: readonly boolean[], policy: CheckpointPolicy) => DividedEqn | undefined>([
+    [scanP, divideScan],
+    [condP, divideCond],
+  ]);
 const keepNothing: CheckpointPolicy = () => false;
 
 function partialEvalCheckpoint(

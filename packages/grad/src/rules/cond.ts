@@ -1,5 +1,6 @@
-import { type Aval, bind, evalJaxpr, Jaxpr, type NDArray, traceToJaxpr, Var } from "@traceform/core";
-import { type CondParams, condP, full, randomWrapP } from "@traceform/lax";
+import { bind, Jaxpr, type NDArray, Var } from "@traceform/core";
+import { type CondParams, condP } from "@traceform/lax";
+import { fillSlots, shareSlots } from "../internal/branches.ts";
 import { JaxprMemo, merge, or, pick, place } from "../internal/memo.ts";
 import {
   isLinear,
@@ -46,13 +47,6 @@ export const condJvps = (): JvpEntry[] => [
   }),
 ];
 
-/** Any value of a type, for residuals that another branch would have computed. */
-function placeholder(aval: Aval): NDArray {
-  const { dtype } = aval;
-  if (typeof dtype === "string") return full(aval.shape, 0, dtype);
-  return bind(randomWrapP, [full([...aval.shape, ...dtype.physicalShape], 0, dtype.physicalDtype)], { impl: dtype })[0];
-}
-
 interface SplitCond {
   readonly known: readonly Jaxpr[];
   readonly unknown: readonly Jaxpr[];
@@ -63,35 +57,14 @@ interface SplitCond {
  * branches, and a branch fills the places it does not need.
  */
 function shareResiduals(splits: readonly PartialEvalJaxpr[]): SplitCond {
-  const slots: Aval[] = [];
-  const slotsOf = splits.map(({ residuals }) => {
-    const taken = new Set<number>();
-    return residuals.map((aval) => {
-      let slot = slots.findIndex((a, i) => a === aval && !taken.has(i));
-      if (slot < 0) slot = slots.push(aval) - 1;
-      taken.add(slot);
-      return slot;
-    });
-  });
+  const { slots, slotsOf } = shareSlots(splits.map(({ residuals }) => residuals));
   const key = `${slots.map((a) => a.id).join()}|`;
   return {
     known: splits.map(
       ({ known, residuals }, k) =>
-        memo.get(known, `known${key}${slotsOf[k].join()}`, () => {
-          const numOuts = known.outvars.length - residuals.length;
-          return traceToJaxpr(
-            (...args) => {
-              const outs = evalJaxpr(known, [], args);
-              const filled = slots.map((aval, s) => {
-                const i = slotsOf[k].indexOf(s);
-                return i < 0 ? placeholder(aval) : outs[numOuts + i];
-              });
-              return [...outs.slice(0, numOuts), ...filled];
-            },
-            known.inAvals,
-            "cond",
-          );
-        }).jaxpr,
+        memo.get(known, `known${key}${slotsOf[k].join()}`, () => ({
+          jaxpr: fillSlots(known, residuals.length, slots, slotsOf[k]),
+        })).jaxpr,
     ),
     unknown: splits.map(
       ({ unknown, residuals }, k) =>

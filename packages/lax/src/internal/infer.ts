@@ -120,10 +120,18 @@ export function checkAxes(fn: string, axes: readonly number[], ndim: number, ope
   for (let i = 0; i < axes.length; i++) {
     const axis = axes[i];
     if (!Number.isInteger(axis) || axis < 0 || axis >= ndim) {
-      throw new AxisError(fn, { message: `axis ${axis} is outside [0, ${ndim})`, operands: { ...operands, axes } });
+      throw new AxisError(fn, {
+        message: `axis ${axis} is outside [0, ${ndim})`,
+        operands: { ...operands, axes },
+        fix: "give axes of x; numpy's functions count negative ones from the end",
+      });
     }
     if (axes.indexOf(axis) !== i) {
-      throw new AxisError(fn, { message: `axis ${axis} appears twice`, operands: { ...operands, axes } });
+      throw new AxisError(fn, {
+        message: `axis ${axis} appears twice`,
+        operands: { ...operands, axes },
+        fix: "name each axis once",
+      });
     }
   }
 }

@@ -58,6 +58,7 @@ export function reducer(
     throw new ValueError(fn, {
       message: `the reducer must return scalars of the type of its arguments`,
       operands: { expected: avals[i], returned: out },
+      fix: "convert its results to the types of its first arguments",
     });
   });
   return { jaxpr, named: n === 1 ? nameMonoid(jaxpr, inits[0]) : null };

@@ -18,7 +18,10 @@ export function explicitPadding(
 ): [number, number][] {
   if (typeof padding !== "string") {
     if (padding.length !== sizes.length) {
-      throw new ShapeError(fn, { message: `needs [low, high] for each of ${sizes.length} axes, got ${padding.length}` });
+      throw new ShapeError(fn, {
+        message: `needs [low, high] for each of ${sizes.length} axes, got ${padding.length}`,
+        fix: 'give "SAME", "VALID", or one pair for each axis',
+      });
     }
     return padding.map(([lo, hi]) => [lo, hi]);
   }

@@ -159,12 +159,17 @@ export const luPivotsToPermutationP: Primitive<PivotsParams> = /* @__PURE__ */ d
   {
     abstractEval: ([pivots], { permutationSize }) => {
       if (pivots.dtype !== "int32") {
-        throw new DTypeError("luPivotsToPermutation", { message: "pivots must be int32", operands: { pivots } });
+        throw new DTypeError("luPivotsToPermutation", {
+          message: "pivots must be int32",
+          operands: { pivots },
+          fix: "pass the pivots that lu returned",
+        });
       }
       if (pivots.ndim < 1 || pivots.shape[pivots.ndim - 1] > permutationSize) {
         throw new ShapeError("luPivotsToPermutation", {
           message: `there must be at most ${permutationSize} pivots in the last axis`,
           operands: { pivots },
+          fix: "give a permutationSize of at least the number of pivots",
         });
       }
       return [result([...pivots.shape.slice(0, -1), permutationSize], "int32", [pivots], false)];

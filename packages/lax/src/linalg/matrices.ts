@@ -26,6 +26,7 @@ export function checkMatrix(fn: string, name: string, x: Aval): void {
     throw new ShapeError(fn, {
       message: `${name} must be a matrix, or a stack of them in the last two axes`,
       operands: { [name]: x },
+      fix: "give at least two axes",
     });
   }
   checkPrecision(fn, name, x);
@@ -45,7 +46,12 @@ export function checkPrecision(fn: string, name: string, x: Aval): void {
 export function checkSquare(fn: string, name: string, x: Aval): void {
   checkMatrix(fn, name, x);
   const [m, n] = x.shape.slice(-2);
-  if (m !== n) throw new ShapeError(fn, { message: `${name} must be square in its last two axes`, operands: { [name]: x } });
+  if (m !== n)
+    throw new ShapeError(fn, {
+      message: `${name} must be square in its last two axes`,
+      operands: { [name]: x },
+      fix: "give as many rows as columns",
+    });
 }
 
 export function batchShape(x: NDArray | Aval, trailing = 2): readonly number[] {

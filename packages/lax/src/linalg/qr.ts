@@ -137,6 +137,7 @@ export const householderProductP: Primitive<NoParams> = /* @__PURE__ */ definePr
       throw new ShapeError("householderProduct", {
         message: "a must have at least as many rows as columns, and taus one factor for some of its columns",
         operands: { a, taus },
+        fix: "pass what geqrf returned",
       });
     }
     return [result(a.shape, a.dtype, [a, taus], false)];

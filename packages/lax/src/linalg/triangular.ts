@@ -64,6 +64,7 @@ export const triangularSolveP: Primitive<TriangularSolveParams> = /* @__PURE__ *
         throw new ShapeError("triangularSolve", {
           message: `the batch axes must be equal, and the ${leftSide ? "rows" : "columns"} of b as many as those of a`,
           operands: { a, b },
+          fix: "broadcast the batch axes first, and see to leftSide",
         });
       }
       return [result(b.shape, b.dtype, [a, b], false)];

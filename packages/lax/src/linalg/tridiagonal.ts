@@ -45,6 +45,7 @@ export function tridiagonalSolve(dl: ArrayLike, d: ArrayLike, du: ArrayLike, b: 
     throw new ShapeError("tridiagonalSolve", {
       message: "the diagonals must have equal shapes [..., n], and b [..., n, m]",
       operands: { dl: lower, d: main, du: upper, b: right },
+      fix: "pad dl in front and du at the end to the length of d",
     });
   }
   const axis = main.ndim - 1;

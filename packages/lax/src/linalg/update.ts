@@ -26,6 +26,7 @@ export function choleskyUpdate(r: ArrayLike, w: ArrayLike): NDArray {
     throw new ShapeError("choleskyUpdate", {
       message: "w must be a vector for each matrix, of as many elements as it has rows",
       operands: { r: factor, w: vector },
+      fix: "give w as [..., n] for r of [..., n, n]",
     });
   }
   if (factor.size === 0) return factor;
@@ -68,7 +69,11 @@ export function symmetricProduct(a: ArrayLike, c: ArrayLike, options: SymmetricP
   checkMatrix("symmetricProduct", "a", x.aval);
   checkSquare("symmetricProduct", "c", y.aval);
   if (!sameShape([...batchShape(x), x.shape[x.ndim - 2]], y.shape.slice(0, -1))) {
-    throw new ShapeError("symmetricProduct", { message: "c must have as many rows as a", operands: { a: x, c: y } });
+    throw new ShapeError("symmetricProduct", {
+      message: "c must have as many rows as a",
+      operands: { a: x, c: y },
+      fix: "give c as [..., n, n] for a of [..., n, k]",
+    });
   }
   const { alpha = 1, beta = 0, symmetrizeOutput = false } = options;
   const result = add(mul(mm(x, x, ["N", "T"]), alpha), mul(y, beta));

@@ -60,7 +60,10 @@ export function transformAxes(kind: FftKind, a: ArrayLike, s: readonly number[] 
   const x = toArray(a);
   const given = axes === null || axes === undefined ? null : canonicalAxes(name, axes, x.ndim);
   if (s !== null && s.some((n) => !Number.isInteger(n) || n <= 0)) {
-    throw new ValueError(name, { message: `lengths must be positive integers, got [${s.join(",")}]` });
+    throw new ValueError(name, {
+      message: `lengths must be positive integers, got [${s.join(",")}]`,
+      fix: "leave the lengths out, or give positive integers",
+    });
   }
   if (s !== null && given !== null && s.length !== given.length) {
     throw new ValueError(name, {
@@ -71,7 +74,11 @@ export function transformAxes(kind: FftKind, a: ArrayLike, s: readonly number[] 
   }
   const count = given?.length ?? s?.length ?? x.ndim;
   if (count > x.ndim)
-    throw new ValueError(name, { message: `${count} axes are to be transformed, and there are ${x.ndim}`, operands: { a: x } });
+    throw new ValueError(name, {
+      message: `${count} axes are to be transformed, and there are ${x.ndim}`,
+      operands: { a: x },
+      fix: "name axes that the array has: { axes: [-1] }",
+    });
   const last = Array.from({ length: count }, (_, i) => x.ndim - count + i);
   const moved = given === null ? x : moveaxis(x, given, last);
   const lengths =

@@ -30,7 +30,8 @@ function frequencies(k: NDArray, n: number, d: number, dtype: DType): NDArray {
   return lax.div(lax.convertElementType(k, dtype), d * n);
 }
 function checkLength(fn: string, n: number): void {
-  if (!(Number.isInteger(n) && n > 0)) throw new ValueError(fn, { message: `n must be a positive integer, got ${String(n)}` });
+  if (!(Number.isInteger(n) && n > 0))
+    throw new ValueError(fn, { message: `n must be a positive integer, got ${String(n)}`, fix: "pass the number of samples" });
 }
 
 /** Moves the zero frequency to the middle of the axes (all by default). */

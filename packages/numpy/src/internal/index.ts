@@ -53,9 +53,13 @@ function isSlice(x: unknown): x is Slice {
 function resolveSlice(fn: string, { start, stop, step }: Slice, size: number): { start: number; length: number; step: number } {
   const s = step ?? 1;
   for (const v of [start ?? 0, stop ?? 0, s]) {
-    if (!Number.isInteger(v)) throw new ValueError(fn, { message: `the slice [${start}, ${stop}, ${step}] needs integers` });
+    if (!Number.isInteger(v))
+      throw new ValueError(fn, {
+        message: `the slice [${start}, ${stop}, ${step}] needs integers`,
+        fix: "give JavaScript integers, or null",
+      });
   }
-  if (s === 0) throw new ValueError(fn, { message: "the step of a slice cannot be 0" });
+  if (s === 0) throw new ValueError(fn, { message: "the step of a slice cannot be 0", fix: "give a positive or a negative step" });
   const [lowest, highest] = s > 0 ? [0, size] : [-1, size - 1];
   const bound = (v: number | null | undefined, missing: number): number =>
     v === null || v === undefined ? missing : Math.min(Math.max(v < 0 ? v + size : v, lowest), highest);
@@ -67,7 +71,11 @@ function resolveSlice(fn: string, { start, stop, step }: Slice, size: number): {
 /** An index array: integers as they are; floats that hold integers (from JavaScript numbers) become int32. */
 export function indexArray(fn: string, x: ArrayLike): NDArray {
   if (typeof x === "number" || typeof x === "bigint") {
-    if (!Number.isInteger(Number(x))) throw new ValueError(fn, { message: `the index ${x} is not an integer` });
+    if (!Number.isInteger(Number(x)))
+      throw new ValueError(fn, {
+        message: `the index ${x} is not an integer`,
+        fix: "give a JavaScript integer, or an integer array",
+      });
     return scalar(x, "int32");
   }
   const a = toArray(x);
@@ -95,10 +103,14 @@ export function parseIndex(fn: string, x: NDArray, parts: readonly Index[], mode
     0,
   );
   if (expanded.filter((p) => p === "...").length > 1) {
-    throw new ValueError(fn, { message: 'an index may hold "..." only once' });
+    throw new ValueError(fn, { message: 'an index may hold "..." only once', fix: 'write ":" for the other axes' });
   }
   if (consumed > x.ndim) {
-    throw new ShapeError(fn, { message: `too many indices: ${consumed} for ${x.ndim} axes`, operands: { x } });
+    throw new ShapeError(fn, {
+      message: `too many indices: ${consumed} for ${x.ndim} axes`,
+      operands: { x },
+      fix: "give at most one index for each axis",
+    });
   }
   const missing = x.ndim - consumed;
   const list = expanded.includes("...") ? expanded : [...expanded, "..." as const];
@@ -117,7 +129,11 @@ export function parseIndex(fn: string, x: NDArray, parts: readonly Index[], mode
           continue;
         }
         // JAX clamps or drops, because it cannot throw on a device. This index is known here to be wrong.
-        throw new ValueError(fn, { message: `index ${p} is out of bounds for axis ${axis} of size ${size}`, operands: { x } });
+        throw new ValueError(fn, {
+          message: `index ${p} is out of bounds for axis ${axis} of size ${size}`,
+          operands: { x },
+          fix: "give an index in [-size, size); dynamicSlice and take clamp or fill instead",
+        });
       }
       out.push({ kind: "int", axis: axis++, value: p < 0 ? p + size : p });
     } else if (isSlice(p)) {
@@ -136,7 +152,11 @@ function expand(fn: string, p: Index): number | null | "..." | Slice | NDArray {
   if (p === null || p === "..." || isSlice(p)) return p;
   if (typeof p === "number" || typeof p === "bigint") {
     const i = Number(p);
-    if (!Number.isInteger(i)) throw new ValueError(fn, { message: `the index ${i} is not an integer` });
+    if (!Number.isInteger(i))
+      throw new ValueError(fn, {
+        message: `the index ${i} is not an integer`,
+        fix: "give a JavaScript integer, or an integer array",
+      });
     return i;
   }
   if (isNDArray(p)) return p.dtype === "bool" ? p : indexArray(fn, p);
@@ -165,6 +185,7 @@ function pushMask(fn: string, out: Part[], x: NDArray, mask: NDArray, axis: numb
       throw new ShapeError(fn, {
         message: `the mask has ${n} elements along its axis ${i}, x has ${x.shape[axis + i]} along axis ${axis + i}`,
         operands: { x, mask },
+        fix: "give a mask with the shape of the axes that it stands for",
       });
     }
   });

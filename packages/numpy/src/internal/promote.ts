@@ -42,7 +42,11 @@ function stackNested(x: NestedArrayLike): NDArray {
   const [first] = parts;
   for (const p of parts) {
     if (!sameShape(p.shape, first.shape)) {
-      throw new ShapeError("array", { message: "nested arrays are ragged", operands: { first, other: p } });
+      throw new ShapeError("array", {
+        message: "nested arrays are ragged",
+        operands: { first, other: p },
+        fix: "pad the shorter ones to one length",
+      });
     }
   }
   return concatenate(

@@ -62,7 +62,10 @@ export interface EighOptions {
 
 function triangle(fn: string, UPLO: "L" | "U" = "L"): boolean {
   if (UPLO === "L" || UPLO === "U") return UPLO === "L";
-  throw new ValueError(fn, { message: `UPLO must be "L" or "U", got ${String(UPLO)}` });
+  throw new ValueError(fn, {
+    message: `UPLO must be "L" or "U", got ${String(UPLO)}`,
+    fix: 'pass { UPLO: "L" } to read the lower triangle, "U" for the upper one',
+  });
 }
 
 /**

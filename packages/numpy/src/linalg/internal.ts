@@ -6,7 +6,11 @@ import { inexact } from "../internal/promote.ts";
 export function matrix(fn: string, x: ArrayLike): NDArray {
   const a = inexact(fn, x);
   if (a.ndim < 2) {
-    throw new ShapeError(fn, { message: "x must be a matrix, or a stack of them in the last two axes", operands: { x: a } });
+    throw new ShapeError(fn, {
+      message: "x must be a matrix, or a stack of them in the last two axes",
+      operands: { x: a },
+      fix: "give at least two axes",
+    });
   }
   if (a.dtype === "float16" || a.dtype === "bfloat16") {
     throw new DTypeError(fn, {
@@ -22,7 +26,11 @@ export function matrix(fn: string, x: ArrayLike): NDArray {
 export function square(fn: string, x: ArrayLike): NDArray {
   const a = matrix(fn, x);
   if (rows(a) !== columns(a)) {
-    throw new ShapeError(fn, { message: "x must be square in its last two axes", operands: { x: a } });
+    throw new ShapeError(fn, {
+      message: "x must be square in its last two axes",
+      operands: { x: a },
+      fix: "use lstsq, pinv, qr or svd for other matrices",
+    });
   }
   return a;
 }

@@ -17,9 +17,14 @@ export { matrixTranspose } from "../shape.ts";
 export function matrixPower(x: ArrayLike, n: number): NDArray {
   const a = toArray(x);
   if (a.ndim < 2 || rows(a) !== columns(a)) {
-    throw new ShapeError("matrixPower", { message: "x must be square in its last two axes", operands: { x: a } });
+    throw new ShapeError("matrixPower", {
+      message: "x must be square in its last two axes",
+      operands: { x: a },
+      fix: "give a square matrix",
+    });
   }
-  if (!Number.isInteger(n)) throw new ValueError("matrixPower", { message: `the power must be an integer, got ${n}` });
+  if (!Number.isInteger(n))
+    throw new ValueError("matrixPower", { message: `the power must be an integer, got ${n}`, fix: "pass a JavaScript integer" });
   if (n === 0) return identities(batchOf(a), columns(a), a.dtype);
   let square = n < 0 ? inv(a) : a;
   let result: NDArray | null = null;
@@ -38,12 +43,17 @@ export function matrixPower(x: ArrayLike, n: number): NDArray {
 export function multiDot(arrays: readonly ArrayLike[], options?: DotOptions): NDArray {
   const list = convertAll(arrays.map((x) => toArray(x)));
   const last = list.length - 1;
-  if (list.length < 2) throw new ValueError("multiDot", { message: `needs two arrays at least, got ${list.length}` });
+  if (list.length < 2)
+    throw new ValueError("multiDot", {
+      message: `needs two arrays at least, got ${list.length}`,
+      fix: "give the factors as a list",
+    });
   list.forEach((x, i) => {
     if (x.ndim === 2 || (x.ndim === 1 && (i === 0 || i === last))) return;
     throw new ShapeError("multiDot", {
       message: `operand ${i} must be a matrix${i === 0 || i === last ? " or a vector" : ""}`,
       operands: { [`x${i}`]: x },
+      fix: "reshape it to a matrix; only the first and the last factor may be vectors",
     });
   });
   const mats = list.map((x, i) => (x.ndim === 2 ? x : lax.expandDims(x, [i === 0 ? 0 : 1])));
@@ -82,7 +92,11 @@ export function cross(x: ArrayLike, y: ArrayLike, options: { readonly axis?: num
   const axis = options.axis ?? -1;
   const [a, b] = [toArray(x), toArray(y)];
   if (a.shape.at(axis) !== 3 || b.shape.at(axis) !== 3) {
-    throw new ShapeError("cross", { message: `axis ${axis} must have size 3`, operands: { lhs: a, rhs: b } });
+    throw new ShapeError("cross", {
+      message: `axis ${axis} must have size 3`,
+      operands: { lhs: a, rhs: b },
+      fix: "name the axis that holds the three components: { axis }",
+    });
   }
   return numpyCross(a, b, axis);
 }

@@ -33,7 +33,11 @@ export function solve(a: ArrayLike, b: ArrayLike): NDArray {
   const vector = q.ndim === 1;
   const right = vector ? lax.expandDims(q, [1]) : q;
   if (right.ndim < 2 || rows(right) !== columns(left)) {
-    throw new ShapeError("solve", { message: "b must have as many rows as a", operands: { a: left, b: q } });
+    throw new ShapeError("solve", {
+      message: "b must have as many rows as a",
+      operands: { a: left, b: q },
+      fix: "give b as [n] or [..., n, m] for a of [..., n, n]",
+    });
   }
   const batch = lax.broadcastShapes(batchOf(left), batchOf(right));
   const full = (x: NDArray): NDArray => broadcastTo("solve", x, [...batch, ...x.shape.slice(-2)]);
@@ -130,6 +134,7 @@ export function lstsq(
     throw new ShapeError("lstsq", {
       message: "a must be a matrix, and b a vector or a matrix with as many rows",
       operands: { a: left, b: q },
+      fix: "use vmap for a stack of problems",
     });
   }
   const [m, n] = left.shape;
@@ -164,13 +169,19 @@ export function lstsq(
  */
 export function tensorinv(a: ArrayLike, ind = 2): NDArray {
   const x = inexact("tensorinv", a);
-  if (!(ind > 0)) throw new ShapeError("tensorinv", { message: `ind must be positive, got ${ind}`, operands: { a: x } });
+  if (!(ind > 0))
+    throw new ShapeError("tensorinv", {
+      message: `ind must be positive, got ${ind}`,
+      operands: { a: x },
+      fix: "pass how many leading axes are the rows: { ind: 2 }",
+    });
   const [first, last] = [x.shape.slice(0, ind), x.shape.slice(ind)];
   const [m, n] = [first, last].map((s) => s.reduce((p, q) => p * q, 1));
   if (m !== n) {
     throw new ShapeError("tensorinv", {
       message: `the first ${ind} axes and the others must hold equally many elements`,
       operands: { a: x },
+      fix: "choose ind so that the products of both parts of the shape are equal",
     });
   }
   return lax.reshape(inv(lax.reshape(x, [m, n])), [...last, ...first]);
@@ -196,6 +207,7 @@ export function tensorsolve(a: ArrayLike, b: ArrayLike, axes: readonly number[] 
     throw new ShapeError("tensorsolve", {
       message: "the axes of a behind those of b must hold as many elements as b",
       operands: { a: left, b: right },
+      fix: "bring the axes of the unknown to the end with { axes }",
     });
   }
   return lax.reshape(solve(lax.reshape(left, [n, n]), lax.reshape(right, [n])), shape);
