@@ -125,12 +125,16 @@ class Convolution {
     return at;
   }
 
-  /** Reads the image with what surrounds it, and the kernel: zero where they do not meet. */
-  readers(scope: Scope, dimensions: readonly Dimension[]): Readers {
+  /**
+   * Reads the image with what surrounds it, and the kernel: zero where they do not meet. `imagesInner`: neighbouring images are read
+   * together, so their elements should be neighbours in memory.
+   */
+  readers(scope: Scope, dimensions: readonly Dimension[], imagesInner = false): Readers {
     const { lhs, rhs, numbers } = this;
     const padding = numbers.lhsSpec.map((): Padding => ({ low: 0, high: 0 }));
     dimensions.forEach((d, i) => (padding[numbers.lhsSpec[2 + i]] = d.padding));
-    const image = padded(scope, lhs, padding);
+    const [images, feature, ...spatialDims] = numbers.lhsSpec;
+    const image = padded(scope, lhs, padding, imagesInner ? [feature, ...spatialDims, images] : undefined);
     const met = (
       k: KernelBuilder,
       v: Value,
@@ -263,6 +267,8 @@ function lowerByElement(scope: Scope, conv: Convolution): void {
 
 /** Rows of positions shorter than this leave much of a tile empty. */
 const shortRow = 64;
+/** Images that are worth being neighbours: the widest panel. */
+const imageRun = 16;
 
 /**
  * A convolution as products of matrices, one for each group and phase; packing reads the windows in the image. Where features are
@@ -290,14 +296,19 @@ function lowerByProduct(scope: Scope, conv: Convolution): boolean {
   // An image whose batches are dense in memory, as in gradients of kernels, is packed best as columns.
   const last = featureDim === out.shape.length - 1 && numbers.lhsSpec[0] !== lhs.shape.length - 1;
   const after = dims.slice(featureDim + 1);
-  const apart = phases > 1 || (!last && featureDim > 0 && count(after) < shortRow);
+  const imageDim = numbers.outSpec[0];
+  // Where columns are images more than positions, as in gradients of kernels, packing walks along the images.
+  const few = count(others.filter((i) => i !== imageDim)) < shortRow;
+  const imagesInner = !last && few && conv.images % imageRun === 0 && numbers.lhsSpec[0] !== lhs.shape.length - 1;
+  const apart = phases > 1 || imagesInner || (!last && featureDim > 0 && count(after) < shortRow);
   /** The dimensions that are batches, and those along the positions of one product. */
   const lead = last || apart ? [] : dims.slice(0, featureDim);
-  const along = others.filter((i) => !lead.includes(i));
+  const rest = others.filter((i) => !lead.includes(i));
+  const along = imagesInner ? [...rest.filter((i) => i !== imageDim), imageDim] : rest;
   const [m, n] = last ? [count(along), features] : [features, count(along)];
   if (!worthPacking({ m, n, k: depth })) return false;
 
-  const read = conv.readers(scope, dimensions);
+  const read = conv.readers(scope, dimensions, imagesInner);
   // The order in which the contracted positions run is that of the image's memory as far as possible.
   const featureInner = numbers.lhsSpec[1] === lhs.shape.length - 1;
   const depthShape = featureInner ? [...taps, inFeatures] : [inFeatures, ...taps];
