@@ -5,7 +5,7 @@ import { referenceBackend } from "@traceform/testing";
 import { close, finiteDifference, numbers } from "@traceform/testing/derivatives";
 import { vmap } from "@traceform/vmap";
 import { describe, expect, test } from "vitest";
-import { checkGrads, customVjp, grad, hessian, jacfwd, jacrev, jvp, linearTranspose, vjp } from "./index.ts";
+import { checkGrads, checkpoint, customJvp, customVjp, grad, hessian, jacfwd, jacrev, jvp, linearTranspose, vjp } from "./index.ts";
 
 setDefaultBackend(referenceBackend());
 
@@ -431,4 +431,55 @@ test("forward mode of a customVjp function is refused by Jacobians too, with and
     near(hessian((x: NDArray) => lax.reduceSum(f(x)))(b()), hessian((x: NDArray) => lax.reduceSum(lax.sin(x)))(b()));
   }
   provideVmap(null);
+});
+
+describe("a function with a rule that closes over an array", () => {
+  const matrix = fromTyped(Float32Array.of(3, 1, 1, 4), [2, 2], "float32");
+  const right = fromTyped(Float32Array.of(1, 2), [2], "float32");
+  const f = (x: NDArray): NDArray => lax.dot(matrix, lax.sinh(x));
+  const own = customJvp(f);
+  own.defjvp(([x], [dx]) => [f(x), lax.dot(matrix, lax.mul(lax.cosh(x), dx))]);
+  type Solver = (g: (v: NDArray) => NDArray, y: NDArray) => NDArray;
+  const step = (g: (v: NDArray) => NDArray, x: NDArray, y: NDArray): NDArray => lax.sub(x, lax.mul(lax.sub(g(x), y), 0.15));
+  const zeros = lax.full([2], 0);
+  const scanned: Solver = (g, y) => lax.foriLoop(0, 80, (_i, x: NDArray) => step(g, x, y), zeros);
+  const solvers: Readonly<Record<string, Solver>> = {
+    scan: scanned,
+    "while, in its condition too": (g, y) =>
+      lax.whileLoop(
+        (x: NDArray) => lax.gt(lax.reduceSum(lax.square(lax.sub(g(x), y))), 1e-11),
+        (x: NDArray) => step(g, x, y),
+        zeros,
+      ),
+    cond: (g, y) =>
+      lax.cond(
+        lax.lt(lax.reduceSum(y), 1e9),
+        (z: NDArray) => scanned(g, z),
+        (z: NDArray) => z,
+        y,
+      ),
+    jit: (g, y) => jit((z: NDArray) => scanned(g, z))(y),
+    checkpoint: (g, y) => checkpoint((z: NDArray) => scanned(g, z))(y),
+    customLinearSolve: (g, y) => lax.customLinearSolve(g, y, scanned, { transposeSolve: scanned }),
+  };
+  test.each(Object.entries(solvers))("is differentiated in a solver: %s", (name, solver) => {
+    const rootOf =
+      (h: typeof f) =>
+      (b: NDArray): NDArray =>
+        lax.customRoot((x: NDArray) => lax.sub(h(x), b), lax.full([2], 0), scanned, solver);
+    const [want, got] = [jacfwd(rootOf(f))(right), jacfwd(rootOf(own))(right)];
+    // The inverse of the matrix, divided by cosh(asinh(matrix⁻¹ b)).
+    const root = rootOf(f)(right).jsSync() as number[];
+    const exact = [4, -1, -1, 3].map((m, i) => m / 11 / Math.cosh(root[i >> 1]));
+    expect((got.jsSync() as number[][]).flat()).toEqual(exact.map((x) => expect.closeTo(x, 4)));
+    expect(got.jsSync()).toEqual(want.jsSync());
+    expect(jit(jacfwd(rootOf(own)))(right).jsSync()).toEqual(got.jsSync());
+    if (name !== "customLinearSolve") return;
+    // Reverse mode transposes the solution.
+    expect((jacrev(rootOf(own))(right).jsSync() as number[][]).flat()).toEqual(exact.map((x) => expect.closeTo(x, 4)));
+    expect((jit(hessian((b: NDArray) => lax.reduceSum(rootOf(own)(b))))(right).jsSync() as number[][])[0][0]).toBeCloseTo(
+      -0.0257,
+      3,
+    );
+  });
 });

@@ -1,5 +1,25 @@
-import { type Aval, bind, evalJaxpr, type Jaxpr, type NDArray, traceToJaxpr } from "@traceform/core";
+import { type Aval, bind, evalJaxpr, Jaxpr, type NDArray, traceToJaxpr, Var } from "@traceform/core";
 import { full, randomWrapP } from "@traceform/lax";
+
+/** A jaxpr whose leading operands are the arrays that it closes over. */
+export interface Closed {
+  readonly jaxpr: Jaxpr;
+  readonly consts: readonly NDArray[];
+}
+
+/** Gives transformed branches the same leading operands: what any of them closes over. */
+export function shareConsts(branches: readonly Closed[]): { jaxprs: Jaxpr[]; consts: NDArray[] } {
+  const consts = branches.flatMap((b) => b.consts);
+  if (consts.length === 0) return { jaxprs: branches.map((b) => b.jaxpr), consts };
+  let before = 0;
+  const jaxprs = branches.map(({ jaxpr, consts: own }) => {
+    const at = before;
+    before += own.length;
+    const leading = consts.map((c, i) => (i >= at && i < at + own.length ? jaxpr.invars[i - at] : new Var(c.aval)));
+    return new Jaxpr([], [...leading, ...jaxpr.invars.slice(own.length)], jaxpr.eqns, jaxpr.outvars, jaxpr.effects);
+  });
+  return { jaxprs, consts };
+}
 
 /** Any value of a type, for residuals that another branch would have computed. */
 function placeholder(aval: Aval): NDArray {

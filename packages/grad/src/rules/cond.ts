@@ -1,6 +1,6 @@
 import { bind, Jaxpr, type NDArray, Var } from "@traceform/core";
 import { type CondParams, condP } from "@traceform/lax";
-import { fillSlots, shareSlots } from "../internal/branches.ts";
+import { fillSlots, shareConsts, shareSlots } from "../internal/branches.ts";
 import { JaxprMemo, merge, or, pick, place } from "../internal/memo.ts";
 import {
   isLinear,
@@ -14,26 +14,7 @@ import {
   transposeEntry,
 } from "../rule.ts";
 
-interface WithConsts {
-  readonly jaxpr: Jaxpr;
-  readonly consts: readonly NDArray[];
-}
-
 const memo = new JaxprMemo<{ readonly jaxpr: Jaxpr }>();
-
-/** Gives transformed branches the same leading operands: what any of them closes over. */
-function shareConsts(branches: readonly WithConsts[]): { jaxprs: Jaxpr[]; consts: NDArray[] } {
-  const consts = branches.flatMap((b) => b.consts);
-  if (consts.length === 0) return { jaxprs: branches.map((b) => b.jaxpr), consts };
-  let before = 0;
-  const jaxprs = branches.map(({ jaxpr, consts: own }) => {
-    const at = before;
-    before += own.length;
-    const leading = consts.map((c, i) => (i >= at && i < at + own.length ? jaxpr.invars[i - at] : new Var(c.aval)));
-    return new Jaxpr([], [...leading, ...jaxpr.invars.slice(own.length)], jaxpr.eqns, jaxpr.outvars, jaxpr.effects);
-  });
-  return { jaxprs, consts };
-}
 
 export const condJvps = (): JvpEntry[] => [
   jvpEntry(condP, ([index, ...operands], [, ...tangents], { branches }, { jvpJaxpr }) => {

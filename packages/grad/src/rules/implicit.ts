@@ -1,4 +1,4 @@
-import { bind, evalJaxpr, invariant, type Jaxpr, JaxprRewriter, type NDArray, TransformError } from "@traceform/core";
+import { bind, evalJaxpr, invariant, type Jaxpr, type NDArray, TransformError } from "@traceform/core";
 import {
   customLinearSolveP,
   customRootP,
@@ -9,7 +9,9 @@ import {
   transposedCallP,
   type TransposedCallParams,
 } from "@traceform/lax";
+import type { Closed } from "../internal/branches.ts";
 import { pick, place, splitList } from "../internal/memo.ts";
+import { Replacer } from "../internal/replace.ts";
 import { transposeThrough } from "../internal/through.ts";
 import { addTangents, hasTangent, instantiate } from "../internal/zeros.ts";
 import {
@@ -43,33 +45,31 @@ function derivativeOf({ jaxpr, numConsts }: TangentCallParams, { jvpJaxpr }: Jvp
 }
 
 /** Gives `tangent_call` its meaning in a solver, now that somebody can differentiate. */
-const tangentCalls = new WeakMap<JvpContext, JaxprRewriter>();
-function withTangentCalls(jaxpr: Jaxpr, context: JvpContext): Jaxpr {
-  let rewriter = tangentCalls.get(context);
-  if (rewriter === undefined) {
-    const call = (args: readonly NDArray[], params: TangentCallParams): NDArray[] => {
+const tangentCalls = new WeakMap<JvpContext, Replacer<TangentCallParams>>();
+function withTangentCalls(jaxpr: Jaxpr, context: JvpContext): Closed {
+  let replacer = tangentCalls.get(context);
+  if (replacer === undefined) {
+    replacer = new Replacer(tangentCallP, (args, params) => {
       const { jaxpr: derivative, consts } = derivativeOf(params, context);
       return evalJaxpr(derivative, [], [...consts, ...args]).slice(params.jaxpr.outvars.length);
-    };
-    rewriter = new JaxprRewriter((p) => ((p as unknown) === tangentCallP ? (call as never) : undefined));
-    tangentCalls.set(context, rewriter);
+    });
+    tangentCalls.set(context, replacer);
   }
-  return rewriter.rewrite(jaxpr);
+  return replacer.close(jaxpr);
 }
 
 /** The same for `transposed_call`, now that somebody transposes. */
-const transposedCalls = new WeakMap<TransposeContext, JaxprRewriter>();
-function withTransposedCalls(jaxpr: Jaxpr, context: TransposeContext): Jaxpr {
-  let rewriter = transposedCalls.get(context);
-  if (rewriter === undefined) {
-    const call = (args: readonly NDArray[], { jaxpr: linear, numConsts }: TransposedCallParams): NDArray[] => {
+const transposedCalls = new WeakMap<TransposeContext, Replacer<TransposedCallParams>>();
+function withTransposedCalls(jaxpr: Jaxpr, context: TransposeContext): Closed {
+  let replacer = transposedCalls.get(context);
+  if (replacer === undefined) {
+    replacer = new Replacer(transposedCallP, (args, { jaxpr: linear, numConsts }) => {
       const t = transposed(linear, numConsts, context);
       return evalJaxpr(t.jaxpr, [], [...t.consts, ...args]);
-    };
-    rewriter = new JaxprRewriter((p) => ((p as unknown) === transposedCallP ? (call as never) : undefined));
-    transposedCalls.set(context, rewriter);
+    });
+    transposedCalls.set(context, replacer);
   }
-  return rewriter.rewrite(jaxpr);
+  return replacer.close(jaxpr);
 }
 
 function transposed(jaxpr: Jaxpr, numConsts: number, context: TransposeContext): { jaxpr: Jaxpr; consts: readonly NDArray[] } {
@@ -125,7 +125,7 @@ export const implicitJvps = (): JvpEntry[] => [
     const df = tangentsOf(params.fn, [...fn, ...x], [...dfn, ...x.map(() => null)], context);
     if (!present(df).includes(true)) return [outs, outs.map(() => null)];
     const solver = withTangentCalls(params.tangentSolve, context);
-    const dx = evalJaxpr(solver, [], [...tangent, ...x, ...df.map((t, i) => instantiate(t, x[i].aval))]);
+    const dx = evalJaxpr(solver.jaxpr, [], [...solver.consts, ...tangent, ...x, ...df.map((t, i) => instantiate(t, x[i].aval))]);
     return [outs, outs.map((y, i) => (i < x.length && hasTangent(y.aval) ? neg(dx[i]) : null))];
   }),
   jvpEntry(tangentCallP, (primals, tangents, params, context) => {
@@ -161,11 +161,12 @@ export const implicitTransposes = (): TransposeEntry[] => [
     const b = operands.slice(known.length);
     const t = symmetric ? { jaxpr: matvec, consts: [] } : transposed(matvec, map.length, context);
     const rhs = b.map((x, i) => instantiate(cts[i], x.aval));
-    const y = bind(customLinearSolveP, [...t.consts, ...map, ...backward, ...forward, ...rhs], {
+    const back = withTransposedCalls(transposeSolve, context);
+    const y = bind(customLinearSolveP, [...t.consts, ...map, ...back.consts, ...backward, ...forward, ...rhs], {
       matvec: t.jaxpr,
-      solve: withTransposedCalls(transposeSolve, context),
+      solve: back.jaxpr,
       transposeSolve: solve,
-      numConsts: [t.consts.length + map.length, backward.length, forward.length],
+      numConsts: [t.consts.length + map.length, back.consts.length + backward.length, forward.length],
       symmetric,
     });
     return operands.map((x, i) => (isLinear(x) ? y[i - (operands.length - b.length)] : null));
