@@ -295,7 +295,7 @@ function lowerByProduct(scope: Scope, conv: Convolution): boolean {
   const lead = last || apart ? [] : dims.slice(0, featureDim);
   const along = others.filter((i) => !lead.includes(i));
   const [m, n] = last ? [count(along), features] : [features, count(along)];
-  if (!worthPacking({ m, n, k: depth })) return false;
+  if (!worthPacking({ m, n, k: depth }, scope.lowering.target)) return false;
 
   const read = conv.readers(scope, dimensions);
   // The order in which the contracted positions run is that of the image's memory as far as possible.

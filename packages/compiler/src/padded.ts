@@ -25,7 +25,7 @@ export function padded(scope: Scope, x: Value, padding: readonly Padding[]): Pad
   const first = shape.findIndex((n, i) => n !== x.shape[i]);
   if (first < 0) return (k, position, guard) => k.read(x, position, guard);
   const copy = { shape, dtype: x.dtype, size: shape.reduce((a, b) => a * b, 1) };
-  const view = scope.lowering.temporary(bytesOf(copy));
+  const view = scope.lowering.temporary(bytesOf(copy, scope.lowering.target));
   const k = scope.builder();
   // Dimensions before the first one with zeros are shared by threads; what follows is filled and written over while it is near.
   const { axes: outer, position: before } = k.axes(shape.slice(0, first));
