@@ -1,5 +1,5 @@
-import { BackendError } from "@traceform/core";
-import { type BufferInfo, kernelKey, type Kernel, type Nest, type Program, type Step, type View } from "@traceform/compiler";
+import { BackendError, invariant } from "@traceform/core";
+import { type BufferInfo, kernelKey, type Kernel, type Program, type Step, type View } from "@traceform/compiler";
 import { type GpuKernel, invocationsOf } from "./emit/kernel.ts";
 
 /** A pointer of a dispatch, in bytes from the start of a buffer. */
@@ -19,6 +19,15 @@ export interface Dispatch {
 }
 
 const copy: GpuKernel = { kind: "copy" };
+
+/** Keys of kernels that are not compared. */
+const ownKeys = new WeakMap<Kernel, string>();
+let nextKey = 0;
+function ownKey(kernel: Kernel): string {
+  let key = ownKeys.get(kernel);
+  if (key === undefined) ownKeys.set(kernel, (key = `kernel ${nextKey++}`));
+  return key;
+}
 
 /** More than this take longer to encode than anybody would wait for. */
 const mostDispatches = 1 << 18;
@@ -48,18 +57,22 @@ export function planDispatches(program: Program): Dispatch[] {
       });
     }
   };
-  const nest = (kernel: Nest, args: readonly Pointer[]): void =>
-    push({
-      name: kernel.name,
-      kernel: { kind: "nest", nest: kernel },
-      key: kernelKey(kernel)!,
-      pointers: args,
-      invocations: invocationsOf(kernel),
-    });
   const launch = (kernel: Kernel, args: readonly Pointer[]): void => {
-    if (kernel.kind === "nest") return nest(kernel, args);
-    if (kernel.kind === "bundle") return kernel.parts.forEach((p) => nest(p.nest, p.args.map((i) => args[i])));
-    return refuse(kernel.name, `the kernel ${kernel.name} is a ${kernel.kind}`);
+    switch (kernel.kind) {
+      case "bundle":
+        for (const { nest, args: own } of kernel.parts) {
+          const pointers = own.map((i) => args[i]);
+          launch(nest, pointers);
+        }
+        return;
+      case "contraction":
+        return invariant(false, "the compiler was told that there is no micro-kernel") as never;
+      default: {
+        const gpu: GpuKernel = kernel.kind === "nest" ? { kind: "nest", nest: kernel } : { kind: "routine", routine: kernel.routine };
+        const { name } = kernel;
+        push({ name, kernel: gpu, key: kernelKey(kernel) ?? ownKey(kernel), pointers: args, invocations: invocationsOf(gpu) });
+      }
+    }
   };
   const refuse = (name: string, what: string): never => {
     throw new BackendError(name, {

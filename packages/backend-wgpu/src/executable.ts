@@ -92,34 +92,32 @@ export class WgpuExecutable implements Executable {
     const pipelines = this.#pipelines;
     const { gpu } = this.#device;
     if (this.#dispatches.length === 0) return null;
+    const places = this.#dispatches.map((d) => placesOf(d, pieceOf));
+    const compiled = this.#dispatches.map((d, i) => pipelines.pipeline(d, places[i].bindings));
+    const outcome = joinOutcomes(compiled.map((c) => c.outcome));
+    if (outcome !== null && outcome.failure !== null) return outcome;
     const bytes = this.#dispatches.reduce((sum, d) => sum + wordBytes(d.pointers.length), 0);
     const words = new Uint32Array(bytes / 4);
     const buffer = pipelines.words(bytes);
-    const outcomes: Outcome[] = [];
+    // A pipeline that turns out to be none makes the commands invalid too; what it says itself is what counts.
+    if (outcome !== null) gpu.pushErrorScope("validation");
     const encoder = gpu.createCommandEncoder({ label: this.#program.name });
     const pass = encoder.beginComputePass({ label: this.#program.name });
     let at = 0;
-    for (const d of this.#dispatches) {
-      const slabs: Slab[] = [];
-      const bindings = d.pointers.map((p, i) => {
-        const { slab, offset } = pieceOf(p.buffer);
-        words[at / 4 + firstPointer + i] = (offset + p.offset) / 4;
-        const known = slabs.indexOf(slab);
-        return known < 0 ? slabs.push(slab) - 1 : known;
-      });
-      words.set(specials, at / 4);
-      if (d.kernel.kind === "copy") words[at / 4 + firstPointer + d.pointers.length] = d.invocations;
-      const { pipeline, outcome } = pipelines.pipeline(d, bindings);
-      outcomes.push(outcome);
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, pipelines.group(slabs, d.pointers.length), [at]);
+    this.#dispatches.forEach((d, i) => {
+      const { slabs, offsets } = places[i];
+      words.set([...specials, ...offsets], at / 4);
+      if (d.kernel.kind === "copy") words[at / 4 + firstPointer + offsets.length] = d.invocations;
+      pass.setPipeline(compiled[i].pipeline);
+      pass.setBindGroup(0, pipelines.group(slabs, offsets.length), [at]);
       pass.dispatchWorkgroups(...workgroups(d.invocations, gpu.limits.maxComputeWorkgroupsPerDimension));
-      at += wordBytes(d.pointers.length);
-    }
+      at += wordBytes(offsets.length);
+    });
     pass.end();
     gpu.queue.writeBuffer(buffer, 0, words);
     gpu.queue.submit([encoder.finish()]);
-    return joinOutcomes(outcomes);
+    if (outcome !== null) void gpu.popErrorScope();
+    return outcome;
   }
 
   execute(args: readonly (readonly Buffer[])[]): Buffer[][] {
@@ -137,6 +135,22 @@ export class WgpuExecutable implements Executable {
     for (const piece of this.#constants) this.#device.memory.free(piece);
     for (const buffer of this.#captured) buffer.release();
   }
+}
+
+/** The slabs that a dispatch uses, and for each pointer which of them it is in and at which word. */
+function placesOf(
+  { pointers }: Dispatch,
+  pieceOf: (buffer: BufferInfo) => Piece,
+): { readonly slabs: readonly Slab[]; readonly bindings: readonly number[]; readonly offsets: readonly number[] } {
+  const slabs: Slab[] = [];
+  const offsets: number[] = [];
+  const bindings = pointers.map((p) => {
+    const { slab, offset } = pieceOf(p.buffer);
+    offsets.push((offset + p.offset) / 4);
+    const known = slabs.indexOf(slab);
+    return known < 0 ? slabs.push(slab) - 1 : known;
+  });
+  return { slabs, bindings, offsets };
 }
 
 /** So many workgroups in two dimensions, neither of which may be longer than the device's limit. */

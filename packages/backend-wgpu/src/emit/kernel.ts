@@ -1,20 +1,24 @@
-import { extentOf, type Nest } from "@traceform/compiler";
+import { extentOf, type Nest, type Routine } from "@traceform/compiler";
 import { helperText } from "./helpers.ts";
 import { parallelAxes, writeNest } from "./nest.ts";
+import { writeRoutine } from "./routine.ts";
 import { Values } from "./values.ts";
 
 export const workgroupSize = 64;
 
-/** The words that every dispatch brings: infinity, NaN, two that are free, then one for each pointer of the kernel. */
+/** The words that every dispatch brings: infinity, NaN, zero, one that is free, then one for each pointer of the kernel. */
 export const firstPointer = 4;
 export const specials: readonly number[] = [0x7f800000, 0x7fc00000, 0, 0];
 
-/** What one dispatch runs: a nest, or a copy of as many words as the word after its two pointers says. */
-export type GpuKernel = { readonly kind: "nest"; readonly nest: Nest } | { readonly kind: "copy" };
+/** What one dispatch runs: a nest, a routine, or a copy of as many words as the word after its two pointers says. */
+export type GpuKernel =
+  | { readonly kind: "nest"; readonly nest: Nest }
+  | { readonly kind: "routine"; readonly routine: Routine }
+  | { readonly kind: "copy" };
 
-/** How many invocations a nest has. */
-export function invocationsOf(nest: Nest): number {
-  return extentOf(parallelAxes(nest));
+/** How many invocations a kernel has: one for each position of a nest's parallel axes, and for each task of a routine. */
+export function invocationsOf(kernel: Exclude<GpuKernel, { kind: "copy" }>): number {
+  return kernel.kind === "nest" ? extentOf(parallelAxes(kernel.nest)) : kernel.routine.tasks;
 }
 
 /**
@@ -27,13 +31,15 @@ export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly 
   const end = firstPointer + bindings.length;
   bindings.forEach((_, i) => values.line(`let p${i} = ${word(firstPointer + i)};`));
   values.line("let invocation = id.x + id.y * groups.x * WORKGROUP;");
-  const count = kernel.kind === "copy" ? word(end) : `${invocationsOf(kernel.nest)}u`;
+  const count = kernel.kind === "copy" ? word(end) : `${invocationsOf(kernel)}u`;
   values.line(`if (invocation >= ${count}) { return; }`);
   if (kernel.kind === "copy") values.line(`m${bindings[1]}[p1 + invocation] = m${bindings[0]}[p0 + invocation];`);
   else {
     values.line("let infinity = bitcast<f32>(words[0][0]);");
     values.line("let nan = bitcast<f32>(words[0][1]);");
-    writeNest(kernel.nest, values);
+    values.line("let zero = words[0][2];");
+    if (kernel.kind === "nest") writeNest(kernel.nest, values);
+    else writeRoutine(kernel.routine, values);
   }
   const memories = [...new Set(bindings)].sort((a, b) => a - b);
   return [

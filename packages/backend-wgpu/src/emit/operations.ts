@@ -51,7 +51,9 @@ const operations: Readonly<Record<string, Write>> = {
   rem_u: unsigned("%"),
   // `x != x` asks for NaN, and a compiler that may assume that there is none answers it.
   eq: ([a, b], x, helper) => (selfComparison(x) ? `!${helper("is_nan")}(${a})` : `${a} == ${b}`),
-  ne: ([a, b], x, helper) => (selfComparison(x) ? `${helper("is_nan")}(${a})` : `${a} != ${b}`),
+  // `!=` is false for NaN in SPIR-V as compilers write it.
+  ne: ([a, b], x, helper) =>
+    selfComparison(x) ? `${helper("is_nan")}(${a})` : x.args[0].type === "f32" ? `!(${a} == ${b})` : `${a} != ${b}`,
   lt: infix("<"),
   le: infix("<="),
   gt: infix(">"),

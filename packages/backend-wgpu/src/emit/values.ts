@@ -24,6 +24,8 @@ const toWord: Readonly<Partial<Record<Storage, (value: string) => string>>> = {
   f32: (value) => `bitcast<u32>(${value})`,
 };
 
+const sums: ReadonlySet<string> = new Set(["add", "sub", "fma"]);
+
 /**
  * Writes expressions as WGSL statements. Every value that is computed gets a name, `v` and its number, in the innermost block
  * that is open; blocks see the names of those around them.
@@ -104,11 +106,11 @@ export class Values {
       case "imod":
         return this.#indexDivision(x);
       case "load":
-        return this.#load(x);
+        return this.element(x.slot, x.storage!, x.index!, x.args[0] ?? null);
       default: {
         const text = writeOperation(
           x,
-          x.args.map((a) => this.use(a)),
+          x.args.map((a) => this.#operand(x, a)),
           (name) => this.#helper(name),
         );
         if (text !== null) return text;
@@ -117,6 +119,15 @@ export class Values {
         throw new BackendError(this.#kernel, { message: `the WebGPU backend has no ${x.op} of ${x.type}` });
       }
     }
+  }
+  /**
+   * An operand of an operation. Compilers of shaders take `(x + c) - c` for `x`, but it is how values are rounded and errors of
+   * sums are found: such a sum goes through an operation of whose second operand, which is zero, nothing is known before the run.
+   */
+  #operand(x: Ex, a: Ex): string {
+    const text = this.use(a);
+    const cancels = x.op === "sub" && x.type === "f32" && sums.has(a.op) && x.args.some((b) => b !== a && a.args.includes(b));
+    return cancels ? `bitcast<f32>(bitcast<u32>(${text}) ^ zero)` : text;
   }
   #helper(name: HelperName): HelperName {
     this.helpers.add(name);
@@ -138,13 +149,12 @@ export class Values {
     return x.op === "idiv" ? quotient : `${a} - ${n} * ${quotient}`;
   }
 
-  #load(x: Ex): string {
-    const read = fromWord[x.storage!];
-    if (read === undefined) return this.#refuse(x.storage!);
-    const at = `u32(${this.index(x.index!)})`;
-    // Where the guard does not hold there is nothing at that place; what is read instead is not used.
-    const offset = x.args.length === 0 ? at : `select(0u, ${at}, ${this.use(x.args[0])})`;
-    return read(this.#word(x.slot, offset));
+  /** The text that reads an element. Where a guard does not hold there is nothing at that place, and what is read instead is not used. */
+  element(slot: number, storage: Storage, index: Index, guard: Ex | null): string {
+    const read = fromWord[storage];
+    if (read === undefined) return this.#refuse(storage);
+    const at = `u32(${this.index(index)})`;
+    return read(this.#word(slot, guard === null ? at : `select(0u, ${at}, ${this.use(guard)})`));
   }
   #word(slot: number, offset: string): string {
     return `m${this.#bindings[slot]}[p${slot} + ${offset}]`;
