@@ -68,7 +68,8 @@ export function planDispatches(program: Program): Dispatch[] {
       case "contraction":
         return invariant(false, "the compiler was told that there is no micro-kernel") as never;
       default: {
-        const gpu: GpuKernel = kernel.kind === "nest" ? { kind: "nest", nest: kernel } : { kind: "routine", routine: kernel.routine };
+        const gpu: GpuKernel =
+          kernel.kind === "nest" ? { kind: "nest", nest: kernel } : { kind: "routine", routine: kernel.routine };
         const { name } = kernel;
         push({ name, kernel: gpu, key: kernelKey(kernel) ?? ownKey(kernel), pointers: args, invocations: invocationsOf(gpu) });
       }

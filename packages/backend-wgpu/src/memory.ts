@@ -82,7 +82,11 @@ export class Memory {
     }
     const bytes = Math.min(room, this.mostBytes, Math.max(size, usualSlab));
     const id = this.#nextId++;
-    const gpu = this.#device.createBuffer({ label: `slab ${id}`, size: bytes, usage: usage.storage | usage.copyFrom | usage.copyTo });
+    const gpu = this.#device.createBuffer({
+      label: `slab ${id}`,
+      size: bytes,
+      usage: usage.storage | usage.copyFrom | usage.copyTo,
+    });
     this.#slabs.set({ id, gpu, bytes }, [{ offset: 0, bytes }]);
     this.bytesReserved += bytes;
   }

@@ -42,10 +42,11 @@ export class Pipelines {
     }
     const visibility = computeStage;
     const words: GPUBindGroupLayoutEntry = { binding: 0, visibility, buffer: { type: "uniform", hasDynamicOffset: true } };
-    const memory = Array.from(
-      { length: slabs },
-      (_, i): GPUBindGroupLayoutEntry => ({ binding: i + 1, visibility, buffer: { type: "storage" } }),
-    );
+    const memory = Array.from({ length: slabs }, (_, i): GPUBindGroupLayoutEntry => ({
+      binding: i + 1,
+      visibility,
+      buffer: { type: "storage" },
+    }));
     const group = this.#device.createBindGroupLayout({ entries: [words, ...memory] });
     return { group, pipeline: this.#device.createPipelineLayout({ bindGroupLayouts: [group] }) };
   }
@@ -84,7 +85,11 @@ export class Pipelines {
     if (this.#words === null || this.#words.size < bytes) {
       this.#words?.destroy();
       this.#groups.clear();
-      this.#words = this.#device.createBuffer({ label: "words", size: Math.max(2 * bytes, 1 << 16), usage: usage.uniform | usage.copyTo });
+      this.#words = this.#device.createBuffer({
+        label: "words",
+        size: Math.max(2 * bytes, 1 << 16),
+        usage: usage.uniform | usage.copyTo,
+      });
     }
     return this.#words;
   }

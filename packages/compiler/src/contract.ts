@@ -106,11 +106,7 @@ const blockWork = 1 << 20;
 /** So many blocks for each thread are shared evenly. Sums do not depend on how C is cut. */
 const evenBlocks = 4;
 
-function scheduleProduct(
-  p: Product,
-  tile: Tile,
-  threads: number,
-): Pick<Contraction, "split" | "blockPanels" | "packedByBlock"> {
+function scheduleProduct(p: Product, tile: Tile, threads: number): Pick<Contraction, "split" | "blockPanels" | "packedByBlock"> {
   const split = p.n > 2 * p.m ? "columns" : "rows";
   const [width, extent, across] = split === "rows" ? [tile.m, p.m, p.n] : [tile.n, p.n, p.m];
   const panels = Math.ceil(extent / width);

@@ -24,7 +24,10 @@ function startCarries(scope: Scope, inits: readonly Value[], params: readonly Va
     const from = scope.located(v);
     if (from === undefined) scope.compute([v], [present]);
     else scope.copy(from, present, bytesOf(v, scope.lowering.target));
-    return { present, next: staysInPlace(block, params[i], outs[i], readers) ? null : scope.lowering.temporary(bytesOf(v, scope.lowering.target)) };
+    return {
+      present,
+      next: staysInPlace(block, params[i], outs[i], readers) ? null : scope.lowering.temporary(bytesOf(v, scope.lowering.target)),
+    };
   });
 }
 

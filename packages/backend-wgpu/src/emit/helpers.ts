@@ -1,10 +1,10 @@
+export type HelperName = "is_nan" | "maximum" | "minimum" | "copy_sign" | "to_i32" | "to_u32" | "floor_div";
+
 /**
  * What WGSL leaves loose, as functions over bits. Compilers may assume that there is neither NaN nor infinity, so comparisons
  * that decide about them are of integers, and the values themselves come in as data (`specials` of the kernel).
  */
-export type HelperName = keyof typeof helpers;
-
-export const helpers = {
+const helpers: Readonly<Record<HelperName, { readonly uses: readonly HelperName[]; readonly text: string }>> = {
   is_nan: {
     uses: [],
     text: `fn is_nan(x: f32) -> bool {
@@ -56,7 +56,7 @@ export const helpers = {
   return select(a - (n - 1), a, a >= 0) / n;
 }`,
   },
-} as const satisfies Record<string, { readonly uses: readonly string[]; readonly text: string }>;
+};
 
 /** The text of helpers and of what they use. */
 export function helperText(names: ReadonlySet<HelperName>): string {

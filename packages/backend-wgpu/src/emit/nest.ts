@@ -136,7 +136,8 @@ class Row {
   #stays(x: Ex): boolean {
     let stays = this.#staying.get(x);
     if (stays === undefined) {
-      stays = x.pinned || this.#running.has(x) || [...x.args, ...(x.index?.terms.map((t) => t.atom) ?? [])].some((a) => this.#stays(a));
+      stays =
+        x.pinned || this.#running.has(x) || [...x.args, ...(x.index?.terms.map((t) => t.atom) ?? [])].some((a) => this.#stays(a));
       this.#staying.set(x, stays);
     }
     return stays;

@@ -136,7 +136,9 @@ export class Values {
 
   /** The index as the text of an i32. */
   index(index: Index): string {
-    const terms = index.terms.map(({ atom, coef }) => (coef === 1 ? this.use(atom) : `${this.use(atom)} * ${coef < 0 ? `(${coef})` : coef}`));
+    const terms = index.terms.map(({ atom, coef }) =>
+      coef === 1 ? this.use(atom) : `${this.use(atom)} * ${coef < 0 ? `(${coef})` : coef}`,
+    );
     if (index.c !== 0 || terms.length === 0) terms.push(index.c < 0 ? `(${index.c})` : String(index.c));
     return terms.join(" + ");
   }
