@@ -58,7 +58,12 @@ export class WebGpuBackend implements Backend {
     const lowered = lowerProgram(program, name, target, options.donate);
     this.#refuse(lowered);
     const captured = program.consts.map((c) => this.#constant(c));
-    return new WgpuExecutable(lowered, this.#device, this.#pipelines, captured);
+    try {
+      return new WgpuExecutable(lowered, this.#device, this.#pipelines, captured);
+    } catch (error) {
+      for (const buffer of captured) buffer.release();
+      throw error;
+    }
   }
   #refuse(program: Program): void {
     for (const { dtype } of [...program.arguments, ...program.results]) refuseDType(program.name, dtype);

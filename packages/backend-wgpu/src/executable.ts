@@ -9,14 +9,39 @@ import type { Piece, Slab } from "./memory.ts";
 import { joinOutcomes, type Outcome } from "./outcome.ts";
 import { type Pipelines, wordBytes } from "./pipelines.ts";
 
+/** What an executable has of the device's memory. */
+class Holdings {
+  readonly #device: WgpuDevice;
+  readonly captured: readonly WgpuBuffer[];
+  readonly constants: readonly Piece[];
+
+  constructor(program: Program, device: WgpuDevice, captured: readonly WgpuBuffer[]) {
+    this.#device = device;
+    this.captured = captured;
+    this.constants = program.constants.map((table) => {
+      const words = toWords("float32", new Uint8Array(table.buffer, table.byteOffset, table.byteLength));
+      const piece = device.memory.allocate(words.byteLength, `a table of ${program.name}`);
+      device.gpu.queue.writeBuffer(piece.slab.gpu, piece.offset, words);
+      return piece;
+    });
+  }
+
+  [Symbol.dispose](): void {
+    for (const piece of this.constants) this.#device.memory.free(piece);
+    for (const buffer of this.captured) buffer.release();
+  }
+}
+
+/** Frees the memory of executables that nobody refers to any more: caches drop them without knowing who else holds them. */
+const abandoned = new FinalizationRegistry<Holdings>((holdings) => holdings[Symbol.dispose]());
+
 /** A program as dispatches: one encoder and one submit a run. */
 export class WgpuExecutable implements Executable {
   readonly #program: Program;
   readonly #device: WgpuDevice;
   readonly #pipelines: Pipelines;
   readonly #dispatches: readonly Dispatch[];
-  readonly #captured: readonly WgpuBuffer[];
-  readonly #constants: readonly Piece[];
+  readonly #holdings: Holdings;
   #disposed = false;
 
   /** `captured` are the leading arguments, owned by the executable. */
@@ -25,25 +50,21 @@ export class WgpuExecutable implements Executable {
     this.#device = device;
     this.#pipelines = pipelines;
     this.#dispatches = planDispatches(program);
-    this.#captured = captured;
-    this.#constants = program.constants.map((table) => {
-      const words = toWords("float32", new Uint8Array(table.buffer, table.byteOffset, table.byteLength));
-      const piece = device.memory.allocate(words.byteLength, `a table of ${program.name}`);
-      device.gpu.queue.writeBuffer(piece.slab.gpu, piece.offset, words);
-      return piece;
-    });
     // What cannot be written in WGSL is refused now; most programs run with all of their memory in one slab.
     for (const d of this.#dispatches) pipelines.pipeline(d, new Array<number>(d.pointers.length).fill(0));
+    this.#holdings = new Holdings(program, device, captured);
+    abandoned.register(this, this.#holdings, this);
   }
 
   run(args: readonly Buffer[]): WgpuBuffer[] {
     const program = this.#program;
     if (this.#disposed) throw new DisposedError(program.name, { message: "this executable was disposed of" });
     this.#device.check();
-    const inputs = [...this.#captured, ...(args as readonly WgpuBuffer[])];
+    const { captured, constants } = this.#holdings;
+    const inputs = [...captured, ...(args as readonly WgpuBuffer[])];
     if (inputs.length !== program.arguments.length) {
       throw new BackendError(program.name, {
-        message: `the program takes ${program.arguments.length - this.#captured.length} arguments, got ${args.length}`,
+        message: `the program takes ${program.arguments.length - captured.length} arguments, got ${args.length}`,
       });
     }
     const { memory } = this.#device;
@@ -61,7 +82,7 @@ export class WgpuExecutable implements Executable {
           case "result":
             return made[buffer.position].piece;
           case "constant":
-            return this.#constants[buffer.position];
+            return constants[buffer.position];
           case "temporary":
             return { ...arena!, offset: arena!.offset + program.offsets.get(buffer.id)! };
         }
@@ -132,8 +153,8 @@ export class WgpuExecutable implements Executable {
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    for (const piece of this.#constants) this.#device.memory.free(piece);
-    for (const buffer of this.#captured) buffer.release();
+    abandoned.unregister(this);
+    this.#holdings[Symbol.dispose]();
   }
 }
 

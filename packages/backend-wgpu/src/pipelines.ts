@@ -1,4 +1,4 @@
-import { BackendError } from "@traceform/core";
+import { BackendError, LruCache } from "@traceform/core";
 import type { Dispatch } from "./dispatches.ts";
 import { firstPointer, writeKernel } from "./emit/kernel.ts";
 import { computeStage, usage } from "./flags.ts";
@@ -16,12 +16,16 @@ export function wordBytes(pointers: number): number {
   return Math.ceil(((firstPointer + pointers + 1) * 4) / 256) * 256;
 }
 
+/** As many as large models have, and more. */
+const mostPipelines = 4096;
+const mostGroups = 1024;
+
 /** Pipelines and bind groups of a device, made once for equal kernels of all programs. */
 export class Pipelines {
   readonly #device: GPUDevice;
-  readonly #pipelines = new Map<string, Compiled>();
+  readonly #pipelines = new LruCache<Compiled>(mostPipelines);
   readonly #layouts: { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }[] = [];
-  readonly #groups = new Map<string, GPUBindGroup>();
+  readonly #groups = new LruCache<GPUBindGroup>(mostGroups);
   #words: GPUBuffer | null = null;
 
   constructor(device: GPUDevice) {
