@@ -16,6 +16,7 @@ export default defineConfig({
   test: {
     include: ["packages/*/src/**/*.test.ts", "examples/*/**/*.test.ts", "scripts/**/*.test.ts"],
     pool: "forks",
+    globalSetup: ["scripts/gpu.ts"],
     testTimeout: 60_000,
   },
 });

@@ -11,7 +11,7 @@ import {
   OutOfMemoryError,
   standardDTypes,
 } from "@traceform/core";
-import { lowerProgram, type Program, type Target } from "@traceform/compiler";
+import { lowerProgram, type Program, type Target, type Tile } from "@traceform/compiler";
 import { byteLengthOf, CpuBuffer } from "./buffer.ts";
 import { CpuDevice } from "./device.ts";
 import { type CodeHost, ProgramCode } from "./code.ts";
@@ -121,11 +121,12 @@ class WebAssemblyBackend implements CpuBackend {
       grain,
       warmUp: this.#revectorize ? (options.warmUp ?? 2 ** 26) : Infinity,
     };
-    const tile = (): Target["tile"] => this.#gemm().tile;
+    const tile = (): Tile => this.#gemm().tile;
     this.#target = {
-      get tile(): Target["tile"] {
+      get tile(): Tile {
         return tile();
       },
+      leastBytes: 1,
       wideSums: true,
       threads: shared ? threads : 1,
       grain: this.#code.grain,

@@ -1,1 +1,1 @@
-export {};
+export { wgpu, type WgpuOptions } from "./wgpu.ts";

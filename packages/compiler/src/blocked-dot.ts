@@ -31,6 +31,8 @@ const columnBlock = 2048;
  */
 export function lowerBlockedDot(scope: Scope, node: Node, p: BlockedDot): boolean {
   const [out] = node.outs;
+  // It is the order of one thread's cache; where each element has an invocation of its own, neighbours share what they read.
+  if (scope.lowering.target.tile === null) return false;
   const { type, bits } = scalarInfo(out.dtype);
   if (bits < 32 || node.ins.some((v) => v.dtype !== out.dtype) || p.n < 32 || p.k < 16 || p.k * p.n < 1 << 13) return false;
   if (!denseColumns(scope, p)) return false;

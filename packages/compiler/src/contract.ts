@@ -1,3 +1,4 @@
+import { invariant } from "@traceform/core";
 import { flattenIndex, offsetIndex } from "./affine.ts";
 import type { Ex, Index } from "./expr.ts";
 import type { Value } from "./graph.ts";
@@ -5,7 +6,7 @@ import type { GroupDraft } from "./group.ts";
 import type { KernelBuilder } from "./kernels.ts";
 import { pack } from "./packing.ts";
 import { depthParts, type Product, splitDepth } from "./product.ts";
-import type { Contraction, PackedOperand, Part, Target, View } from "./program.ts";
+import type { Contraction, PackedOperand, Part, Tile, View } from "./program.ts";
 import { roundToDType } from "./scalars.ts";
 import type { Scope } from "./scope.ts";
 
@@ -17,10 +18,11 @@ export function emitProduct(scope: Scope, value: Value, product: Product): void 
   const parts = depthParts(product);
   const p = parts === 1 ? product : splitDepth(product, parts);
   const { tile, threads } = scope.lowering.target;
+  invariant(tile !== null, "a product of panels needs a micro-kernel");
   // Sums grow in the value's own memory if they can.
   const own = p.linear === null && parts === 1 && value.dtype === "float32";
   const c = own ? scope.target(value) : scope.lowering.temporary(p.batch * p.m * p.n * 4);
-  const schedule = scheduleProduct(p, scope.lowering.target);
+  const schedule = scheduleProduct(p, tile, threads);
   /** Memory for the panels of an operand: of all of them, or of those of one block for each thread. */
   const panels = (side: "a" | "b", extent: number, width: number): View => {
     const count =
@@ -104,7 +106,7 @@ const blockWork = 1 << 20;
 /** So many blocks for each thread are shared evenly. Sums do not depend on how C is cut. */
 const evenBlocks = 4;
 
-function scheduleProduct(p: Product, { tile, threads }: Target): Pick<Contraction, "split" | "blockPanels" | "packedByBlock"> {
+function scheduleProduct(p: Product, tile: Tile, threads: number): Pick<Contraction, "split" | "blockPanels" | "packedByBlock"> {
   const split = p.n > 2 * p.m ? "columns" : "rows";
   const [width, extent, across] = split === "rows" ? [tile.m, p.m, p.n] : [tile.n, p.n, p.m];
   const panels = Math.ceil(extent / width);

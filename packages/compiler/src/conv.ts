@@ -306,7 +306,7 @@ function lowerByProduct(scope: Scope, conv: Convolution): boolean {
   const rest = others.filter((i) => !lead.includes(i));
   const along = imagesInner ? [...rest.filter((i) => i !== imageDim), imageDim] : rest;
   const [m, n] = last ? [count(along), features] : [features, count(along)];
-  if (!worthPacking({ m, n, k: depth })) return false;
+  if (!worthPacking({ m, n, k: depth }, scope.lowering.target)) return false;
 
   const read = conv.readers(scope, dimensions, imagesInner);
   // The order in which the contracted positions run is that of the image's memory as far as possible.

@@ -3,13 +3,15 @@ import type { Ex, Exprs, Index, Storage } from "./expr.ts";
 import type { Node } from "./graph.ts";
 import { elementRules } from "./elementwise.ts";
 import { type KernelBuilder, storing } from "./kernels.ts";
-import type { Stage, Store, View } from "./program.ts";
+import type { Stage, Store, Target, View } from "./program.ts";
 import { logAddExp, monoids } from "./reduce.ts";
 import { constantOf, roundToDType, scalarInfo } from "./scalars.ts";
 import type { Scope } from "./scope.ts";
 
 /** Elements of a block. Longer rows are cut into blocks, which threads can share. */
 const blockLength = 8192;
+/** Shorter where sums run in single precision: the error grows with the length of a block, and with their number. */
+const narrowBlockLength = 256;
 /** The innermost axes of at least this extent are the lanes of vectors, each with a fold of its own. */
 const manyLanes = 4;
 
@@ -21,7 +23,7 @@ interface Piece {
 }
 
 /** A row as blocks, and what is left over. */
-function piecesOf(n: number): Piece[] {
+function piecesOf(n: number, blockLength: number): Piece[] {
   const blocks = n >= 2 * blockLength ? Math.floor(n / blockLength) : 0;
   const start = blocks * blockLength;
   return [
@@ -39,14 +41,14 @@ interface Running {
   readonly combine: (e: Exprs, a: Ex, b: Ex) => Ex;
 }
 
-function runningFold(kind: string, node: Node): Running {
+function runningFold(kind: string, node: Node, { wideSums }: Target): Running {
   const { dtype } = node.ins[0];
   const { type, kind: family } = scalarInfo(dtype);
   const storage = type === "bool" ? "bool" : type;
   const same = (_: Exprs, x: Ex): Ex => x;
   if (kind === "logsumexp")
     return { storage, neutral: (e) => e.constant(type, -Infinity), widen: same, narrow: same, combine: logAddExp };
-  if (kind === "sum" && type === "f32") {
+  if (kind === "sum" && type === "f32" && wideSums) {
     // A running sum has no tree to keep its error small; double precision does.
     return {
       storage: "f64",
@@ -58,14 +60,14 @@ function runningFold(kind: string, node: Node): Running {
   }
   const { init, op } = monoids[kind];
   const context = { dtypes: [dtype, dtype], out: dtype, params: {} };
-  // Products of 16-bit floats stay in 32 bits while they run.
-  const plain = family === "float" && op === "mul";
+  // Products and sums of 16-bit floats stay in 32 bits while they run.
+  const plain = family === "float" && (op === "mul" || op === "add");
   return {
     storage,
     neutral: (e) => constantOf(e, dtype, init(dtype)),
     widen: same,
     narrow: same,
-    combine: (e, a, b) => (plain ? e.mul(a, b) : elementRules[op](e, [a, b], context)),
+    combine: (e, a, b) => (plain ? e.op(op, a.type, [a, b]) : elementRules[op](e, [a, b], context)),
   };
 }
 
@@ -76,9 +78,12 @@ export function lowerCumulative(kind: string): (scope: Scope, node: Node) => voi
     const [out] = node.outs;
     const axis = Number(node.params["axis"]);
     const n = x.shape[axis];
-    const fold = runningFold(kind, node);
+    const fold = runningFold(kind, node, scope.lowering.target);
     const inner = x.shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-    const pieces = inner >= manyLanes ? [{ start: 0, blocks: 1, length: n }] : piecesOf(n);
+    const pieces =
+      inner >= manyLanes
+        ? [{ start: 0, blocks: 1, length: n }]
+        : piecesOf(n, scope.lowering.target.wideSums ? blockLength : narrowBlockLength);
     const total = pieces.reduce((sum, p) => sum + p.blocks, 0);
     const rowShape = x.shape.filter((_, i) => i !== axis);
     const rows = rowShape.reduce((a, b) => a * b, 1);

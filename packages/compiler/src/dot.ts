@@ -70,7 +70,7 @@ export function lowerDotGeneral(scope: Scope, node: Node): void {
     scalarInfo(out.dtype).type === "f32" &&
     scalarInfo(lhs.dtype).type === "f32" &&
     scalarInfo(rhs.dtype).type === "f32" &&
-    worthPacking({ m, n, k: kk })
+    worthPacking({ m, n, k: kk }, scope.lowering.target)
   ) {
     emitProduct(scope, out, {
       name: "dot_general",

@@ -1,6 +1,7 @@
 import { addIndex, constIndex, scaleIndex } from "./affine.ts";
 import type { Ex, Index } from "./expr.ts";
 import type { KernelBuilder } from "./kernels.ts";
+import type { Target } from "./program.ts";
 
 /** One side of a product. */
 export interface Operand {
@@ -37,8 +38,8 @@ export interface Product {
 }
 
 /** Products smaller than this gain nothing from packing; few rows do not pay for packing the other operand. */
-export function worthPacking(p: Pick<Product, "m" | "n" | "k">): boolean {
-  return p.m >= 12 && p.n >= 8 && p.k >= 8 && p.m * p.n * p.k >= 1 << 17;
+export function worthPacking(p: Pick<Product, "m" | "n" | "k">, { tile }: Target): boolean {
+  return tile !== null && p.m >= 12 && p.n >= 8 && p.k >= 8 && p.m * p.n * p.k >= 1 << 17;
 }
 
 /** Products of few elements over a long depth are sums of products over parts of it, which threads can share. */

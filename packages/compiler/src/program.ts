@@ -164,7 +164,10 @@ export interface Tile {
 
 /** What the compiler must know of the code generator. */
 export interface Target {
-  readonly tile: Tile;
+  /** The tile of its micro-kernel for matrix products; null where it has none, and products are folds like any other. */
+  readonly tile: Tile | null;
+  /** The fewest bytes that an element takes: 4 where memory is made of words, so that a bool has one to itself. */
+  readonly leastBytes: 1 | 4;
   /** Whether long sums of f32 may be folded in f64. */
   readonly wideSums: boolean;
   /** How many threads there may be: each needs memory of its own for some kernels. Results do not depend on it. */

@@ -1,0 +1,123 @@
+import {
+  type Backend,
+  BackendError,
+  type Buffer,
+  type Capabilities,
+  type ClosedJaxpr,
+  type CompileOptions,
+  type Device,
+  DTypeError,
+  type Executable,
+  type HostArray,
+  type StandardDType,
+} from "@traceform/core";
+import { lowerProgram, type Program, type Target } from "@traceform/compiler";
+import { WgpuBuffer, wordsOf } from "./buffer.ts";
+import { WgpuDevice } from "./device.ts";
+import { WgpuExecutable } from "./executable.ts";
+import { mapForReading, usage } from "./flags.ts";
+import { fromWords, toWords } from "./host.ts";
+import { Pipelines } from "./pipelines.ts";
+
+/** What arrays may be. */
+const dtypes: readonly StandardDType[] = ["float32", "int32", "uint32", "bool"];
+
+/** Kernels are not cut into chunks here: a dispatch has as many invocations as its parallel axes say. */
+const target: Target = { tile: null, leastBytes: 4, wideSums: false, threads: 1, grain: 1 << 16 };
+
+/** @throws {DTypeError} for a dtype that the backend does not have, by name */
+function refuseDType(what: string, dtype: StandardDType): void {
+  if (dtypes.includes(dtype)) return;
+  throw new DTypeError(what, {
+    message: `the WebGPU backend has no ${dtype}; it has ${dtypes.join(", ")}`,
+    fix: "convert the array, or use the CPU backend for it",
+  });
+}
+
+/** A backend on one GPU device. */
+export class WebGpuBackend implements Backend {
+  readonly name = "wgpu";
+  readonly devices: readonly WgpuDevice[];
+  readonly capabilities: Capabilities;
+  readonly #device: WgpuDevice;
+  readonly #pipelines: Pipelines;
+  /** Whether the device is to be destroyed with the backend that asked for it. */
+  readonly #owned: boolean;
+
+  constructor(gpu: GPUDevice, owned: boolean, maxMemoryBytes: number) {
+    this.#device = new WgpuDevice(this, gpu, maxMemoryBytes);
+    this.#pipelines = new Pipelines(gpu);
+    this.#owned = owned;
+    this.devices = [this.#device];
+    this.capabilities = { dtypes, syncReads: false, collectives: false, maxBufferBytes: this.#device.memory.mostBytes };
+  }
+
+  compile(program: ClosedJaxpr, options: CompileOptions): Executable {
+    this.#device.check();
+    const name = options.name ?? "program";
+    const lowered = lowerProgram(program, name, target, options.donate);
+    this.#refuse(lowered);
+    const captured = program.consts.map((c) => this.#constant(c));
+    try {
+      return new WgpuExecutable(lowered, this.#device, this.#pipelines, captured);
+    } catch (error) {
+      for (const buffer of captured) buffer.release();
+      throw error;
+    }
+  }
+  #refuse(program: Program): void {
+    for (const { dtype } of [...program.arguments, ...program.results]) refuseDType(program.name, dtype);
+  }
+  #constant(value: ClosedJaxpr["consts"][number]): WgpuBuffer {
+    const holder = value as unknown as { bufferOn?: (device: Device) => Buffer };
+    const buffer = holder.bufferOn?.(this.#device);
+    if (buffer === undefined) throw new BackendError("compile", { message: "a constant of the program has no buffer" });
+    buffer.retain();
+    return buffer as WgpuBuffer;
+  }
+
+  put({ shape, dtype, bytes }: HostArray): Buffer {
+    refuseDType("put", dtype);
+    this.#device.check();
+    const buffer = new WgpuBuffer(this.#device, shape, dtype);
+    const { slab, offset } = buffer.piece;
+    this.#device.gpu.queue.writeBuffer(slab.gpu, offset, toWords(dtype, bytes));
+    return buffer;
+  }
+
+  /** @throws {BackendError} what went wrong in the programs that made the buffer, or with the device */
+  async read(buffer: Buffer): Promise<HostArray> {
+    const { shape, dtype, piece, outcome } = buffer as WgpuBuffer;
+    const device = this.#device;
+    device.check();
+    const bytes = wordsOf(shape) * 4;
+    if (bytes === 0) return { shape, dtype, bytes: new Uint8Array(0) };
+    const staging = device.gpu.createBuffer({ label: "read", size: bytes, usage: usage.mapRead | usage.copyTo });
+    try {
+      // Submitted at once: the memory may be given to others while this waits.
+      const encoder = device.gpu.createCommandEncoder({ label: "read" });
+      encoder.copyBufferToBuffer(piece.slab.gpu, piece.offset, staging, 0, bytes);
+      device.gpu.queue.submit([encoder.finish()]);
+      const mapped = staging.mapAsync(mapForReading).then(
+        () => null,
+        (error: unknown) => error,
+      );
+      await outcome?.check();
+      const failure = await mapped;
+      if (failure !== null) {
+        // Loss is told to the device first, but its handlers may come after this one.
+        await Promise.race([device.gpu.lost, new Promise((resolve) => setTimeout(resolve))]);
+        device.check();
+        throw new BackendError("read", { message: "the GPU's memory could not be read", cause: failure });
+      }
+      device.check();
+      return { shape, dtype, bytes: fromWords(dtype, new Uint32Array(staging.getMappedRange())) };
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#owned) this.#device.gpu.destroy();
+  }
+}

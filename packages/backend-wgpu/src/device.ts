@@ -1,0 +1,47 @@
+import { type Backend, BackendError, type Device, type MemoryStats } from "@traceform/core";
+import type { WgpuBuffer } from "./buffer.ts";
+import { Memory } from "./memory.ts";
+
+/** A GPU: its memory, and what went wrong there. */
+export class WgpuDevice implements Device {
+  readonly id = 0;
+  readonly kind = "wgpu";
+  readonly backend: Backend;
+  readonly gpu: GPUDevice;
+  readonly memory: Memory;
+  readonly live: Map<number, WgpuBuffer> = new Map();
+  /** Why the device is of no use any more, or what it has complained about that no program was asked for. */
+  #failure: BackendError | null = null;
+
+  constructor(backend: Backend, gpu: GPUDevice, bytesLimit: number) {
+    this.backend = backend;
+    this.gpu = gpu;
+    this.memory = new Memory(gpu, bytesLimit);
+    void gpu.lost.then(({ reason, message }) => {
+      this.#failure = new BackendError("wgpu", {
+        message: `the GPU device was lost (${reason}): ${message}`,
+        fix: "make another backend with `await wgpu()` and put the arrays there again; values that were not read are gone",
+      });
+    });
+    gpu.addEventListener("uncapturederror", (event) => {
+      const { error } = event as GPUUncapturedErrorEvent;
+      this.#failure ??= new BackendError("wgpu", { message: `WebGPU reported an error: ${error.message}`, cause: error });
+    });
+  }
+
+  /** @throws {BackendError} when the device is lost, or has reported an error: then nothing on it can be trusted */
+  check(): void {
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  releaseById(id: number): void {
+    this.live.get(id)?.release();
+  }
+  memoryStats(): MemoryStats {
+    const { bytesInUse, bytesLimit, bytesReserved } = this.memory;
+    return { bytesInUse, liveBuffers: this.live.size, bytesLimit, bytesReserved, bytesSpilled: 0 };
+  }
+  toString(): string {
+    return `wgpu:${this.id}`;
+  }
+}

@@ -1,0 +1,109 @@
+import { invariant, OutOfMemoryError } from "@traceform/core";
+import { usage } from "./flags.ts";
+
+/** A large buffer of the GPU, from which arrays are cut. */
+export interface Slab {
+  readonly id: number;
+  readonly gpu: GPUBuffer;
+  readonly bytes: number;
+}
+
+/** A piece of a slab. `bytes` is what it occupies. */
+export interface Piece {
+  readonly slab: Slab;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+interface Range {
+  offset: number;
+  bytes: number;
+}
+
+/** Pieces begin at multiples of this, so that vectors of words can be read. */
+const alignment = 64;
+/** Slabs are at least so large: kernels may bind few buffers, so their arrays should be in few of them. */
+const usualSlab = 1 << 26;
+
+/**
+ * The memory of a device: a few slabs, bound as a whole by every kernel that uses them. Work is done in the order in which it was
+ * submitted, so a piece may be used again as soon as the host has let go of it.
+ */
+export class Memory {
+  readonly #device: GPUDevice;
+  readonly #slabs = new Map<Slab, Range[]>();
+  #nextId = 0;
+  bytesInUse = 0;
+  bytesReserved = 0;
+  /** The most that all slabs together may take, and one array. */
+  readonly bytesLimit: number;
+  readonly mostBytes: number;
+
+  constructor(device: GPUDevice, bytesLimit: number) {
+    this.#device = device;
+    const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
+    this.bytesLimit = bytesLimit;
+    this.mostBytes = Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize, bytesLimit) / alignment) * alignment;
+  }
+
+  /** @throws {OutOfMemoryError} when the array is larger than a binding may be, or the limit is reached */
+  allocate(bytes: number, what: string): Piece {
+    const size = Math.max(alignment, Math.ceil(bytes / alignment) * alignment);
+    if (size > this.mostBytes) {
+      throw new OutOfMemoryError("wgpu", {
+        message: `${what} needs ${bytes} bytes at once, and the device binds ${this.mostBytes} at the most`,
+        fix: "split it into smaller arrays, or use the CPU backend for it",
+      });
+    }
+    for (const [slab, free] of this.#slabs) {
+      const i = free.findIndex((r) => r.bytes >= size);
+      if (i < 0) continue;
+      const range = free[i];
+      const piece = { slab, offset: range.offset, bytes: size };
+      if (range.bytes === size) free.splice(i, 1);
+      else {
+        range.offset += size;
+        range.bytes -= size;
+      }
+      this.bytesInUse += size;
+      return piece;
+    }
+    this.#grow(size, what);
+    return this.allocate(bytes, what);
+  }
+
+  #grow(size: number, what: string): void {
+    const room = Math.floor((this.bytesLimit - this.bytesReserved) / alignment) * alignment;
+    if (size > room) {
+      throw new OutOfMemoryError("wgpu", {
+        message: `${what} needs ${size} bytes, of the ${this.bytesLimit} that the backend may take ${this.bytesReserved} are reserved and ${this.bytesInUse} in use`,
+        fix: "dispose of arrays that are no longer needed, or raise maxMemoryBytes",
+      });
+    }
+    const bytes = Math.min(room, this.mostBytes, Math.max(size, usualSlab));
+    const id = this.#nextId++;
+    const gpu = this.#device.createBuffer({
+      label: `slab ${id}`,
+      size: bytes,
+      usage: usage.storage | usage.copyFrom | usage.copyTo,
+    });
+    this.#slabs.set({ id, gpu, bytes }, [{ offset: 0, bytes }]);
+    this.bytesReserved += bytes;
+  }
+
+  free({ slab, offset, bytes }: Piece): void {
+    const ranges = this.#slabs.get(slab);
+    invariant(ranges !== undefined, "a piece of memory was freed that is of no slab");
+    this.bytesInUse -= bytes;
+    let i = ranges.findIndex((r) => r.offset > offset);
+    if (i < 0) i = ranges.length;
+    ranges.splice(i, 0, { offset, bytes });
+    // Neighbours are joined: first with what follows, then with what comes before.
+    for (const k of [i, i - 1]) {
+      const [a, b] = [ranges[k], ranges[k + 1]];
+      if (a === undefined || b === undefined || a.offset + a.bytes !== b.offset) continue;
+      a.bytes += b.bytes;
+      ranges.splice(k + 1, 1);
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import { type Backend, BackendError } from "@traceform/core";
+import { WebGpuBackend } from "./backend.ts";
+
+export interface WgpuOptions {
+  /** The adapter to take a device of, with all of its limits; the one that the platform prefers unless given. */
+  readonly adapter?: GPUAdapter;
+  /** A device to work on, which stays its owner's: it is not destroyed with the backend. */
+  readonly device?: GPUDevice;
+  /** The most memory that the backend takes of the GPU; 4 GiB by default. */
+  readonly maxMemoryBytes?: number;
+}
+
+/**
+ * A backend that runs programs on WebGPU: that of the browser, or in Node that of the package `webgpu` (Dawn), which has to be
+ * installed beside this one.
+ *
+ * @throws {BackendError} where there is no WebGPU, or no adapter or device can be had; it says which
+ * @example
+ * ```ts
+ * setDefaultBackend(await wgpu());
+ * ```
+ */
+export async function wgpu(options: WgpuOptions = {}): Promise<Backend> {
+  const { maxMemoryBytes = 2 ** 32 } = options;
+  if (options.device !== undefined) return new WebGpuBackend(options.device, false, maxMemoryBytes);
+  return new WebGpuBackend(await requestDevice(options.adapter ?? (await requestAdapter())), true, maxMemoryBytes);
+}
+
+async function requestAdapter(): Promise<GPUAdapter> {
+  const gpu = globalThis.navigator?.gpu ?? (await dawn());
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (adapter === null) {
+    throw new BackendError("wgpu", {
+      message: "there is WebGPU, but no adapter: no GPU with a driver that it can use",
+      fix: "install a Vulkan, Metal or D3D12 driver, pass an adapter, or use the CPU backend",
+    });
+  }
+  return adapter;
+}
+
+/** A device with the limits of its adapter: the defaults are small. */
+async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
+  const requiredLimits: Record<string, number> = {};
+  for (const name in adapter.limits) {
+    const value = adapter.limits[name as keyof GPUSupportedLimits];
+    if (typeof value === "number") requiredLimits[name] = value;
+  }
+  try {
+    return await adapter.requestDevice({ label: "traceform", requiredLimits });
+  } catch (error) {
+    throw new BackendError("wgpu", {
+      message: `the adapter gave no device: ${error instanceof Error ? error.message : String(error)}`,
+      fix: "adapters give one device; ask for another adapter",
+      cause: error,
+    });
+  }
+}
+
+/** What the package `webgpu` exports. */
+interface Dawn {
+  create(options: readonly string[]): GPU;
+}
+
+let instance: GPU | null = null;
+
+/** Dawn in Node. One for the process: it must live as long as what it has made. */
+async function dawn(): Promise<GPU> {
+  if (instance !== null) return instance;
+  // A name that bundlers cannot see: pages have no use for it.
+  const name = "webgpu";
+  let found: Dawn;
+  try {
+    found = (await import(/* @vite-ignore */ name)) as Dawn;
+  } catch (error) {
+    throw new BackendError("wgpu", {
+      message: "this JavaScript engine has no navigator.gpu, and the package `webgpu` could not be loaded",
+      fix: "in Node, `npm install webgpu`; in browsers, use one with WebGPU on a secure page (https or localhost)",
+      cause: error,
+    });
+  }
+  return (instance = found.create([]));
+}
