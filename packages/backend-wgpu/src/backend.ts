@@ -71,7 +71,12 @@ export class WebGpuBackend implements Backend {
   #constant(value: ClosedJaxpr["consts"][number]): WgpuBuffer {
     const holder = value as unknown as { bufferOn?: (device: Device) => Buffer };
     const buffer = holder.bufferOn?.(this.#device);
-    if (buffer === undefined) throw new BackendError("compile", { message: "a constant of the program has no buffer" });
+    if (buffer === undefined) {
+      throw new BackendError("compile", {
+        message: "a constant of the program has no buffer",
+        fix: "capture arrays of this library in the function, or pass the values as arguments",
+      });
+    }
     buffer.retain();
     return buffer as WgpuBuffer;
   }
@@ -108,7 +113,11 @@ export class WebGpuBackend implements Backend {
         // Loss is told to the device first, but its handlers may come after this one.
         await Promise.race([device.gpu.lost, new Promise((resolve) => setTimeout(resolve))]);
         device.check();
-        throw new BackendError("read", { message: "the GPU's memory could not be read", cause: failure });
+        throw new BackendError("read", {
+          message: "the GPU's memory could not be read",
+          fix: "read again, in smaller pieces if memory is short; if it stays so, make another backend with `await wgpu()`",
+          cause: failure,
+        });
       }
       device.check();
       return { shape, dtype, bytes: fromWords(dtype, new Uint32Array(staging.getMappedRange())) };

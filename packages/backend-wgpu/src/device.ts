@@ -25,7 +25,11 @@ export class WgpuDevice implements Device {
     });
     gpu.addEventListener("uncapturederror", (event) => {
       const { error } = event as GPUUncapturedErrorEvent;
-      this.#failure ??= new BackendError("wgpu", { message: `WebGPU reported an error: ${error.message}`, cause: error });
+      this.#failure ??= new BackendError("wgpu", {
+        message: `WebGPU reported an error: ${error.message}`,
+        fix: "nothing on the device can be trusted: make another backend with `await wgpu()`, and report the message",
+        cause: error,
+      });
     });
   }
 

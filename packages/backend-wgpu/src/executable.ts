@@ -58,13 +58,19 @@ export class WgpuExecutable implements Executable {
 
   run(args: readonly Buffer[]): WgpuBuffer[] {
     const program = this.#program;
-    if (this.#disposed) throw new DisposedError(program.name, { message: "this executable was disposed of" });
+    if (this.#disposed) {
+      throw new DisposedError(program.name, {
+        message: "this executable was disposed of",
+        fix: "compile the program again, or dispose of the executable later",
+      });
+    }
     this.#device.check();
     const { captured, constants } = this.#holdings;
     const inputs = [...captured, ...(args as readonly WgpuBuffer[])];
     if (inputs.length !== program.arguments.length) {
       throw new BackendError(program.name, {
         message: `the program takes ${program.arguments.length - captured.length} arguments, got ${args.length}`,
+        fix: "pass one array for each argument that the program was compiled for",
       });
     }
     const { memory } = this.#device;

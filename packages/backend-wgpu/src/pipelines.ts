@@ -78,6 +78,7 @@ export class Pipelines {
       const reasons = messages.map((m) => `${m.message} in line ${m.lineNum}: ${lines[m.lineNum - 1]?.trim()}`);
       throw new BackendError(name, {
         message: `WebGPU did not take the kernel: ${reasons.join("; ") || error.message}`,
+        fix: "report the message with the adapter's name; the CPU backend runs the program meanwhile",
         cause: error,
       });
     });

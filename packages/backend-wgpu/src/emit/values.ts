@@ -116,7 +116,10 @@ export class Values {
         if (text !== null) return text;
         this.typeOf(x);
         x.args.forEach((a) => this.typeOf(a));
-        throw new BackendError(this.#kernel, { message: `the WebGPU backend has no ${x.op} of ${x.type}` });
+        throw new BackendError(this.#kernel, {
+          message: `the WebGPU backend has no ${x.op} of ${x.type}`,
+          fix: "run this part on the CPU backend, or express it with other operations",
+        });
       }
     }
   }
