@@ -1,13 +1,14 @@
 import {
-  type Atom,
   type ArrayLike,
   asArray,
+  type Atom,
   bind,
   checkArrayLeaves,
-  type Inputs,
   inheritSource,
+  type Inputs,
   invariant,
   type Jaxpr,
+  JaxprMemo,
   Literal,
   literalValue,
   type NDArray,
@@ -128,15 +129,12 @@ function interpret(
   return [state, jaxpr.outvars.map(read)];
 }
 
-const memo = new WeakMap<Jaxpr, Map<string, Jaxpr>>();
+const memo = new JaxprMemo<Jaxpr>();
 
 /** (state, operands) -> (state, results). */
 function checkifyJaxpr(jaxpr: Jaxpr, context: Context): Jaxpr {
   const { plan } = context;
-  let byPlan = memo.get(jaxpr);
-  if (byPlan === undefined) memo.set(jaxpr, (byPlan = new Map()));
-  let result = byPlan.get(plan.key);
-  if (result === undefined) {
+  return memo.get(jaxpr, plan.key, () => {
     const traced = traceToJaxpr(
       (...xs) => {
         const [state, outs] = interpret(jaxpr, xs.slice(plan.size), plan.take(xs), context);
@@ -146,7 +144,6 @@ function checkifyJaxpr(jaxpr: Jaxpr, context: Context): Jaxpr {
       "checkify",
     );
     invariant(traced.consts.length === 0, "checkify of a jaxpr closed over arrays");
-    byPlan.set(plan.key, (result = traced.jaxpr));
-  }
-  return result;
+    return traced.jaxpr;
+  });
 }

@@ -6,6 +6,7 @@ import {
   isComplex,
   isFloat,
   Jaxpr,
+  JaxprMemo,
   jitP,
   type JitParams,
   type LowerRule,
@@ -13,6 +14,7 @@ import {
   makeAval,
   type NDArray,
   type Primitive,
+  splitList,
   traceToJaxpr,
   treeUnflatten,
   Var,
@@ -39,7 +41,7 @@ import {
 import { type CheckErrorParams, checkErrorP, type CheckParams, checkP, debugCheckP, siteOfCheck } from "./check.ts";
 import { type CheckSite, Error as CheckError, type ErrorCategory, internSite, slotFor } from "./error.ts";
 import { indexChecks, indexSlot } from "./indices.ts";
-import { present, reordered, restore, splitList, withCarries } from "./lists.ts";
+import { present, reordered, restore, withCarries } from "./lists.ts";
 import { type CheckRule, type Context, type Outcome, rule, slotValues, split } from "./rule.ts";
 import { solverRules } from "./solvers.ts";
 import type { Plan, State } from "./state.ts";
@@ -281,24 +283,18 @@ export function checkEqn(state: State, args: readonly NDArray[], eqn: Eqn, conte
   return [next, outs];
 }
 
-const needs = new WeakMap<Jaxpr, Map<string, boolean>>();
+const needs = new JaxprMemo<boolean>();
 
 /** Whether anything in a jaxpr can fail. */
 function needsChecks(jaxpr: Jaxpr, errors: ReadonlySet<ErrorCategory>): boolean {
-  const key = [...errors].sort().join();
-  let byKey = needs.get(jaxpr);
-  if (byKey === undefined) needs.set(jaxpr, (byKey = new Map()));
-  let result = byKey.get(key);
-  if (result === undefined) {
-    result = jaxpr.eqns.some((eqn) => {
+  return needs.get(jaxpr, [...errors].sort().join(), () =>
+    jaxpr.eqns.some((eqn) => {
       if (written.has(eqn.primitive)) return errors.has("user");
       if (holdsChecks(eqn, errors)) return true;
       if (errors.has("index") && indexSlot(eqn) !== null) return true;
       return errors.has("nan") || (errors.has("div") && (eqn.primitive as unknown) === divP);
-    });
-    byKey.set(key, result);
-  }
-  return result;
+    }),
+  );
 }
 
 function holdsChecks(eqn: Eqn, errors: ReadonlySet<ErrorCategory>): boolean {

@@ -1,4 +1,4 @@
-import { bind, evalJaxpr, type Jaxpr, JaxprRewriter, type NDArray, type Primitive } from "@traceform/core";
+import { bind, evalJaxpr, type Jaxpr, JaxprRewriter, type NDArray, type Primitive, splitList } from "@traceform/core";
 import {
   broadcast,
   broadcastInDim,
@@ -17,7 +17,7 @@ import {
   transposedCallP,
 } from "@traceform/lax";
 import { checkErrorP, checkP, debugCheckP } from "./check.ts";
-import { reordered, splitList, stateLast } from "./lists.ts";
+import { reordered, stateLast } from "./lists.ts";
 import { type CheckRule, type Context, type Outcome, rule } from "./rule.ts";
 import type { State } from "./state.ts";
 

@@ -31,7 +31,9 @@ export { refuseTracedIntegers } from "./integers.ts";
 export { identity } from "./identity.ts";
 export type { ArgumentAt, Input, Inputs, PositionOption, Positions } from "./inputs.ts";
 export * from "./jaxpr.ts";
+export { JaxprMemo } from "./jaxprmemo.ts";
 export * from "./jit.ts";
+export { bits, or, splitList } from "./lists.ts";
 export { LruCache } from "./lru.ts";
 export {
   expandLowerRules,

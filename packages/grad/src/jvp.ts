@@ -1,11 +1,13 @@
 import {
   type Aval,
-  constvarsToInvars,
+  bits,
   type ConcreteValue,
+  constvarsToInvars,
   currentSource,
   currentTrace,
   evalJaxpr,
   type Jaxpr,
+  JaxprMemo,
   jvpRule,
   type NDArray,
   type Ownership,
@@ -16,11 +18,11 @@ import {
   Tracer,
   traceToJaxpr,
   withNewTrace,
+  withoutSource,
   withSource,
   withTrace,
-  withoutSource,
 } from "@traceform/core";
-import { bits, JaxprMemo, pick, spread } from "./internal/memo.ts";
+import { pick, spread } from "./internal/flags.ts";
 import { hasTangent, instantiate, zeros } from "./internal/zeros.ts";
 import type { InstantiatedJvpRule, JvpContext, JvpJaxpr, JvpRule, SymbolicJvpRule, Tangent } from "./rule.ts";
 import { jvpRules, userRules } from "./rules/index.ts";

@@ -3,6 +3,7 @@ import {
   type Atom,
   type Aval,
   bind,
+  bits,
   ConcreteArray,
   constvarsToInvars,
   currentSource,
@@ -13,6 +14,7 @@ import {
   inheritedSource,
   invariant,
   Jaxpr,
+  JaxprMemo,
   JaxprTracer,
   leaked,
   Literal,
@@ -29,7 +31,7 @@ import {
   withNewTrace,
   withTrace,
 } from "@traceform/core";
-import { bits, drop, JaxprMemo, merge, spread } from "./internal/memo.ts";
+import { drop, merge, spread } from "./internal/flags.ts";
 import type { PartialEvalContext, PartialEvalJaxpr, PartialEvalRule } from "./rule.ts";
 import { partialEvalRules } from "./rules/index.ts";
 

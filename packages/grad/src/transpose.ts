@@ -1,22 +1,24 @@
 import {
   type Atom,
   bind,
+  bits,
   constvarsToInvars,
   type Eqn,
   type Jaxpr,
+  JaxprMemo,
   Literal,
   literalValue,
   type NDArray,
   type Ownership,
   type Primitive,
   RuleError,
-  transposeRule,
   traceToJaxpr,
+  transposeRule,
   type Var,
   withoutSource,
   withSource,
 } from "@traceform/core";
-import { bits, JaxprMemo, merge, pick } from "./internal/memo.ts";
+import { merge, pick } from "./internal/flags.ts";
 import { addTangents, hasTangent, instantiate } from "./internal/zeros.ts";
 import { context as jvpContext } from "./jvp.ts";
 import { partialEvalJaxpr } from "./partialEval.ts";

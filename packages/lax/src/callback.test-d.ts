@@ -21,7 +21,7 @@ debugCallback((a, text) => console.log(a, text satisfies string), x, "text", { o
 debugCallback(() => {});
 
 // @ts-expect-error the callback takes more arguments than there are
-pureCallback((a: NDArray, b: NDArray) => [a, b], struct, x, { vmapMethod: "sequential" });
+pureCallback((a: NDArray, b: NDArray) => b, struct, x, { vmapMethod: "sequential" });
 // @ts-expect-error a result that is none
 pureCallback(() => "text", struct, x);
 // @ts-expect-error another structure than described

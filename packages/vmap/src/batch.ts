@@ -1,13 +1,14 @@
 import {
   type Aval,
   batchRule,
+  bits,
   constvarsToInvars,
   currentSource,
   currentTrace,
   evalJaxpr,
   innerJaxprs,
-  isTracer,
   type Jaxpr,
+  JaxprMemo,
   type NDArray,
   type Ownership,
   type Params,
@@ -23,7 +24,6 @@ import {
   withTrace,
 } from "@traceform/core";
 import { insert, toFront } from "./internal/axes.ts";
-import { bits } from "./internal/lists.ts";
 import type { BatchAxis, BatchContext, BatchDim, BatchedJaxpr, BatchRule } from "./rule.ts";
 import { batchRules, userRules } from "./rules/index.ts";
 
@@ -171,7 +171,7 @@ export function runBatched(
   return [results.map(([x]) => x), results.map(([, d]) => d)];
 }
 
-const memo = new WeakMap<Jaxpr, Map<string, BatchedJaxpr>>();
+const memo = new JaxprMemo<BatchedJaxpr>();
 
 /**
  * A jaxpr over whole batches: operands that `batched` marks, and the results that depend on them, have the batch as
@@ -185,30 +185,23 @@ export function batchJaxpr(
 ): BatchedJaxpr {
   const force = typeof instantiate === "boolean" ? jaxpr.outvars.map(() => instantiate) : instantiate;
   const key = `${axis.size}:${JSON.stringify([axis.name, axis.spmd])}:${bits(batched)}:${bits(force)}`;
-  const found = memo.get(jaxpr)?.get(key);
-  if (found !== undefined) return found;
-  let batchedOut: boolean[] = [];
-  const traced = traceToJaxpr(
-    (...args) => {
-      const dims = batched.map((b) => (b ? 0 : null));
-      const [outs, outDims] = runBatched("vmap", axis, (inputs) => evalJaxpr(jaxpr, [], inputs), args, dims);
-      batchedOut = outDims.map((d, i) => d !== null || force[i]);
-      return outs.map((x, i) => (batchedOut[i] ? toFront(x, outDims[i], axis.size) : x));
-    },
-    jaxpr.inAvals.map((aval, i) => (batched[i] ? updateAval(aval, { shape: insert(aval.shape, 0, axis.size) }) : aval)),
-    "vmap",
-  );
-  const result: BatchedJaxpr = { jaxpr: constvarsToInvars(traced.jaxpr), consts: traced.consts, batchedOut };
-  // A tracer dies with its trace, so a result that closes over one serves this call only.
-  if (!traced.consts.some(isTracer)) {
-    let byKey = memo.get(jaxpr);
-    if (byKey === undefined) memo.set(jaxpr, (byKey = new Map()));
-    byKey.set(key, result);
-  }
-  return result;
+  return memo.get(jaxpr, key, () => {
+    let batchedOut: boolean[] = [];
+    const traced = traceToJaxpr(
+      (...args) => {
+        const dims = batched.map((b) => (b ? 0 : null));
+        const [outs, outDims] = runBatched("vmap", axis, (inputs) => evalJaxpr(jaxpr, [], inputs), args, dims);
+        batchedOut = outDims.map((d, i) => d !== null || force[i]);
+        return outs.map((x, i) => (batchedOut[i] ? toFront(x, outDims[i], axis.size) : x));
+      },
+      jaxpr.inAvals.map((aval, i) => (batched[i] ? updateAval(aval, { shape: insert(aval.shape, 0, axis.size) }) : aval)),
+      "vmap",
+    );
+    return { jaxpr: constvarsToInvars(traced.jaxpr), consts: traced.consts, batchedOut };
+  });
 }
 
-const mentioned = new WeakMap<Jaxpr, Map<string, boolean>>();
+const mentioned = new JaxprMemo<boolean>();
 
 /** Whether an operation, or one inside its jaxprs, refers to a named axis, as collectives do. */
 function mentions(params: Params, axisName: string): boolean {
@@ -218,9 +211,5 @@ function mentions(params: Params, axisName: string): boolean {
 }
 
 function jaxprMentions(jaxpr: Jaxpr, axisName: string): boolean {
-  let byName = mentioned.get(jaxpr);
-  if (byName === undefined) mentioned.set(jaxpr, (byName = new Map()));
-  let result = byName.get(axisName);
-  if (result === undefined) byName.set(axisName, (result = jaxpr.eqns.some((e) => mentions(e.params, axisName))));
-  return result;
+  return mentioned.get(jaxpr, axisName, () => jaxpr.eqns.some((e) => mentions(e.params, axisName)));
 }

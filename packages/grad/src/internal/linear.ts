@@ -1,6 +1,6 @@
 import { evalJaxpr, type NDArray, type Ownership, withTrace } from "@traceform/core";
 import type { Linearized } from "../linearize.ts";
-import { pick, place } from "./memo.ts";
+import { pick, place } from "./flags.ts";
 import { instantiate } from "./zeros.ts";
 import { LinearOperand, type Tangent } from "../rule.ts";
 import { backwardPass } from "../transpose.ts";

@@ -5,14 +5,16 @@ import {
   inheritSource,
   innerJaxprs,
   Jaxpr,
-  type JitParams,
+  JaxprMemo,
   jitP,
+  type JitParams,
   Literal,
   literalValue,
   type NDArray,
   type Params,
   type Primitive,
   RuleError,
+  splitList,
   traceToJaxpr,
   type Var,
 } from "@traceform/core";
@@ -33,7 +35,6 @@ import {
   whileP,
 } from "@traceform/lax";
 import { type Closed, shareConsts } from "./branches.ts";
-import { JaxprMemo, splitList } from "./memo.ts";
 
 type Replacement<P> = (args: readonly NDArray[], params: P) => readonly NDArray[];
 /** An equation whose jaxprs are replaced: what they close over then is a part of its operands. */

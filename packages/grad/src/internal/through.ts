@@ -1,6 +1,6 @@
-import { constvarsToInvars, evalJaxpr, type Jaxpr, type NDArray, traceToJaxpr } from "@traceform/core";
+import { bits, constvarsToInvars, evalJaxpr, type Jaxpr, JaxprMemo, type NDArray, splitList, traceToJaxpr } from "@traceform/core";
 import type { TransposeContext } from "../rule.ts";
-import { bits, drop, JaxprMemo, pick, splitList } from "./memo.ts";
+import { drop, pick } from "./flags.ts";
 
 const transposed = new JaxprMemo<{
   readonly jaxpr: Jaxpr;

@@ -1,10 +1,12 @@
 import {
   type Aval,
-  constvarsToInvars,
+  bits,
   type ConcreteValue,
+  constvarsToInvars,
   currentTrace,
   evalJaxpr,
   type Jaxpr,
+  JaxprMemo,
   type NDArray,
   type Params,
   type Primitive,
@@ -14,7 +16,7 @@ import {
   withNewTrace,
   withTrace,
 } from "@traceform/core";
-import { bits, JaxprMemo, pick } from "../internal/memo.ts";
+import { pick } from "../internal/flags.ts";
 import { fit, hasTangent, instantiate } from "../internal/zeros.ts";
 import { nestedJvp } from "./nested.ts";
 import { type JetContext, type JetJaxpr, type JetRule, jetRule } from "./rule.ts";

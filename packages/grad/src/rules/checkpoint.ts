@@ -1,18 +1,20 @@
 import {
   type Atom,
   bind,
+  bits,
   dceJaxpr,
   type Eqn,
   evalJaxpr,
   invariant,
-  joinEffects,
   Jaxpr,
   JaxprRewriter,
   jitP,
   type JitParams,
+  joinEffects,
   Literal,
   makeAval,
   type NDArray,
+  splitList,
   Var,
 } from "@traceform/core";
 import {
@@ -26,7 +28,7 @@ import {
 } from "@traceform/lax";
 import { fillSlots, shareSlots } from "../internal/branches.ts";
 import { withoutKnownEffects } from "../internal/effects.ts";
-import { bits, drop, merge, not, pick, place, splitList } from "../internal/memo.ts";
+import { drop, merge, not, pick, place } from "../internal/flags.ts";
 import { transposeThrough } from "../internal/through.ts";
 import {
   isLinear,

@@ -1,7 +1,7 @@
-import { bind, Jaxpr, type NDArray, Var } from "@traceform/core";
+import { bind, Jaxpr, JaxprMemo, type NDArray, or, Var } from "@traceform/core";
 import { type CondParams, condP } from "@traceform/lax";
 import { fillSlots, shareConsts, shareSlots } from "../internal/branches.ts";
-import { JaxprMemo, merge, or, pick, place } from "../internal/memo.ts";
+import { merge, pick, place } from "../internal/flags.ts";
 import {
   isLinear,
   type JvpEntry,

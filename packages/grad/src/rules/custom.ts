@@ -10,7 +10,7 @@ import {
   TransformError,
 } from "@traceform/core";
 import { customJvpCallP, type CustomVjpBwd, customVjpCallP } from "@traceform/lax";
-import { drop, pick, place } from "../internal/memo.ts";
+import { drop, pick, place } from "../internal/flags.ts";
 import { hasTangent } from "../internal/zeros.ts";
 import { isLinear, type JvpEntry, jvpEntry, type TransposeEntry, transposeEntry } from "../rule.ts";
 

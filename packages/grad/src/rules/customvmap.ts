@@ -1,6 +1,6 @@
-import { bind, Jaxpr, type JitParams, type NDArray } from "@traceform/core";
+import { bind, bits, Jaxpr, type JitParams, type NDArray, splitList } from "@traceform/core";
 import { broadcastInDim, customVmapCallP, type CustomVmapCallParams, type CustomVmapRule } from "@traceform/lax";
-import { bits, pick, place, splitList } from "../internal/memo.ts";
+import { pick, place } from "../internal/flags.ts";
 import { hasTangent, instantiate } from "../internal/zeros.ts";
 import {
   type JvpContext,

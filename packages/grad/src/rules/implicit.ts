@@ -1,4 +1,4 @@
-import { bind, evalJaxpr, invariant, type Jaxpr, type NDArray, TransformError } from "@traceform/core";
+import { bind, evalJaxpr, invariant, type Jaxpr, type NDArray, splitList, TransformError } from "@traceform/core";
 import {
   customLinearSolveP,
   customRootP,
@@ -10,7 +10,7 @@ import {
   type TransposedCallParams,
 } from "@traceform/lax";
 import type { Closed } from "../internal/branches.ts";
-import { pick, place, splitList } from "../internal/memo.ts";
+import { pick, place } from "../internal/flags.ts";
 import { Replacer } from "../internal/replace.ts";
 import { transposeThrough } from "../internal/through.ts";
 import { addTangents, hasTangent, instantiate } from "../internal/zeros.ts";

@@ -1,5 +1,5 @@
 import { bind, jitP, type NDArray } from "@traceform/core";
-import { drop, merge, pick, place } from "../internal/memo.ts";
+import { drop, merge, pick, place } from "../internal/flags.ts";
 import { forwarded, residualsOf } from "../internal/residuals.ts";
 import {
   isLinear,

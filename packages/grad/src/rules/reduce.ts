@@ -39,7 +39,7 @@ import {
   transpose,
 } from "@traceform/lax";
 import { linearInFirst, zeroDerivative } from "../internal/entries.ts";
-import { place } from "../internal/memo.ts";
+import { place } from "../internal/flags.ts";
 import { hasTangent, instantiate } from "../internal/zeros.ts";
 import { type JvpContext, type JvpEntry, jvpEntry, type Tangent, type TransposeEntry, transposeEntry } from "../rule.ts";
 

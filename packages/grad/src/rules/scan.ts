@@ -1,18 +1,22 @@
 import {
   bind,
+  bits,
   constvarsToInvars,
   dceJaxpr,
   evalJaxpr,
   invariant,
   Jaxpr,
+  JaxprMemo,
   Literal,
   makeAval,
   type NDArray,
+  or,
+  splitList,
   traceToJaxpr,
   Var,
 } from "@traceform/core";
 import { add, type ScanParams, scanP } from "@traceform/lax";
-import { bits, drop, JaxprMemo, merge, or, pick, place, splitList } from "../internal/memo.ts";
+import { drop, merge, pick, place } from "../internal/flags.ts";
 import { instantiate } from "../internal/zeros.ts";
 import {
   isLinear,

@@ -1,6 +1,6 @@
-import { bind, dceJaxpr, Jaxpr, type NDArray, TransformError, Var } from "@traceform/core";
+import { bind, bits, dceJaxpr, Jaxpr, JaxprMemo, type NDArray, or, splitList, TransformError, Var } from "@traceform/core";
 import { type WhileParams, whileP } from "@traceform/lax";
-import { bits, drop, JaxprMemo, merge, or, pick, place, splitList } from "../internal/memo.ts";
+import { drop, merge, pick, place } from "../internal/flags.ts";
 import { withoutKnownEffects } from "../internal/effects.ts";
 import { instantiate } from "../internal/zeros.ts";
 import {

@@ -1,6 +1,6 @@
 import { bind, evalJaxpr, type NDArray, scalar } from "@traceform/core";
 import { broadcastInDim, eq, full, type GeneralReduceWindowParams, pad, reduceWindowP, select, slice } from "@traceform/lax";
-import { place } from "../internal/memo.ts";
+import { place } from "../internal/flags.ts";
 import { hasTangent, instantiate } from "../internal/zeros.ts";
 import { type JvpContext, type JvpEntry, jvpEntry, type Tangent } from "../rule.ts";
 

@@ -3,11 +3,13 @@ import {
   constvarsToInvars,
   evalJaxpr,
   isInexact,
-  jitP,
   Jaxpr,
+  jitP,
   type NDArray,
-  TransformError,
+  or,
+  splitList,
   traceToJaxpr,
+  TransformError,
   Var,
 } from "@traceform/core";
 import {
@@ -26,7 +28,6 @@ import {
   whileP,
 } from "@traceform/lax";
 import { moveAxis, toFront } from "../internal/axes.ts";
-import { or, splitList } from "../internal/lists.ts";
 import { type BatchContext, type BatchDim, type BatchedJaxpr, type BatchEntry, entry } from "../rule.ts";
 
 type Result = readonly [NDArray[], BatchDim[]];

@@ -1,7 +1,6 @@
-import { bind, type Jaxpr, type NDArray } from "@traceform/core";
+import { bind, type Jaxpr, type NDArray, splitList } from "@traceform/core";
 import { customLinearSolveP, customRootP, linearCallP, tangentCallP, transposedCallP } from "@traceform/lax";
 import { toFront } from "../internal/axes.ts";
-import { splitList } from "../internal/lists.ts";
 import { type BatchContext, type BatchDim, type BatchedJaxpr, type BatchEntry, entry } from "../rule.ts";
 
 const flags = (n: number, value: boolean): boolean[] => new Array<boolean>(n).fill(value);

@@ -1,4 +1,4 @@
-import { bind, evalJaxpr, Jaxpr, jitP, type NDArray, Var } from "@traceform/core";
+import { bind, evalJaxpr, Jaxpr, JaxprMemo, jitP, type NDArray, or, splitList, Var } from "@traceform/core";
 import {
   checkpointP,
   condP,
@@ -9,7 +9,7 @@ import {
   type WhileParams,
   whileP,
 } from "@traceform/lax";
-import { JaxprMemo, or, pick, splitList } from "../../internal/memo.ts";
+import { pick } from "../../internal/flags.ts";
 import { instantiate } from "../../internal/zeros.ts";
 import { type JetContext, type JetEntry, jetEntry, type JetJaxpr } from "../rule.ts";
 import { type Series, value } from "../series.ts";
