@@ -13,15 +13,18 @@ import type { Scope } from "./scope.ts";
 /** The first pointers of a contraction. */
 const fixed = { a: 0, b: 1, c: 2, tiles: 3 } as const;
 
-/** Emits a product that computes a value. What is done next with its elements joins the kernel, block by block. */
-export function emitProduct(scope: Scope, value: Value, product: Product): void {
-  const parts = depthParts(product);
-  const p = parts === 1 ? product : splitDepth(product, parts);
+/** A kernel whose operands are known, and what may still join the end of its blocks. */
+interface PreparedProduct {
+  readonly schedule: ReturnType<typeof scheduleProduct>;
+  readonly views: View[];
+  /** Positions of a part's pointers among those of the kernel. */
+  place(list: readonly View[]): number[];
+  launch(epilogue: Part | null, name: string): void;
+}
+
+function prepareProduct(scope: Scope, p: Product, c: View): PreparedProduct {
   const { tile, threads } = scope.lowering.target;
   invariant(tile !== null, "a product of panels needs a micro-kernel");
-  // Sums grow in the value's own memory if they can.
-  const own = p.linear === null && parts === 1 && value.dtype === "float32";
-  const c = own ? scope.target(value) : scope.lowering.temporary(p.batch * p.m * p.n * 4);
   const schedule = scheduleProduct(p, tile, threads);
   /** Memory for the panels of an operand: of all of them, or of those of one block for each thread. */
   const panels = (side: "a" | "b", extent: number, width: number): View => {
@@ -35,7 +38,6 @@ export function emitProduct(scope: Scope, value: Value, product: Product): void 
     c,
     scope.lowering.temporary(threads * tile.m * tile.n * 4),
   ];
-  /** Positions of a part's pointers among those of the kernel. */
   const place = (list: readonly View[]): number[] => list.map((v) => views.push(v) - 1);
   const packed = (side: "a" | "b", extent: number, width: number): PackedOperand =>
     pack(scope, {
@@ -68,6 +70,17 @@ export function emitProduct(scope: Scope, value: Value, product: Product): void 
     };
     scope.launch(kernel, views);
   };
+  return { schedule, views, place, launch };
+}
+
+/** Emits a product that computes a value. What is done next with its elements joins the kernel, block by block. */
+export function emitProduct(scope: Scope, value: Value, product: Product): void {
+  const parts = depthParts(product);
+  const p = parts === 1 ? product : splitDepth(product, parts);
+  // Sums grow in the value's own memory if they can.
+  const own = p.linear === null && parts === 1 && value.dtype === "float32";
+  const c = own ? scope.target(value) : scope.lowering.temporary(p.batch * p.m * p.n * 4);
+  const { schedule, views, place, launch } = prepareProduct(scope, p, c);
   const finish = (draft: GroupDraft): void => {
     // Where nobody else sees C, its sums grow in the memory of a result.
     views[fixed.c] = draft.shared.get(c) ?? c;
@@ -87,6 +100,29 @@ export function emitProduct(scope: Scope, value: Value, product: Product): void 
     return roundToDType(k.e, value.dtype, sums[0]);
   };
   scope.begin(value, own ? c : scope.target(value), element, !own, finish);
+}
+
+/** Emits products that compute a value together: their results lie one after the other, and `linear` says where an element is. */
+export function emitProducts(
+  scope: Scope,
+  value: Value,
+  products: readonly Product[],
+  linear: NonNullable<Product["linear"]>,
+): void {
+  const sizes = products.map((p) => p.batch * p.m * p.n * 4);
+  const c = scope.lowering.temporary(sizes.reduce((a, b) => a + b, 0));
+  let offset = 0;
+  const prepared = products.map((p, i) => {
+    const own = { ...c, offset };
+    offset += sizes[i];
+    return { name: p.name, ...prepareProduct(scope, p, own) };
+  });
+  const element = (k: KernelBuilder, position: readonly Index[]): Ex =>
+    roundToDType(k.e, value.dtype, k.e.load(k.slot(c), "f32", linear(k, position)));
+  scope.begin(value, scope.target(value), element, true, (draft) => {
+    for (const { name, launch } of prepared) launch(null, name);
+    scope.launchDraft(draft);
+  });
 }
 
 /** What has joined a product as the end of its blocks; null when there is nothing, or it needs more than a block has. */

@@ -1,15 +1,5 @@
-import {
-  addIndex,
-  axisIndex,
-  constIndex,
-  divIndex,
-  flattenIndex,
-  modIndex,
-  offsetIndex,
-  scaleIndex,
-  unflattenIndex,
-} from "./affine.ts";
-import { emitProduct } from "./contract.ts";
+import { addIndex, axisIndex, divIndex, flattenIndex, modIndex, offsetIndex, scaleIndex, unflattenIndex } from "./affine.ts";
+import { emitProduct, emitProducts } from "./contract.ts";
 import { elementProduct } from "./dot.ts";
 import type { Ex, Exprs, Index } from "./expr.ts";
 import type { Node, Value } from "./graph.ts";
@@ -35,16 +25,17 @@ interface Meeting {
 
 /**
  * One spatial dimension. Positions of the result that lie `phases` apart see the same places of the kernel, those that do not
- * fall into holes of the image: of a position `q * phases + r`, the `taps` places are those of its phase r.
+ * fall into holes of the image: of a position `q * phases + r`, the places are those of its phase r.
  */
 interface Dimension {
   readonly phases: number;
   readonly positions: number;
-  readonly taps: number;
+  /** How many places of the kernel a phase sees. */
+  readonly taps: (phase: number) => number;
   /** What must surround the image so that nothing outside is read. */
   readonly padding: Padding;
-  readonly image: (e: Exprs, position: Index, phase: Index, tap: Index) => Meeting;
-  readonly kernel: (e: Exprs, phase: Index, tap: Index) => Meeting;
+  readonly image: (e: Exprs, position: Index, phase: number, tap: Index) => Meeting;
+  readonly kernel: (e: Exprs, phase: number, tap: Index) => Meeting;
 }
 
 const product = (list: readonly number[]): number => list.reduce((a, b) => a * b, 1);
@@ -172,10 +163,10 @@ interface Readers {
     group: Index,
     feature: Index,
     position: readonly Index[],
-    phase: readonly Index[],
+    phase: readonly number[],
     tap: readonly Index[],
   ) => Ex;
-  readonly kernel: (k: KernelBuilder, outFeature: Index, inFeature: Index, phase: readonly Index[], tap: readonly Index[]) => Ex;
+  readonly kernel: (k: KernelBuilder, outFeature: Index, inFeature: Index, phase: readonly number[], tap: readonly Index[]) => Ex;
 }
 
 interface DimensionSpec {
@@ -195,7 +186,7 @@ function dense({ out, size, taps, stride, low, dilation }: DimensionSpec): Dimen
   return {
     phases: 1,
     positions: out,
-    taps,
+    taps: () => taps,
     padding: { low, high: needed - low - size },
     image: (_e, q, _r, tap) => everywhere(offsetIndex(addIndex(scaleIndex(q, stride), scaleIndex(tap, dilation)), -low)),
     kernel: (_e, _r, tap) => everywhere(tap),
@@ -210,18 +201,19 @@ function phased({ out, size, taps, low, holes }: DimensionSpec): Dimension {
   const rest = ((low % holes) + holes) % holes;
   const before = (low - rest) / holes;
   const positions = Math.ceil(out / holes);
-  const each = Math.ceil(taps / holes);
+  const first = (r: number): number => (rest + holes - r) % holes;
+  // A phase that meets nothing has one place outside the kernel.
+  const seen = (r: number): number => Math.max(1, Math.ceil((taps - first(r)) / holes));
+  const most = Math.ceil(taps / holes);
   const next = holes - 1 > rest ? 1 : 0;
   return {
     phases: holes,
     positions,
-    taps: each,
-    padding: { low: before, high: positions + each - 1 + next - before - size },
-    image: (e, q, r, j) =>
-      everywhere(offsetIndex(addIndex(addIndex(q, j), divIndex(e, offsetIndex(r, holes - 1 - rest), holes)), -before)),
+    taps: seen,
+    padding: { low: before, high: positions + most - 1 + next - before - size },
+    image: (_e, q, r, j) => everywhere(offsetIndex(addIndex(q, j), (r > rest ? 1 : 0) - before)),
     kernel: (e, r, j) => {
-      const first = modIndex(e, offsetIndex(scaleIndex(r, -1), rest + holes), holes);
-      const at = addIndex(first, scaleIndex(j, holes));
+      const at = offsetIndex(scaleIndex(j, holes), first(r));
       return { at, inside: inBounds(e, at, taps) };
     },
   };
@@ -232,7 +224,7 @@ function dilated({ out, size, taps, stride, low, holes, dilation }: DimensionSpe
   return {
     phases: 1,
     positions: out,
-    taps,
+    taps: () => taps,
     padding: { low: 0, high: 0 },
     image: (e, q, _r, tap) => {
       const p = offsetIndex(addIndex(scaleIndex(q, stride), scaleIndex(tap, dilation)), -low);
@@ -253,8 +245,8 @@ function lowerByElement(scope: Scope, conv: Convolution): void {
   const { axes: outer, position } = k.axes(out.shape);
   const featureAxis = e.axis(conv.inFeatures);
   const feature = axisIndex(e, featureAxis);
-  const { axes: tapAxes, position: tap } = k.axes(dimensions.map((d) => d.taps));
-  const phase = dimensions.map(() => constIndex(0));
+  const { axes: tapAxes, position: tap } = k.axes(dimensions.map((d) => d.taps(0)));
+  const phase = dimensions.map(() => 0);
   const spatial = numbers.outSpec.slice(2).map((d) => position[d]);
   const f = position[numbers.outSpec[1]];
   const group = divIndex(e, f, conv.features);
@@ -271,7 +263,7 @@ const shortRow = 64;
 const imageRun = 16;
 
 /**
- * A convolution as products of matrices, one for each group and phase; packing reads the windows in the image. Where features are
+ * A convolution as products of matrices, one for each phase, with groups as batches; packing reads the windows in the image. Where features are
  * the last dimension of the result, positions are rows and features columns of the product; otherwise features are rows, the
  * dimensions after them columns and those before them batches, so that the product lies like the result. Only where the columns
  * would be too few, or phases interleave, it lies apart. False when it is too small, or not of f32.
@@ -282,8 +274,6 @@ function lowerByProduct(scope: Scope, conv: Convolution): boolean {
   const dimensions = conv.dimensions(true);
   const phaseShape = dimensions.map((d) => d.phases);
   const phases = product(phaseShape);
-  const taps = dimensions.map((d) => d.taps);
-  const depth = inFeatures * product(taps);
   /** How many positions of each dimension of the result a product has: those of one phase. */
   const extents = out.shape.map((n, i) =>
     i === numbers.outSpec[0] ? n : (dimensions[numbers.outSpec.indexOf(i) - 2]?.positions ?? n),
@@ -306,36 +296,56 @@ function lowerByProduct(scope: Scope, conv: Convolution): boolean {
   const rest = others.filter((i) => !lead.includes(i));
   const along = imagesInner ? [...rest.filter((i) => i !== imageDim), imageDim] : rest;
   const [m, n] = last ? [count(along), features] : [features, count(along)];
-  if (!worthPacking({ m, n, k: depth }, scope.lowering.target)) return false;
+  const most = dimensions.map((d) => Math.max(...Array.from({ length: d.phases }, (_, r) => d.taps(r))));
+  if (!worthPacking({ m, n, k: inFeatures * product(most) }, scope.lowering.target)) return false;
 
   const read = conv.readers(scope, dimensions, imagesInner);
   // The order in which the contracted positions run is that of the image's memory as far as possible.
   const featureInner = numbers.lhsSpec[1] === lhs.shape.length - 1;
-  const depthShape = featureInner ? [...taps, inFeatures] : [inFeatures, ...taps];
-  const atDepth = (e: Exprs, c: Index): { feature: Index; tap: Index[] } => {
-    const parts = unflattenIndex(e, c, depthShape);
-    return featureInner
-      ? { feature: parts[parts.length - 1], tap: parts.slice(0, -1) }
-      : { feature: parts[0], tap: parts.slice(1) };
-  };
-  const batchShape = [...sizes(lead), ...phaseShape, groups];
-  const atBatch = (e: Exprs, b: Index): { before: Index[]; phase: Index[]; group: Index } => {
+  const batchShape = [...sizes(lead), groups];
+  const atBatch = (e: Exprs, b: Index): { before: Index[]; group: Index } => {
     const parts = unflattenIndex(e, b, batchShape);
-    return { before: parts.slice(0, lead.length), phase: parts.slice(lead.length, -1), group: parts[parts.length - 1] };
+    return { before: parts.slice(0, -1), group: parts[parts.length - 1] };
   };
-  const image = (k: KernelBuilder, b: Index, at: Index, c: Index): Ex => {
-    const { before, phase, group } = atBatch(k.e, b);
-    const { feature, tap } = atDepth(k.e, c);
-    const position = new Array<Index>(out.shape.length);
-    lead.forEach((i, j) => (position[i] = before[j]));
-    unflattenIndex(k.e, at, sizes(along)).forEach((x, j) => (position[along[j]] = x));
-    const spatial = numbers.outSpec.slice(2).map((i) => position[i]);
-    return read.image(k, position[numbers.outSpec[0]], group, feature, spatial, phase, tap);
-  };
-  const kernel = (k: KernelBuilder, b: Index, f: Index, c: Index): Ex => {
-    const { phase, group } = atBatch(k.e, b);
-    const { feature, tap } = atDepth(k.e, c);
-    return read.kernel(k, addIndex(f, scaleIndex(group, features)), feature, phase, tap);
+  const interleaved = last && !apart;
+  const ofPhase = (phase: readonly number[]): Product => {
+    const taps = dimensions.map((d, i) => d.taps(phase[i]));
+    const depthShape = featureInner ? [...taps, inFeatures] : [inFeatures, ...taps];
+    const atDepth = (e: Exprs, c: Index): { feature: Index; tap: Index[] } => {
+      const parts = unflattenIndex(e, c, depthShape);
+      return featureInner
+        ? { feature: parts[parts.length - 1], tap: parts.slice(0, -1) }
+        : { feature: parts[0], tap: parts.slice(1) };
+    };
+    const image = (k: KernelBuilder, b: Index, at: Index, c: Index): Ex => {
+      const { before, group } = atBatch(k.e, b);
+      const { feature, tap } = atDepth(k.e, c);
+      const position = new Array<Index>(out.shape.length);
+      lead.forEach((i, j) => (position[i] = before[j]));
+      unflattenIndex(k.e, at, sizes(along)).forEach((x, j) => (position[along[j]] = x));
+      const spatial = numbers.outSpec.slice(2).map((i) => position[i]);
+      return read.image(k, position[imageDim], group, feature, spatial, phase, tap);
+    };
+    const kernel = (k: KernelBuilder, b: Index, f: Index, c: Index): Ex => {
+      const { group } = atBatch(k.e, b);
+      const { feature, tap } = atDepth(k.e, c);
+      return read.kernel(k, addIndex(f, scaleIndex(group, features)), feature, phase, tap);
+    };
+    return {
+      name: "conv_general_dilated",
+      batch: product(batchShape),
+      m,
+      n,
+      k: product(depthShape),
+      depthShape,
+      batchStride: interleaved ? features : m * n,
+      rowStride: interleaved ? features * groups : n,
+      a: { shared: !last && groups === 1, read: last ? image : kernel },
+      b: { shared: false, read: last ? kernel : image },
+      // With groups, the features of the result belong to both batches and rows or columns.
+      groups: apart || groups > 1 ? null : last ? [0, along.length, 1] : [lead.length, 1, along.length],
+      linear: apart ? linear : null,
+    };
   };
   /** Where the element of the result is in a product that lies apart: [phases, groups, m, n]. */
   const linear = (k: KernelBuilder, position: readonly Index[]): Index => {
@@ -349,22 +359,11 @@ function lowerByProduct(scope: Scope, conv: Convolution): boolean {
       [...phaseShape, groups, ...(last ? [...sizes(along), features] : [features, ...sizes(along)])],
     );
   };
-  const interleaved = last && !apart;
-  const spec: Product = {
-    name: "conv_general_dilated",
-    batch: product(batchShape),
-    m,
-    n,
-    k: depth,
-    depthShape,
-    batchStride: interleaved ? features : m * n,
-    rowStride: interleaved ? features * groups : n,
-    a: { shared: !last && phases * groups === 1, read: last ? image : kernel },
-    b: { shared: false, read: last ? kernel : image },
-    // With groups, the features of the result belong to both batches and rows or columns.
-    groups: apart || groups > 1 ? null : last ? [0, along.length, 1] : [lead.length, 1, along.length],
-    linear: apart ? linear : null,
-  };
-  emitProduct(scope, out, spec);
+  const all = phaseShape.reduce<number[][]>(
+    (lists, n) => lists.flatMap((l) => Array.from({ length: n }, (_, r) => [...l, r])),
+    [[]],
+  );
+  if (phases === 1) emitProduct(scope, out, ofPhase(all[0]));
+  else emitProducts(scope, out, all.map(ofPhase), linear);
   return true;
 }
