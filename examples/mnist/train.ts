@@ -74,9 +74,7 @@ export async function train(
     },
     { donateArgnums: [0, 1] },
   );
-  const classify = jit((params: Params, images: NDArray): NDArray =>
-    argmax(model.apply(params, pixels(images)), -1).astype("uint8"),
-  );
+  const classify = jit((params: Params, images: NDArray): NDArray => argmax(model.apply(params, pixels(images)), -1));
   const shuffle = jit((k: NDArray): NDArray => permutation(k, data.size));
 
   const root = key(seed);
@@ -113,7 +111,7 @@ async function predict(classify: (params: Params, images: NDArray) => NDArray, p
   const piece = Math.min(1000, test.size);
   for (let start = 0; start < test.size; start += piece) {
     const end = Math.min(start + piece, test.size);
-    out.set((await classify(params, slice(test.images, [start, 0, 0], [end, 28, 28])).data()) as Uint8Array, start);
+    out.set((await classify(params, slice(test.images, [start, 0, 0], [end, 28, 28])).data()) as Int32Array, start);
   }
   return out;
 }

@@ -86,8 +86,6 @@ describe("programs", () => {
         [4, 4],
       ],
     );
-    const pipelines = create.mock.calls.length;
-    expect(pipelines).toBeLessThan(6);
     const args = [0, 1, 2].map((k) =>
       put(
         Array.from({ length: 16 }, (_, i) => Math.sin(i + k)),
@@ -96,6 +94,9 @@ describe("programs", () => {
     );
     const [out] = deep.run(args);
     expect(submit).toHaveBeenCalledTimes(1);
+    const pipelines = create.mock.calls.length;
+    expect(pipelines).toBeGreaterThan(0);
+    expect(pipelines).toBeLessThan(6);
     const again = compile(
       (x, v, w) => layer(layer(layer(x, w), v), w),
       [
