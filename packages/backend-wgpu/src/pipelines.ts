@@ -1,4 +1,5 @@
 import { BackendError, LruCache } from "@traceform/core";
+import type { Origin } from "@traceform/compiler";
 import type { Dispatch } from "./dispatches.ts";
 import { firstPointer, writeKernel } from "./emit/kernel.ts";
 import { computeStage, usage } from "./flags.ts";
@@ -13,13 +14,15 @@ export class Compiled {
   readonly #device: GPUDevice;
   readonly #name: string;
   readonly #code: string;
+  readonly #origins: readonly Origin[];
   readonly #layout: GPUPipelineLayout;
   #pipeline: GPUComputePipeline | null = null;
   #outcome: Outcome | null = null;
 
-  constructor(device: GPUDevice, name: string, code: string, layout: GPUPipelineLayout) {
+  constructor(device: GPUDevice, { name, origins }: Dispatch, code: string, layout: GPUPipelineLayout) {
     this.#device = device;
     this.#name = name;
+    this.#origins = origins;
     this.#code = code;
     this.#layout = layout;
   }
@@ -67,11 +70,19 @@ export class Compiled {
     const lines = this.#code.split("\n");
     const reasons = messages.map((m) => `${m.message} in line ${m.lineNum}: ${lines[m.lineNum - 1]?.trim()}`);
     throw new BackendError(this.#name, {
-      message: `WebGPU did not take the kernel: ${reasons.join("; ") || error.message}`,
+      message: `WebGPU did not take the kernel${writeOrigins(this.#origins)}: ${reasons.join("; ") || error.message}`,
       fix: "report the message with the adapter's name; the CPU backend runs the program meanwhile",
       cause: error,
     });
   }
+}
+
+/** The first equations of a kernel, as errors name them. */
+function writeOrigins(origins: readonly Origin[]): string {
+  if (origins.length === 0) return "";
+  const named = origins.slice(0, 4).map(({ primitive, source }) => (source?.frame ? `${primitive} (${source.frame})` : primitive));
+  const more = origins.length - named.length;
+  return ` of ${named.join(", ")}${more > 0 ? ` and ${more} more equations` : ""}`;
 }
 
 /** Bytes of the words of a dispatch in the uniform buffer: copies have one more than pointers, and bindings begin at multiples of 256. */
@@ -119,13 +130,14 @@ export class Pipelines {
   }
 
   /** The pipeline of a dispatch whose pointers are in the slabs that `bindings` counts. */
-  pipeline({ key, name, kernel }: Dispatch, bindings: readonly number[]): Compiled {
+  pipeline(dispatch: Dispatch, bindings: readonly number[]): Compiled {
+    const { key, name, kernel } = dispatch;
     const full = `${bindings.join()} ${key}`;
     let known = this.#pipelines.get(full);
     if (known === undefined) {
       const code = writeKernel(kernel, name, bindings);
       const layout = this.#layout(Math.max(0, ...bindings) + 1).pipeline;
-      this.#pipelines.set(full, (known = new Compiled(this.#device, name, code, layout)));
+      this.#pipelines.set(full, (known = new Compiled(this.#device, dispatch, code, layout)));
     }
     return known;
   }
