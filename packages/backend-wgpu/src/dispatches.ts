@@ -1,5 +1,5 @@
 import { BackendError, invariant } from "@traceform/core";
-import { type BufferInfo, kernelKey, type Kernel, type Program, type Step, type View } from "@traceform/compiler";
+import { type BufferInfo, kernelKey, type Kernel, type Origin, type Program, type Step, type View } from "@traceform/compiler";
 import { type GpuKernel, invocationsOf } from "./emit/kernel.ts";
 
 /** A pointer of a dispatch, in bytes from the start of a buffer. */
@@ -16,6 +16,8 @@ export interface Dispatch {
   readonly key: string;
   readonly pointers: readonly Pointer[];
   readonly invocations: number;
+  /** The equations that it computes. */
+  readonly origins: readonly Origin[];
 }
 
 const copy: GpuKernel = { kind: "copy" };
@@ -57,12 +59,12 @@ export function planDispatches(program: Program): Dispatch[] {
       });
     }
   };
-  const launch = (kernel: Kernel, args: readonly Pointer[]): void => {
+  const launch = (kernel: Kernel, args: readonly Pointer[], origins: readonly Origin[]): void => {
     switch (kernel.kind) {
       case "bundle":
         for (const { nest, args: own } of kernel.parts) {
           const pointers = own.map((i) => args[i]);
-          launch(nest, pointers);
+          launch(nest, pointers, origins);
         }
         return;
       case "contraction":
@@ -71,7 +73,8 @@ export function planDispatches(program: Program): Dispatch[] {
         const gpu: GpuKernel =
           kernel.kind === "nest" ? { kind: "nest", nest: kernel } : { kind: "routine", routine: kernel.routine };
         const { name } = kernel;
-        push({ name, kernel: gpu, key: kernelKey(kernel) ?? ownKey(kernel), pointers: args, invocations: invocationsOf(gpu) });
+        const key = kernelKey(kernel) ?? ownKey(kernel);
+        push({ name, kernel: gpu, key, pointers: args, invocations: invocationsOf(gpu), origins });
       }
     }
   };
@@ -85,11 +88,11 @@ export function planDispatches(program: Program): Dispatch[] {
     for (const s of steps) {
       switch (s.kind) {
         case "launch":
-          launch(s.kernel, s.args.map(pointer));
+          launch(s.kernel, s.args.map(pointer), s.origins);
           break;
         case "copy": {
           const [from, to] = [pointer(s.from), pointer(s.to)];
-          push({ name: "copy", kernel: copy, key: "copy", pointers: [from, to], invocations: s.bytes / 4 });
+          push({ name: "copy", kernel: copy, key: "copy", pointers: [from, to], invocations: s.bytes / 4, origins: [] });
           break;
         }
         case "loop":

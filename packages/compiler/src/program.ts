@@ -1,4 +1,4 @@
-import type { HostStep, StandardDType } from "@traceform/core";
+import type { HostStep, SourceLocation, StandardDType } from "@traceform/core";
 import type { OperationCount } from "./cost.ts";
 import type { Axis, Ex, Exprs, Index, Storage } from "./expr.ts";
 import type { Routine } from "./routine.ts";
@@ -176,10 +176,22 @@ export interface Target {
   readonly grain: number;
 }
 
+/** The equation of the jaxpr that something was made for: its primitive, and where the user's code staged it. */
+export interface Origin {
+  readonly primitive: string;
+  readonly source: SourceLocation | null;
+}
+
 export type Kernel = Nest | RoutineKernel | Contraction | Bundle;
 
 export type Step =
-  | { readonly kind: "launch"; readonly kernel: Kernel; readonly args: readonly View[] }
+  | {
+      readonly kind: "launch";
+      readonly kernel: Kernel;
+      readonly args: readonly View[];
+      /** The equations that it computes. */
+      readonly origins: readonly Origin[];
+    }
   | { readonly kind: "copy"; readonly from: View; readonly to: View; readonly bytes: number }
   | {
       readonly kind: "loop";
