@@ -2,11 +2,12 @@ import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fromTyped, type NDArray } from "@traceform/core";
+import { byteType } from "./bytes.ts";
 
 export interface Dataset {
-  /** uint8[n, 28, 28], 0 for paper and 255 for ink. */
+  /** uint8[n, 28, 28], 0 for paper and 255 for ink. On a backend without uint8 it is int32. */
   readonly images: NDArray;
-  /** uint8[n]. */
+  /** uint8[n], or int32. */
   readonly labels: NDArray;
   readonly size: number;
   /** The labels on the host, for reports. */
@@ -39,9 +40,10 @@ function readIdx(name: string, limit?: number): { shape: number[]; data: Uint8Ar
 export function loadMnist(part: "train" | "t10k", limit?: number): Dataset {
   const images = readIdx(`${part}-images-idx3-ubyte`, limit);
   const labels = readIdx(`${part}-labels-idx1-ubyte`, limit);
+  const dtype = byteType();
   return {
-    images: fromTyped(images.data, images.shape, "uint8"),
-    labels: fromTyped(labels.data, labels.shape, "uint8"),
+    images: fromTyped(images.data, images.shape, dtype),
+    labels: fromTyped(labels.data, labels.shape, dtype),
     size: images.shape[0],
     hostLabels: labels.data,
     hostImages: images.data,

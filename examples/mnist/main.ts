@@ -1,5 +1,6 @@
-import { setDefaultBackend } from "@traceform/core";
+import { type Backend, BackendError, setDefaultBackend } from "@traceform/core";
 import { cpu } from "@traceform/backend-cpu";
+import { wgpu } from "@traceform/backend-wgpu";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { loadMnist } from "./data.ts";
@@ -11,6 +12,7 @@ import { train } from "./train.ts";
 const usage = `Trains a network on the MNIST digits.
 
   --model mlp|cnn      the network (mlp)
+  --backend cpu|wgpu   where it is trained: WebAssembly, or WebGPU by Dawn (cpu)
   --epochs N           passes over the training digits (the model's own default)
   --batch N            digits in a step (128)
   --lr X               peak learning rate (the model's own default)
@@ -21,6 +23,7 @@ const usage = `Trains a network on the MNIST digits.
 const { values } = parseArgs({
   options: {
     model: { type: "string", default: "mlp" },
+    backend: { type: "string", default: "cpu" },
     epochs: { type: "string" },
     batch: { type: "string", default: "128" },
     lr: { type: "string" },
@@ -31,14 +34,25 @@ const { values } = parseArgs({
   },
 });
 
+const backends: Readonly<Record<string, () => Backend | Promise<Backend>>> = { cpu, wgpu };
+
 const model = models[values.model];
-if (values.help || model === undefined) {
-  console.log(model === undefined ? `unknown model "${values.model}"\n\n${usage}` : usage);
-  process.exit(model === undefined ? 2 : 0);
+const start = backends[values.backend];
+const unknown = model === undefined ? `model "${values.model}"` : start === undefined ? `backend "${values.backend}"` : null;
+if (values.help || unknown !== null) {
+  console.log(unknown === null ? usage : `unknown ${unknown}\n\n${usage}`);
+  process.exit(unknown === null ? 0 : 2);
 }
 
 const begun = performance.now();
-setDefaultBackend(cpu());
+let backend: Backend;
+try {
+  backend = setDefaultBackend(await start());
+} catch (error) {
+  if (!(error instanceof BackendError)) throw error;
+  console.error(error.message);
+  process.exit(1);
+}
 const data = loadMnist("train", values.limit === undefined ? undefined : Number(values.limit));
 const test = loadMnist("t10k");
 const options = {
@@ -47,7 +61,9 @@ const options = {
   learningRate: Number(values.lr ?? model.learningRate),
   seed: Number(values.seed),
 };
-console.log(`${values.model} on ${data.size} digits, ${options.epochs} epochs of minibatches of ${options.batch}, Adam\n`);
+console.log(
+  `${values.model} on ${data.size} digits, ${options.epochs} epochs of minibatches of ${options.batch}, Adam, ${values.backend}\n`,
+);
 
 const bar = new ProgressBar();
 let loss = "";
@@ -83,3 +99,4 @@ writeReport(report, {
 });
 console.log(`report: ${report}`);
 console.log(`test accuracy ${trained.accuracy.toFixed(4)} in ${seconds.toFixed(1)} s`);
+backend[Symbol.dispose]();

@@ -2,7 +2,7 @@ import { type NDArray, scalar } from "@traceform/core";
 import { valueAndGrad } from "@traceform/grad";
 import { jit } from "@traceform/jit";
 import { dynamicSlice, slice } from "@traceform/lax";
-import { logSoftmax, oneHot } from "@traceform/nn";
+import { logSoftmax, oneHot, softmax } from "@traceform/nn";
 import { argmax, mean, sum, take } from "@traceform/numpy";
 import { adam, applyUpdates, cosineDecaySchedule, type OptState } from "@traceform/optim";
 import { foldIn, key, permutation } from "@traceform/random";
@@ -43,7 +43,57 @@ function crossEntropy(logits: NDArray, labels: NDArray): NDArray {
   return mean(sum(logSoftmax(logits).mul(oneHot(labels, 10)), -1)).neg();
 }
 
-/** Trains with Adam and a cosine schedule; minibatches are gathered inside the jitted step. */
+/** What training a model takes: an optimizer and jitted functions. */
+export interface Trainer {
+  /** The state of the optimizer before the first step. */
+  init(params: Params): OptState;
+  /** One step on the digits `order[start … start + batch]`, which it gathers itself. Takes over `params` and `state`. */
+  step(
+    params: Params,
+    state: OptState,
+    images: NDArray,
+    labels: NDArray,
+    order: NDArray,
+    start: NDArray,
+  ): [Params, OptState, NDArray];
+  /** int32[n]: the classes of the images. */
+  classify(params: Params, images: NDArray): NDArray;
+  /** float32[n, 10]: how sure the network is of each class. */
+  probabilities(params: Params, images: NDArray): NDArray;
+}
+
+/** Adam with a cosine schedule over `steps` steps; minibatches are gathered inside the jitted step. */
+export function makeTrainer(
+  model: Model,
+  { steps, batch, learningRate }: { readonly steps: number; readonly batch: number; readonly learningRate: number },
+): Trainer {
+  const optimizer = adam(cosineDecaySchedule(learningRate, steps, 0.02));
+  const loss = (params: Params, images: NDArray, labels: NDArray): NDArray =>
+    crossEntropy(model.apply(params, pixels(images)), labels);
+  return {
+    init: (params) => optimizer.init(params),
+    step: jit(
+      (
+        params: Params,
+        state: OptState,
+        images: NDArray,
+        labels: NDArray,
+        order: NDArray,
+        start: NDArray,
+      ): [Params, OptState, NDArray] => {
+        const rows = dynamicSlice(order, [start], [batch]);
+        const [value, grads] = valueAndGrad(loss)(params, take(images, rows, 0), take(labels, rows, 0));
+        const [updates, next] = optimizer.update(grads, state, params);
+        return [applyUpdates(params, updates), next, value];
+      },
+      { donateArgnums: [0, 1] },
+    ),
+    classify: jit((params: Params, images: NDArray): NDArray => argmax(model.apply(params, pixels(images)), -1)),
+    probabilities: jit((params: Params, images: NDArray): NDArray => softmax(model.apply(params, pixels(images)), -1)),
+  };
+}
+
+/** Trains a model from scratch, and classifies the test digits after every epoch. */
 export async function train(
   model: Model,
   data: Dataset,
@@ -53,35 +103,12 @@ export async function train(
 ): Promise<Trained> {
   const { epochs, batch, learningRate, seed } = options;
   const steps = Math.floor(data.size / batch);
-  const schedule = cosineDecaySchedule(learningRate, steps * epochs, 0.02);
-  const optimizer = adam(schedule);
-
-  const loss = (params: Params, images: NDArray, labels: NDArray): NDArray =>
-    crossEntropy(model.apply(params, pixels(images)), labels);
-  const step = jit(
-    (
-      params: Params,
-      state: OptState,
-      images: NDArray,
-      labels: NDArray,
-      order: NDArray,
-      start: NDArray,
-    ): [Params, OptState, NDArray] => {
-      const rows = dynamicSlice(order, [start], [batch]);
-      const [value, grads] = valueAndGrad(loss)(params, take(images, rows, 0), take(labels, rows, 0));
-      const [updates, next] = optimizer.update(grads, state, params);
-      return [applyUpdates(params, updates), next, value];
-    },
-    { donateArgnums: [0, 1] },
-  );
-  const classify = jit((params: Params, images: NDArray): NDArray =>
-    argmax(model.apply(params, pixels(images)), -1).astype("uint8"),
-  );
+  const { init, step, classify } = makeTrainer(model, { steps: steps * epochs, batch, learningRate });
   const shuffle = jit((k: NDArray): NDArray => permutation(k, data.size));
 
   const root = key(seed);
   let params = model.init(foldIn(root, 0));
-  let state = optimizer.init(params);
+  let state = init(params);
   const losses: number[] = [];
   const accuracies: number[] = [];
   let predictions: Uint8Array = new Uint8Array(test.size);
@@ -108,17 +135,22 @@ export async function train(
 }
 
 /** Classes of all test digits, in pieces whose activations stay small. */
-async function predict(classify: (params: Params, images: NDArray) => NDArray, params: Params, test: Dataset): Promise<Uint8Array> {
+export async function predict(
+  classify: Trainer["classify"],
+  params: Params,
+  test: Pick<Dataset, "images" | "size">,
+): Promise<Uint8Array> {
   const out = new Uint8Array(test.size);
   const piece = Math.min(1000, test.size);
   for (let start = 0; start < test.size; start += piece) {
     const end = Math.min(start + piece, test.size);
-    out.set((await classify(params, slice(test.images, [start, 0, 0], [end, 28, 28])).data()) as Uint8Array, start);
+    out.set((await classify(params, slice(test.images, [start, 0, 0], [end, 28, 28])).data()) as Int32Array, start);
   }
   return out;
 }
 
-function share(predictions: Uint8Array, labels: Uint8Array): number {
+/** Which part of the predictions is right. */
+export function share(predictions: Uint8Array, labels: Uint8Array): number {
   let right = 0;
   for (let i = 0; i < predictions.length; i++) if (predictions[i] === labels[i]) right++;
   return right / predictions.length;

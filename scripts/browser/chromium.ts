@@ -2,8 +2,17 @@ import { join } from "node:path";
 import { type Browser, chromium } from "playwright-core";
 import { hasArchives, unpack } from "./archives.ts";
 
-/** Beside playwright's own. */
-const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-sync"];
+/** Beside playwright's own. WebGPU runs on SwiftShader, a Vulkan driver on the CPU: there need be no GPU. */
+const flags = [
+  "--no-sandbox",
+  "--no-first-run",
+  "--disable-quic",
+  "--disable-sync",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--enable-unsafe-webgpu",
+  "--use-webgpu-adapter=swiftshader",
+];
 
 /**
  * Starts the headless Chromium that npm carries: nothing is downloaded.
@@ -15,7 +24,7 @@ export async function startChromium(): Promise<Browser> {
     throw new Error(`@sparticuz/chromium is for linux x64; this is ${process.platform} ${process.arch}`);
   }
   // Beside the libraries that a bare machine may lack.
-  const folder = await unpack("chromium", ["chromium", "al2023.tar", "fonts.tar"]);
+  const folder = await unpack("browser", ["chromium", "swiftshader.tar", "al2023.tar", "fonts.tar"]);
   const libraries = join(folder, "lib");
   const env = { ...process.env, LD_LIBRARY_PATH: libraries, FONTCONFIG_PATH: join(folder, "fonts") } as Record<string, string>;
   return chromium.launch({ executablePath: join(folder, "chromium"), args: flags, env, timeout: 20_000 });

@@ -12,19 +12,18 @@ import {
   type StandardDType,
 } from "@traceform/core";
 import { lowerProgram, type Program, type Target } from "@traceform/compiler";
-import { WgpuBuffer, wordsOf } from "./buffer.ts";
+import { WgpuBuffer } from "./buffer.ts";
 import type { Schedule } from "./emit/kernel.ts";
 import { WgpuDevice } from "./device.ts";
 import { WgpuExecutable } from "./executable.ts";
-import { mapForReading, usage } from "./flags.ts";
-import { fromWords, toWords } from "./host.ts";
+import { toWords } from "./host.ts";
 import { Pipelines } from "./pipelines.ts";
 
 /** What arrays may be. */
 const dtypes: readonly StandardDType[] = ["float32", "int32", "uint32", "bool"];
 
 /** Kernels are not cut into chunks here: a dispatch has as many invocations as its parallel axes say. */
-const target: Target = { tile: null, leastBytes: 4, wideSums: false, threads: 1, grain: 1 << 16 };
+const target: Target = { tile: null, leastBytes: 4, float64: false, threads: 1, grain: 1 << 16 };
 
 /** @throws {DTypeError} for a dtype that the backend does not have, by name */
 function refuseDType(what: string, dtype: StandardDType): void {
@@ -89,44 +88,14 @@ export class WebGpuBackend implements Backend {
     this.#device.check();
     const buffer = new WgpuBuffer(this.#device, shape, dtype);
     const { slab, offset } = buffer.piece;
-    this.#device.gpu.queue.writeBuffer(slab.gpu, offset, toWords(dtype, bytes));
+    this.#device.guarded([buffer.outcome], () => this.#device.gpu.queue.writeBuffer(slab.gpu, offset, toWords(dtype, bytes)));
     return buffer;
   }
 
   /** @throws {BackendError} what went wrong in the programs that made the buffer, or with the device */
   async read(buffer: Buffer): Promise<HostArray> {
-    const { shape, dtype, piece, outcome } = buffer as WgpuBuffer;
-    const device = this.#device;
-    device.check();
-    const bytes = wordsOf(shape) * 4;
-    if (bytes === 0) return { shape, dtype, bytes: new Uint8Array(0) };
-    const staging = device.gpu.createBuffer({ label: "read", size: bytes, usage: usage.mapRead | usage.copyTo });
-    try {
-      // Submitted at once: the memory may be given to others while this waits.
-      const encoder = device.gpu.createCommandEncoder({ label: "read" });
-      encoder.copyBufferToBuffer(piece.slab.gpu, piece.offset, staging, 0, bytes);
-      device.gpu.queue.submit([encoder.finish()]);
-      const mapped = staging.mapAsync(mapForReading).then(
-        () => null,
-        (error: unknown) => error,
-      );
-      await outcome?.check();
-      const failure = await mapped;
-      if (failure !== null) {
-        // Loss is told to the device first, but its handlers may come after this one.
-        await Promise.race([device.gpu.lost, new Promise((resolve) => setTimeout(resolve))]);
-        device.check();
-        throw new BackendError("read", {
-          message: "the GPU's memory could not be read",
-          fix: "read again, in smaller pieces if memory is short; if it stays so, make another backend with `await wgpu()`",
-          cause: failure,
-        });
-      }
-      device.check();
-      return { shape, dtype, bytes: fromWords(dtype, new Uint32Array(staging.getMappedRange())) };
-    } finally {
-      staging.destroy();
-    }
+    this.#device.check();
+    return this.#device.reads.read(buffer as WgpuBuffer);
   }
 
   [Symbol.dispose](): void {

@@ -1,7 +1,7 @@
 import { type Buffer, invariant, type StandardDType } from "@traceform/core";
 import type { WgpuDevice } from "./device.ts";
 import type { Piece } from "./memory.ts";
-import type { Outcome } from "./outcome.ts";
+import { joinOutcomes, type Outcome } from "./outcome.ts";
 
 let nextId = 1;
 
@@ -16,14 +16,27 @@ export class WgpuBuffer implements Buffer {
   outcome: Outcome | null = null;
   readonly piece: Piece;
   #references = 1;
+  #given = false;
 
-  constructor(device: WgpuDevice, shape: readonly number[], dtype: StandardDType) {
+  /** `piece` is memory that another buffer gave away; new memory unless given. */
+  constructor(device: WgpuDevice, shape: readonly number[], dtype: StandardDType, piece?: Piece) {
     this.device = device;
     this.shape = shape;
     this.dtype = dtype;
     this.byteLength = wordsOf(shape) * 4;
-    this.piece = device.memory.allocate(this.byteLength, `${dtype}[${shape.join(",")}]`);
+    this.piece = piece ?? device.memory.allocate(this.byteLength, `${dtype}[${shape.join(",")}]`);
+    this.outcome = joinOutcomes([this.piece.slab.outcome]);
     device.live.set(this.id, this);
+  }
+
+  /** Whether whoever asks is the only one who has it. */
+  get isUnshared(): boolean {
+    return this.#references === 1;
+  }
+  /** Gives the memory to another buffer. What is left is a handle without contents. */
+  give(): Piece {
+    this.#given = true;
+    return this.piece;
   }
 
   retain(): void {
@@ -33,7 +46,7 @@ export class WgpuBuffer implements Buffer {
     invariant(this.#references > 0, "a buffer was released more often than retained");
     if (--this.#references > 0) return;
     this.device.live.delete(this.id);
-    this.device.memory.free(this.piece);
+    if (!this.#given) this.device.memory.free(this.piece);
   }
 }
 

@@ -1,6 +1,8 @@
 import { type Backend, BackendError, type Device, type MemoryStats } from "@traceform/core";
 import type { WgpuBuffer } from "./buffer.ts";
 import { Memory } from "./memory.ts";
+import type { Outcome } from "./outcome.ts";
+import { Reads } from "./reads.ts";
 
 /** A GPU: its memory, and what went wrong there. */
 export class WgpuDevice implements Device {
@@ -9,6 +11,7 @@ export class WgpuDevice implements Device {
   readonly backend: Backend;
   readonly gpu: GPUDevice;
   readonly memory: Memory;
+  readonly reads: Reads;
   readonly live: Map<number, WgpuBuffer> = new Map();
   /** Why the device is of no use any more, or what it has complained about that no program was asked for. */
   #failure: BackendError | null = null;
@@ -17,6 +20,7 @@ export class WgpuDevice implements Device {
     this.backend = backend;
     this.gpu = gpu;
     this.memory = new Memory(gpu, bytesLimit);
+    this.reads = new Reads(this);
     void gpu.lost.then(({ reason, message }) => {
       this.#failure = new BackendError("wgpu", {
         message: `the GPU device was lost (${reason}): ${message}`,
@@ -36,6 +40,21 @@ export class WgpuDevice implements Device {
   /** @throws {BackendError} when the device is lost, or has reported an error: then nothing on it can be trusted */
   check(): void {
     if (this.#failure !== null) throw this.#failure;
+  }
+
+  /**
+   * Does work on things that may turn out not to be. What WebGPU says about the work is then a consequence of what `outcomes` will
+   * tell, and not a failure of the device.
+   */
+  guarded<T>(outcomes: readonly (Outcome | null)[], work: () => T): T {
+    if (outcomes.every((o) => o === null || (o.settled === null && o.failure === null))) return work();
+    this.gpu.pushErrorScope("validation");
+    try {
+      return work();
+    } finally {
+      // A device that is lost has no scopes.
+      this.gpu.popErrorScope().catch(() => null);
+    }
   }
 
   releaseById(id: number): void {

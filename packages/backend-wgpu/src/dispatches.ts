@@ -1,5 +1,5 @@
 import { BackendError, invariant } from "@traceform/core";
-import { type BufferInfo, kernelKey, type Kernel, type Program, type Step, type View } from "@traceform/compiler";
+import { type BufferInfo, kernelKey, type Kernel, type Origin, type Program, type Step, type View } from "@traceform/compiler";
 import { type GpuKernel, groupsFor, groupsOf, type Schedule, type Scheduled, scheduleNest } from "./emit/kernel.ts";
 
 /** A pointer of a dispatch, in bytes from the start of a buffer. */
@@ -19,6 +19,8 @@ export interface Dispatch {
   readonly groups: number;
   /** Of a copy, how many words. */
   readonly words: number;
+  /** The equations that it computes. */
+  readonly origins: readonly Origin[];
 }
 
 const copy: GpuKernel = { kind: "copy" };
@@ -60,12 +62,12 @@ export function planDispatches(program: Program, schedule: Schedule): Dispatch[]
       });
     }
   };
-  const launch = (kernel: Kernel, args: readonly Pointer[]): void => {
+  const launch = (kernel: Kernel, args: readonly Pointer[], origins: readonly Origin[]): void => {
     switch (kernel.kind) {
       case "bundle":
         for (const { nest, args: own } of kernel.parts) {
           const pointers = own.map((i) => args[i]);
-          launch(nest, pointers);
+          launch(nest, pointers, origins);
         }
         return;
       case "contraction":
@@ -74,7 +76,8 @@ export function planDispatches(program: Program, schedule: Schedule): Dispatch[]
         const gpu: Scheduled =
           kernel.kind === "nest" ? scheduleNest(kernel, schedule) : { kind: "routine", routine: kernel.routine };
         const { name } = kernel;
-        push({ name, kernel: gpu, key: kernelKey(kernel) ?? ownKey(kernel), pointers: args, groups: groupsOf(gpu), words: 0 });
+        const key = kernelKey(kernel) ?? ownKey(kernel);
+        push({ name, kernel: gpu, key, pointers: args, groups: groupsOf(gpu), words: 0, origins });
       }
     }
   };
@@ -88,18 +91,12 @@ export function planDispatches(program: Program, schedule: Schedule): Dispatch[]
     for (const s of steps) {
       switch (s.kind) {
         case "launch":
-          launch(s.kernel, s.args.map(pointer));
+          launch(s.kernel, s.args.map(pointer), s.origins);
           break;
         case "copy": {
           const [from, to] = [pointer(s.from), pointer(s.to)];
-          push({
-            name: "copy",
-            kernel: copy,
-            key: "copy",
-            pointers: [from, to],
-            groups: groupsFor(s.bytes / 4),
-            words: s.bytes / 4,
-          });
+          const words = s.bytes / 4;
+          push({ name: "copy", kernel: copy, key: "copy", pointers: [from, to], groups: groupsFor(words), words, origins: [] });
           break;
         }
         case "loop":

@@ -7,7 +7,7 @@ import { firstPointer, type Schedule, specials } from "./emit/kernel.ts";
 import { toWords } from "./host.ts";
 import type { Piece, Slab } from "./memory.ts";
 import { joinOutcomes, type Outcome } from "./outcome.ts";
-import { type Pipelines, wordBytes } from "./pipelines.ts";
+import { type Compiled, type Pipelines, wordBytes } from "./pipelines.ts";
 
 /** What an executable has of the device's memory. */
 class Holdings {
@@ -21,7 +21,7 @@ class Holdings {
     this.constants = program.constants.map((table) => {
       const words = toWords("float32", new Uint8Array(table.buffer, table.byteOffset, table.byteLength));
       const piece = device.memory.allocate(words.byteLength, `a table of ${program.name}`);
-      device.gpu.queue.writeBuffer(piece.slab.gpu, piece.offset, words);
+      device.guarded([piece.slab.outcome], () => device.gpu.queue.writeBuffer(piece.slab.gpu, piece.offset, words));
       return piece;
     });
   }
@@ -41,6 +41,7 @@ export class WgpuExecutable implements Executable {
   readonly #device: WgpuDevice;
   readonly #pipelines: Pipelines;
   readonly #dispatches: readonly Dispatch[];
+  readonly #compiled: readonly Compiled[];
   readonly #holdings: Holdings;
   #disposed = false;
 
@@ -51,9 +52,14 @@ export class WgpuExecutable implements Executable {
     this.#pipelines = pipelines;
     this.#dispatches = planDispatches(program, schedule);
     // What cannot be written in WGSL is refused now; most programs run with all of their memory in one slab.
-    for (const d of this.#dispatches) pipelines.pipeline(d, new Array<number>(d.pointers.length).fill(0));
+    this.#compiled = this.#dispatches.map((d) => pipelines.pipeline(d, new Array<number>(d.pointers.length).fill(0)));
     this.#holdings = new Holdings(program, device, captured);
     abandoned.register(this, this.#holdings, this);
+  }
+
+  /** @throws {BackendError} for kernels that WebGPU does not take */
+  async prepare(): Promise<void> {
+    await Promise.all(this.#compiled.map((c) => c.prepare()));
   }
 
   run(args: readonly Buffer[]): WgpuBuffer[] {
@@ -77,9 +83,11 @@ export class WgpuExecutable implements Executable {
     const arena = program.arenaBytes > 0 ? memory.allocate(program.arenaBytes, `the temporaries of ${program.name}`) : null;
     const made: WgpuBuffer[] = [];
     try {
+      const donors = this.#donors(inputs);
       program.sources.forEach((source, i) => {
         const { shape, dtype } = program.results[i];
-        if (source.kind === "buffer") made[source.position] ??= new WgpuBuffer(this.#device, shape, dtype);
+        if (source.kind !== "buffer") return;
+        made[source.position] ??= new WgpuBuffer(this.#device, shape, dtype, donors.get(source.position)?.give());
       });
       const outcome = this.#submit((buffer) => {
         switch (buffer.kind) {
@@ -105,6 +113,15 @@ export class WgpuExecutable implements Executable {
     return this.#results(inputs, made);
   }
 
+  /** For results that may have it, the argument whose memory they take over: a donated one that nobody else has. */
+  #donors(inputs: readonly WgpuBuffer[]): ReadonlyMap<number, WgpuBuffer> {
+    const free = this.#program.donations.filter(({ argument }) => {
+      const buffer = inputs[argument];
+      return buffer.isUnshared && inputs.indexOf(buffer) === inputs.lastIndexOf(buffer);
+    });
+    return new Map(free.map(({ argument, result }) => [result, inputs[argument]]));
+  }
+
   /** One reference for each result; several may be the same buffer. */
   #results(inputs: readonly WgpuBuffer[], made: readonly WgpuBuffer[]): WgpuBuffer[] {
     const outs = this.#program.sources.map((s) => (s.kind === "argument" ? inputs[s.position] : made[s.position]));
@@ -121,7 +138,8 @@ export class WgpuExecutable implements Executable {
     if (this.#dispatches.length === 0) return null;
     const places = this.#dispatches.map((d) => placesOf(d, pieceOf));
     const compiled = this.#dispatches.map((d, i) => pipelines.pipeline(d, places[i].bindings));
-    const outcome = joinOutcomes(compiled.map((c) => c.outcome));
+    const slabs = places.flatMap((p) => p.slabs);
+    const outcome = joinOutcomes([...compiled, ...slabs].map((c) => c.outcome));
     if (outcome !== null && outcome.failure !== null) return outcome;
     const bytes = this.#dispatches.reduce((sum, d) => sum + wordBytes(d.pointers.length), 0);
     const words = new Uint32Array(bytes / 4);

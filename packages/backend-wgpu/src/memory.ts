@@ -1,11 +1,14 @@
 import { invariant, OutOfMemoryError } from "@traceform/core";
 import { usage } from "./flags.ts";
+import { Outcome } from "./outcome.ts";
 
 /** A large buffer of the GPU, from which arrays are cut. */
 export interface Slab {
   readonly id: number;
   readonly gpu: GPUBuffer;
   readonly bytes: number;
+  /** Whether the GPU had the memory. */
+  readonly outcome: Outcome;
 }
 
 /** A piece of a slab. `bytes` is what it occupies. */
@@ -80,21 +83,38 @@ export class Memory {
         fix: "dispose of arrays that are no longer needed, or raise maxMemoryBytes",
       });
     }
-    const bytes = Math.min(room, this.mostBytes, Math.max(size, usualSlab));
+    // As much as there is already: slabs stay few, however much memory is used.
+    const bytes = Math.min(room, this.mostBytes, Math.max(size, usualSlab, this.bytesReserved));
     const id = this.#nextId++;
+    this.#device.pushErrorScope("out-of-memory");
     const gpu = this.#device.createBuffer({
       label: `slab ${id}`,
       size: bytes,
       usage: usage.storage | usage.copyFrom | usage.copyTo,
     });
-    this.#slabs.set({ id, gpu, bytes }, [{ offset: 0, bytes }]);
+    const outcome = this.#device.popErrorScope().then(
+      (error) => {
+        if (error === null) return;
+        this.#slabs.delete(slab);
+        this.bytesReserved -= bytes;
+        throw new OutOfMemoryError("wgpu", {
+          message: `the GPU did not have the ${bytes} bytes that ${what} needed: ${error.message}`,
+          fix: "dispose of arrays that are no longer needed, use smaller ones, or lower maxMemoryBytes; arrays that were there before are as they were",
+          cause: error,
+        });
+      },
+      // The device is lost, and says so itself.
+      () => undefined,
+    );
+    const slab: Slab = { id, gpu, bytes, outcome: new Outcome(outcome) };
+    this.#slabs.set(slab, [{ offset: 0, bytes }]);
     this.bytesReserved += bytes;
   }
 
   free({ slab, offset, bytes }: Piece): void {
     const ranges = this.#slabs.get(slab);
-    invariant(ranges !== undefined, "a piece of memory was freed that is of no slab");
     this.bytesInUse -= bytes;
+    if (ranges === undefined) return invariant(slab.outcome.failure !== null, "a piece of memory was freed that is of no slab");
     let i = ranges.findIndex((r) => r.offset > offset);
     if (i < 0) i = ranges.length;
     ranges.splice(i, 0, { offset, bytes });

@@ -1,14 +1,88 @@
 import { BackendError, LruCache } from "@traceform/core";
+import type { Origin } from "@traceform/compiler";
 import type { Dispatch } from "./dispatches.ts";
 import { firstPointer, writeKernel } from "./emit/kernel.ts";
 import { computeStage, usage } from "./flags.ts";
 import type { Slab } from "./memory.ts";
 import { Outcome } from "./outcome.ts";
 
-/** A pipeline, and whether WebGPU has accepted it. */
-export interface Compiled {
-  readonly pipeline: GPUComputePipeline;
-  readonly outcome: Outcome;
+/**
+ * The pipeline of a kernel, and whether WebGPU has accepted it. It is made when it is first needed, at once, unless it was prepared:
+ * then WebGPU compiles it while the host does other things.
+ */
+export class Compiled {
+  readonly #device: GPUDevice;
+  readonly #name: string;
+  readonly #code: string;
+  readonly #origins: readonly Origin[];
+  readonly #layout: GPUPipelineLayout;
+  #pipeline: GPUComputePipeline | null = null;
+  #outcome: Outcome | null = null;
+
+  constructor(device: GPUDevice, { name, origins }: Dispatch, code: string, layout: GPUPipelineLayout) {
+    this.#device = device;
+    this.#name = name;
+    this.#origins = origins;
+    this.#code = code;
+    this.#layout = layout;
+  }
+
+  get pipeline(): GPUComputePipeline {
+    if (this.#pipeline === null) {
+      this.#device.pushErrorScope("validation");
+      const descriptor = this.#describe();
+      this.#pipeline = this.#device.createComputePipeline(descriptor);
+      const refused = this.#device.popErrorScope();
+      this.#outcome = new Outcome(refused.then((error) => (error === null ? undefined : this.#explain(descriptor, error))));
+    }
+    return this.#pipeline;
+  }
+  get outcome(): Outcome {
+    void this.pipeline;
+    return this.#outcome!;
+  }
+
+  /** @throws {BackendError} when WebGPU does not take the kernel */
+  async prepare(): Promise<void> {
+    if (this.#pipeline !== null || this.#outcome !== null) return this.#outcome!.check();
+    this.#device.pushErrorScope("validation");
+    const descriptor = this.#describe();
+    void this.#device.popErrorScope();
+    const made = this.#device.createComputePipelineAsync(descriptor).then(
+      // A call that could not wait may have made it meanwhile.
+      (pipeline) => void (this.#pipeline ??= pipeline),
+      (error: unknown) => this.#explain(descriptor, error as Error),
+    );
+    this.#outcome = new Outcome(made);
+    return this.#outcome.check();
+  }
+
+  #describe(): GPUComputePipelineDescriptor & { readonly compute: { readonly module: GPUShaderModule } } {
+    const module = this.#device.createShaderModule({ label: this.#name, code: this.#code });
+    return { label: this.#name, layout: this.#layout, compute: { module, entryPoint: "main" } };
+  }
+
+  async #explain(
+    { compute }: { readonly compute: { readonly module: GPUShaderModule } },
+    error: { readonly message: string },
+  ): Promise<never> {
+    const { messages } = await compute.module.getCompilationInfo();
+    const lines = this.#code.split("\n");
+    const reasons = messages.map((m) => `${m.message} in line ${m.lineNum}: ${lines[m.lineNum - 1]?.trim()}`);
+    throw new BackendError(this.#name, {
+      message: `WebGPU did not take the kernel${writeOrigins(this.#origins)}: ${reasons.join("; ") || error.message}`,
+      fix: "report the message with the adapter's name; the CPU backend runs the program meanwhile",
+      cause: error,
+    });
+  }
+}
+
+/** The first equations of a kernel, as errors name them. */
+function writeOrigins(origins: readonly Origin[]): string {
+  if (origins.length === 0) return "";
+  const named = origins.slice(0, 4).map(({ primitive, source }) => (source?.frame ? `${primitive} (${source.frame})` : primitive));
+  const more = origins.length - named.length;
+  return ` of ${named.join(", ")}${more > 0 ? ` and ${more} more equations` : ""}`;
 }
 
 /** Bytes of the words of a dispatch in the uniform buffer: copies have one more than pointers, and bindings begin at multiples of 256. */
@@ -56,35 +130,17 @@ export class Pipelines {
   }
 
   /** The pipeline of a dispatch whose pointers are in the slabs that `bindings` counts. */
-  pipeline({ key, name, kernel }: Dispatch, bindings: readonly number[]): Compiled {
+  pipeline(dispatch: Dispatch, bindings: readonly number[]): Compiled {
+    const { key, name, kernel } = dispatch;
     const full = `${bindings.join()} ${key}`;
     let known = this.#pipelines.get(full);
     if (known === undefined) {
       const code = writeKernel(kernel, name, bindings);
-      this.#pipelines.set(full, (known = this.#compile(name, code, Math.max(0, ...bindings) + 1)));
+      const layout = this.#layout(Math.max(0, ...bindings) + 1).pipeline;
+      this.#pipelines.set(full, (known = new Compiled(this.#device, dispatch, code, layout)));
     }
     return known;
   }
-  #compile(name: string, code: string, slabs: number): Compiled {
-    const device = this.#device;
-    device.pushErrorScope("validation");
-    const module = device.createShaderModule({ label: name, code });
-    const layout = this.#layout(slabs).pipeline;
-    const pipeline = device.createComputePipeline({ label: name, layout, compute: { module, entryPoint: "main" } });
-    const outcome = device.popErrorScope().then(async (error) => {
-      if (error === null) return;
-      const { messages } = await module.getCompilationInfo();
-      const lines = code.split("\n");
-      const reasons = messages.map((m) => `${m.message} in line ${m.lineNum}: ${lines[m.lineNum - 1]?.trim()}`);
-      throw new BackendError(name, {
-        message: `WebGPU did not take the kernel: ${reasons.join("; ") || error.message}`,
-        fix: "report the message with the adapter's name; the CPU backend runs the program meanwhile",
-        cause: error,
-      });
-    });
-    return { pipeline, outcome: new Outcome(outcome) };
-  }
-
   /** A buffer for the words of so many bytes of dispatches. Its contents last until the next submit. */
   words(bytes: number): GPUBuffer {
     if (this.#words === null || this.#words.size < bytes) {

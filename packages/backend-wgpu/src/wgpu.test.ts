@@ -86,8 +86,6 @@ describe("programs", () => {
         [4, 4],
       ],
     );
-    const pipelines = create.mock.calls.length;
-    expect(pipelines).toBeLessThan(6);
     const args = [0, 1, 2].map((k) =>
       put(
         Array.from({ length: 16 }, (_, i) => Math.sin(i + k)),
@@ -96,6 +94,9 @@ describe("programs", () => {
     );
     const [out] = deep.run(args);
     expect(submit).toHaveBeenCalledTimes(1);
+    const pipelines = create.mock.calls.length;
+    expect(pipelines).toBeGreaterThan(0);
+    expect(pipelines).toBeLessThan(6);
     const again = compile(
       (x, v, w) => layer(layer(layer(x, w), v), w),
       [
@@ -153,7 +154,6 @@ describe("programs", () => {
   });
 
   test("what cannot run is refused when it is compiled, by the name of the primitive", () => {
-    expect(() => compile((x) => lax.sin(x), [[2]])).toThrow(/sin: .*float64/);
     expect(() =>
       compile(
         (x) =>
@@ -205,8 +205,10 @@ describe("failures", () => {
     spy.mockRestore();
     const [next] = compile((y) => lax.exp(y), [[2]]).run([broken]);
     const [other] = compile((y) => lax.abs(y), [[2]]).run([x]);
-    await expect(backend.read(broken)).rejects.toThrow(/neg: WebGPU did not take the kernel: .*'from'.* in line \d+/);
-    await expect(backend.read(next)).rejects.toThrow("neg: WebGPU did not take the kernel");
+    await expect(backend.read(broken)).rejects.toThrow(
+      /neg: WebGPU did not take the kernel of neg \(.*wgpu.test.ts:\d+:\d+\): .*'from'.* in line \d+: let /,
+    );
+    await expect(backend.read(next)).rejects.toThrow("neg: WebGPU did not take the kernel of neg");
     expect(floats((await backend.read(other)).bytes)).toEqual([1, 2]);
   });
 

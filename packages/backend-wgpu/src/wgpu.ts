@@ -32,13 +32,24 @@ export async function wgpu(options: WgpuOptions = {}): Promise<Backend> {
 async function requestAdapter(): Promise<GPUAdapter> {
   const gpu = globalThis.navigator?.gpu ?? (await dawn());
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-  if (adapter === null) {
+  if (adapter !== null) return adapter;
+  // What has WebGPU's subset for old drivers only shows when that is asked for (lib.dom does not know the option).
+  const old = await gpu.requestAdapter({ featureLevel: "compatibility" } as GPURequestAdapterOptions);
+  if (old !== null) {
     throw new BackendError("wgpu", {
-      message: "there is WebGPU, but no adapter: no GPU with a driver that it can use",
-      fix: "install a Vulkan, Metal or D3D12 driver, pass an adapter, or use the CPU backend",
+      message: `the driver of ${adapterName(old)} is too old: WebGPU has only its compatibility mode there`,
+      fix: "install a newer driver (Vulkan 1.1, Metal 2 or D3D12), pass another adapter, or use the CPU backend",
     });
   }
-  return adapter;
+  throw new BackendError("wgpu", {
+    message: "there is WebGPU, but no adapter: no GPU with a driver that it can use",
+    fix: "install a Vulkan, Metal or D3D12 driver, or a newer one, pass an adapter, or use the CPU backend",
+  });
+}
+
+/** What an adapter is, as far as the platform tells. */
+function adapterName({ info }: GPUAdapter): string {
+  return [info.description || info.device, info.vendor, info.architecture].filter(Boolean).join(", ") || "the adapter";
 }
 
 /** A device with the limits of its adapter: the defaults are small. */

@@ -91,7 +91,7 @@ function join(a: Launch, b: Launch): Launch {
     parts,
     flops: parts.reduce((sum, p) => sum + p.nest.flops, 0),
   };
-  return { kind: "launch", kernel, args: [...a.args, ...b.args] };
+  return { kind: "launch", kernel, args: [...a.args, ...b.args], origins: [...a.origins, ...b.origins] };
 }
 
 interface Access {

@@ -1,5 +1,6 @@
 import type { StandardDType } from "@traceform/core";
 import { hostOperation } from "./host.ts";
+import type { Origin } from "./program.ts";
 
 /**
  * The compiler's own form of a program, after legalisation: values are dense arrays of real standard dtypes, calls are
@@ -26,6 +27,8 @@ export interface Node {
   readonly blocks: readonly Block[];
   /** Whether it does something beside computing its results: it is kept, once, and in its place. */
   readonly effect: boolean;
+  /** Of equal ones, that of the first; null for what the compiler made by itself. */
+  readonly origin: Origin | null;
 }
 
 /** A closed list of nodes in the order of execution. */
@@ -58,6 +61,8 @@ export class BlockBuilder {
   readonly params: Value[] = [];
   readonly nodes: Node[] = [];
   #seen = new Map<string, readonly Value[]>();
+  /** What the nodes that are added now are made for. */
+  origin: Origin | null = null;
 
   param(type: TensorType): Value {
     const v = makeValue(type, null, 0, null);
@@ -93,7 +98,7 @@ export class BlockBuilder {
     }
     const values: Value[] = [];
     const effects = effect || blocks.some((b) => b.nodes.some((n) => n.effect));
-    const node: Node = { op, params, ins, outs: values, blocks, effect: effects };
+    const node: Node = { op, params, ins, outs: values, blocks, effect: effects, origin: this.origin };
     outs.forEach((t, i) => values.push(makeValue(t, node, i, null)));
     this.nodes.push(node);
     if (key !== null) this.#seen.set(key, values);

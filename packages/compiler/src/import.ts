@@ -55,6 +55,7 @@ function inline(g: BlockBuilder, jaxpr: Jaxpr, args: readonly Parts[]): Parts[] 
     return scalar.map((v) => g.add("broadcast_in_dim", [v], [type], { shape: type.shape, broadcastDimensions: [] })[0]);
   };
   for (const eqn of jaxpr.eqns) {
+    g.origin = { primitive: eqn.primitive.name, source: eqn.source };
     const results = importEqn(g, eqn, eqn.invars.map(read));
     eqn.outvars.forEach((v, i) => {
       if (v !== null) env.set(v, results[i]);

@@ -1,4 +1,4 @@
-import type { HostStep, StandardDType } from "@traceform/core";
+import type { HostStep, SourceLocation, StandardDType } from "@traceform/core";
 import type { OperationCount } from "./cost.ts";
 import type { Axis, Ex, Exprs, Index, Storage } from "./expr.ts";
 import type { Routine } from "./routine.ts";
@@ -168,18 +168,30 @@ export interface Target {
   readonly tile: Tile | null;
   /** The fewest bytes that an element takes: 4 where memory is made of words, so that a bool has one to itself. */
   readonly leastBytes: 1 | 4;
-  /** Whether long sums of f32 may be folded in f64. */
-  readonly wideSums: boolean;
+  /** Whether there are 64-bit floats: element functions and long sums of f32 go through them. */
+  readonly float64: boolean;
   /** How many threads there may be: each needs memory of its own for some kernels. Results do not depend on it. */
   readonly threads: number;
   /** Simple operations that one call of a kernel takes: bounded, and little enough that threads share evenly. */
   readonly grain: number;
 }
 
+/** The equation of the jaxpr that something was made for: its primitive, and where the user's code staged it. */
+export interface Origin {
+  readonly primitive: string;
+  readonly source: SourceLocation | null;
+}
+
 export type Kernel = Nest | RoutineKernel | Contraction | Bundle;
 
 export type Step =
-  | { readonly kind: "launch"; readonly kernel: Kernel; readonly args: readonly View[] }
+  | {
+      readonly kind: "launch";
+      readonly kernel: Kernel;
+      readonly args: readonly View[];
+      /** The equations that it computes. */
+      readonly origins: readonly Origin[];
+    }
   | { readonly kind: "copy"; readonly from: View; readonly to: View; readonly bytes: number }
   | {
       readonly kind: "loop";

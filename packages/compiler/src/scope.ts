@@ -5,7 +5,7 @@ import type { Block, Node, Value } from "./graph.ts";
 import { type GroupDraft, KernelGroup, readOnlyBy } from "./group.ts";
 import { KernelBuilder, storing } from "./kernels.ts";
 import { mayOverwrite } from "./overwrite.ts";
-import type { BufferInfo, Kernel, Step, Target, View } from "./program.ts";
+import type { BufferInfo, Kernel, Origin, Step, Target, View } from "./program.ts";
 import { scalarInfo } from "./scalars.ts";
 import { inlineRule } from "./views.ts";
 
@@ -114,8 +114,11 @@ export class Scope {
     // What it launches does not wait for the other kernels in the making.
     const others = this.#open;
     this.#open = [];
+    const before = this.#lowered;
+    this.#lowered = members;
     if (kernel.launch !== null) kernel.launch(draft);
     else this.launchDraft(draft);
+    this.#lowered = before;
     this.#open = others;
   }
   launchDraft({ builder, name, axes, stages }: GroupDraft): void {
@@ -264,7 +267,28 @@ export class Scope {
 
   launch(kernel: Kernel, args: readonly View[]): void {
     if (kernel.kind === "nest" && kernel.outer.some((a) => a.extent === 0)) return;
-    this.push({ kind: "launch", kernel, args });
+    const lowered = this.#lowered;
+    // Kernels that are finished first compute other values.
+    this.flush();
+    this.push({ kind: "launch", kernel, args, origins: this.#originsOf(lowered) });
+  }
+  /** The values that are being computed. */
+  #lowered: Iterable<Value> = [];
+  /** The equations of values, and of what is computed on the way to them. */
+  #originsOf(values: Iterable<Value>): Origin[] {
+    const origins = new Set<Origin>();
+    const members = new Set(values);
+    const stack = [...members];
+    for (let v = stack.pop(); v !== undefined; v = stack.pop()) {
+      if (v.node === null) continue;
+      if (v.node.origin !== null) origins.add(v.node.origin);
+      for (const x of v.node.ins) {
+        if (members.has(x) || this.#locate(x) !== undefined) continue;
+        members.add(x);
+        stack.push(x);
+      }
+    }
+    return [...origins];
   }
 
   copy(from: View, to: View, bytes: number): void {
@@ -299,6 +323,7 @@ export class Scope {
   }
 
   #lowerNode(node: Node, materialised: ReadonlySet<Value>): void {
+    this.#lowered = node.outs;
     const rule = this.lowering.rules[node.op];
     if (rule !== undefined) {
       rule(this, node);

@@ -86,13 +86,13 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
 
   #moveTo(device: Device, buffer: Buffer): Buffer {
     const { backend } = buffer.device;
-    if (backend.readSync === undefined) {
+    if (backend.readSync === undefined && this.scalarValue === undefined) {
       throw new BackendError("devicePut", {
         message: `an array on ${buffer.device} cannot move to ${device} without awaiting`,
-        fix: "await devicePut(x, device) first",
+        fix: "read its values first and make an array of them there: devicePut(array(await x.js(), { dtype: x.dtype }), device)",
       });
     }
-    const moved = device.backend.put(backend.readSync(buffer), device);
+    const moved = device.backend.put(this.scalarValue === undefined ? backend.readSync!(buffer) : this.#hostArray(), device);
     unwatch(this);
     returnToken(this.#token!, buffer.byteLength);
     buffer.release();
@@ -121,17 +121,17 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
     return this;
   }
   async read(): Promise<TypedArray> {
-    if (this.#buffer === null) return toTyped(this.#hostArray());
+    if (this.#buffer === null || this.scalarValue !== undefined) return toTyped(this.#hostArray());
     return toTyped(await this.#buffer.device.backend.read(this.#buffer));
   }
   readSync(): TypedArray {
     this.#check("readSync");
-    if (this.#buffer === null) return toTyped(this.#hostArray());
+    if (this.#buffer === null || this.scalarValue !== undefined) return toTyped(this.#hostArray());
     return toTyped(this.#readBuffer());
   }
   hostSync(): HostArray {
     this.#check("hostSync");
-    if (this.#buffer !== null) return this.#readBuffer();
+    if (this.#buffer !== null && this.scalarValue === undefined) return this.#readBuffer();
     const host = this.#hostArray();
     return { ...host, bytes: host.bytes.slice() };
   }

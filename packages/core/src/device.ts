@@ -75,6 +75,11 @@ export interface Executable extends Disposable {
    * Results may be pending: a failure surfaces when they are read.
    */
   run(args: readonly Buffer[]): Buffer[];
+  /**
+   * Makes ahead what the first run would otherwise make and wait for, such as the pipelines of a GPU. Where it is missing there is
+   * nothing to make.
+   */
+  prepare?(): Promise<void>;
   /** Runs on every participating device: one list of arguments, and of results, for each. */
   execute(args: readonly (readonly Buffer[])[]): Buffer[][];
   inspect(): ExecutableInfo;

@@ -27,6 +27,8 @@ export interface CompiledProgram {
   /** What was compiled: without the arguments that nothing reads. */
   readonly jaxpr: Jaxpr;
   run(operands: readonly NDArray[]): NDArray[];
+  /** Awaits what the backend makes ahead of the first run. */
+  prepare(): Promise<void>;
   inspect(): ReturnType<Compiled["executable"]["inspect"]>;
 }
 
@@ -53,6 +55,7 @@ export function compileTraced({ params, outAvals }: TracedProgram, device: Devic
       if (checksFloats()) return runFloatChecked(params.jaxpr, outAvals, `jit(${name})`, operands, device);
       return runCompiled(compiled, drops ? operands.filter((_, i) => usedInputs[i]) : operands, device, ended);
     },
+    prepare: async () => compiled.executable.prepare?.(),
     inspect: () => compiled.executable.inspect(),
   };
 }

@@ -179,11 +179,15 @@ export class Lowered<A extends readonly unknown[], R> {
   }
   /** Compiles for a device; by default the default one. Awaits what the backend prepares. */
   async compile(device: Device = defaultDevice()): Promise<CompiledFunction<A, R>> {
-    return this.compileSync(device);
-  }
-  /** `compile` without awaiting, where the backend can. */
-  compileSync(device: Device = defaultDevice()): CompiledFunction<A, R> {
     const program = compileTraced(this.#program, device);
+    await program.prepare();
+    return this.#function(program);
+  }
+  /** `compile` without awaiting: what the backend makes ahead in `compile`, the first call makes. */
+  compileSync(device: Device = defaultDevice()): CompiledFunction<A, R> {
+    return this.#function(compileTraced(this.#program, device));
+  }
+  #function(program: CompiledProgram): CompiledFunction<A, R> {
     const { consts, outTree, params } = this.#program;
     const call = (...args: Inputs<A>): R => {
       const given = this.#operands(args);

@@ -1,0 +1,110 @@
+import { cpu } from "@traceform/backend-cpu";
+import { wgpu } from "@traceform/backend-wgpu";
+import { type Backend, BackendError, DTypeError, type NDArray, setDefaultBackend, type StandardDType } from "@traceform/core";
+import { jit } from "@traceform/jit";
+import * as np from "@traceform/numpy";
+import type { ConformanceCase } from "../../packages/testing/src/conformance/case.ts";
+import { checkCase, compileCase, families, inputsOf } from "../../packages/testing/src/conformance/check.ts";
+import { referenceBackend } from "../../packages/testing/src/reference/backend.ts";
+
+/** One case and dtype of the conformance suite in a page. */
+interface Chosen {
+  readonly title: string;
+  readonly case: ConformanceCase;
+  readonly dtype: StandardDType;
+}
+
+/** What became of the cases that a page ran. */
+export interface ConformanceReport {
+  readonly isolated: boolean;
+  readonly ran: number;
+  /** The families of which cases ran. */
+  readonly families: readonly string[];
+  /** What differs from the reference backend, by case. */
+  readonly problems: readonly string[];
+  /** Cases that the backend says it cannot run, when it compiles them. */
+  readonly refused: readonly string[];
+  readonly seconds: number;
+}
+
+/** One in so many names of each family, and one dtype of each. */
+const stride = 3;
+
+/** A part of the suite that has something of every family, the same one everywhere. */
+function* representatives(backend: Backend): Generator<readonly [family: string, Chosen]> {
+  for (const [family, cases] of Object.entries(families)) {
+    const byName = Map.groupBy(cases(), (c) => c.name);
+    let n = 0;
+    for (const [name, variants] of byName) {
+      if (n++ % stride !== 0) continue;
+      const all = variants.flatMap((c) => c.dtypes.map((dtype) => ({ case: c, dtype })));
+      const possible = all.filter(({ dtype }) => backend.capabilities.dtypes.includes(dtype));
+      if (possible.length === 0) continue;
+      const { case: c, dtype } = possible[n % possible.length];
+      yield [family, { title: `${name} ${dtype}`, case: c, dtype }];
+    }
+  }
+}
+
+/** Whether the backend says that it cannot run a case. */
+function refuses(backend: Backend, { case: c, dtype }: Chosen): boolean {
+  try {
+    compileCase(backend, c, inputsOf(c, dtype))[Symbol.dispose]();
+    return false;
+  } catch (error) {
+    if (error instanceof BackendError || error instanceof DTypeError) return true;
+    throw error;
+  }
+}
+
+/** What a page should find: the families that can run, and the titles of the cases that the backend refuses. Nothing runs. */
+export function expectations(backend: Backend): Pick<ConformanceReport, "families" | "refused"> {
+  const possible = new Set<string>();
+  const refused: string[] = [];
+  for (const [family, chosen] of representatives(backend)) {
+    if (refuses(backend, chosen)) refused.push(chosen.title);
+    else possible.add(family);
+  }
+  return { families: [...possible], refused };
+}
+
+const factories = { wgpu: () => wgpu(), cpu: () => Promise.resolve(cpu({ threads: 2 })) };
+
+/** Runs the part of the suite on a backend, against the reference backend, which runs in the page as well. */
+export async function conformance(name: keyof typeof factories): Promise<ConformanceReport> {
+  const begun = performance.now();
+  const backend = setDefaultBackend(await factories[name]());
+  const reference = referenceBackend();
+  const problems: string[] = [];
+  const refused: string[] = [];
+  const seen = new Set<string>();
+  let ran = 0;
+  for (const [family, chosen] of representatives(backend)) {
+    if (refuses(backend, chosen)) {
+      refused.push(chosen.title);
+      continue;
+    }
+    const problem = await checkCase(backend, reference, chosen.case, chosen.dtype, name === "wgpu");
+    if (problem !== null) problems.push(`${chosen.title}: ${problem}`);
+    seen.add(family);
+    ran++;
+  }
+  setDefaultBackend(null);
+  backend[Symbol.dispose]();
+  const seconds = (performance.now() - begun) / 1000;
+  return { isolated: globalThis.crossOriginIsolated, ran, families: [...seen], problems, refused, seconds };
+}
+
+/** Work that keeps the GPU busy for a while: the sum of what many steps on a matrix of ones give. */
+export async function busy(steps: number): Promise<number> {
+  const backend = setDefaultBackend(await wgpu());
+  const step = jit((x: NDArray) => np.subtract(np.multiply(np.matmul(x, x), 1 / 128), 0.5));
+  let x: NDArray = np.ones([128, 128]);
+  for (let i = 0; i < steps; i++) x = step(x);
+  const sum = Number(await np.sum(x).item());
+  setDefaultBackend(null);
+  backend[Symbol.dispose]();
+  return sum;
+}
+
+Object.assign(globalThis, { conformance, busy });
