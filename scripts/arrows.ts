@@ -11,6 +11,7 @@ const arrows: Record<string, readonly string[]> = {
   grad: ["core", "lax"],
   vmap: ["core", "lax"],
   pmap: ["core", "lax", "jit"],
+  distributed: ["core"],
   compiler: ["core"],
   "backend-cpu": ["core", "compiler"],
   "backend-wgpu": ["core", "compiler"],
