@@ -127,7 +127,7 @@ class WebAssemblyBackend implements CpuBackend {
         return tile();
       },
       leastBytes: 1,
-      wideSums: true,
+      float64: true,
       threads: shared ? threads : 1,
       grain: this.#code.grain,
     };

@@ -22,7 +22,7 @@ import { Pipelines } from "./pipelines.ts";
 const dtypes: readonly StandardDType[] = ["float32", "int32", "uint32", "bool"];
 
 /** Kernels are not cut into chunks here: a dispatch has as many invocations as its parallel axes say. */
-const target: Target = { tile: null, leastBytes: 4, wideSums: false, threads: 1, grain: 1 << 16 };
+const target: Target = { tile: null, leastBytes: 4, float64: false, threads: 1, grain: 1 << 16 };
 
 /** @throws {DTypeError} for a dtype that the backend does not have, by name */
 function refuseDType(what: string, dtype: StandardDType): void {

@@ -11,23 +11,6 @@ function missing(reason: string, families: Readonly<Record<string, readonly stri
   return skip;
 }
 
-const unary = ["values", "special values", "scalar"];
-const binary = ["values", "special values", "scalar on the left", "scalar on the right"];
-/** Functions that the compiler computes through float64. */
-const wide = {
-  ...Object.fromEntries(
-    [
-      "sin cos tan asin acos atan sinh cosh asinh acosh atanh".split(" "),
-      "cbrt erf erfc lgamma digamma besselI0e besselI1e".split(" "),
-    ].flatMap((names) => names.map((name) => [name, unary])),
-  ),
-  ...Object.fromEntries(["pow", "atan2"].map((name) => [name, binary])),
-  rem: binary.map((what) => `${what} float32`),
-  zeta: ["values"],
-  polygamma: ["orders"],
-  fusion: ["concatenated producers"],
-};
-
 const absent = ["float64", "float16", "bfloat16", "int8", "int16", "int64", "uint8", "uint16", "uint64"];
 
 backendConformance(() => wgpu(), {
@@ -35,7 +18,6 @@ backendConformance(() => wgpu(), {
   // WGSL allows it, and the driver of the tests does it.
   flushesSubnormals: true,
   skip: {
-    ...missing("no form in single precision yet, and WebGPU has no float64", wide),
     ...missing("the dtype of a result is not there yet", {
       convert: dtypes.flatMap((from) => absent.map((to) => `${from} to ${to}`)),
       argmax: ["int64 indices"],

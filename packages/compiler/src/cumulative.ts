@@ -41,14 +41,14 @@ interface Running {
   readonly combine: (e: Exprs, a: Ex, b: Ex) => Ex;
 }
 
-function runningFold(kind: string, node: Node, { wideSums }: Target): Running {
+function runningFold(kind: string, node: Node, { float64 }: Target): Running {
   const { dtype } = node.ins[0];
   const { type, kind: family } = scalarInfo(dtype);
   const storage = type === "bool" ? "bool" : type;
   const same = (_: Exprs, x: Ex): Ex => x;
   if (kind === "logsumexp")
     return { storage, neutral: (e) => e.constant(type, -Infinity), widen: same, narrow: same, combine: logAddExp };
-  if (kind === "sum" && type === "f32" && wideSums) {
+  if (kind === "sum" && type === "f32" && float64) {
     // A running sum has no tree to keep its error small; double precision does.
     return {
       storage: "f64",
@@ -83,7 +83,7 @@ export function lowerCumulative(kind: string): (scope: Scope, node: Node) => voi
     const pieces =
       inner >= manyLanes
         ? [{ start: 0, blocks: 1, length: n }]
-        : piecesOf(n, scope.lowering.target.wideSums ? blockLength : narrowBlockLength);
+        : piecesOf(n, scope.lowering.target.float64 ? blockLength : narrowBlockLength);
     const total = pieces.reduce((sum, p) => sum + p.blocks, 0);
     const rowShape = x.shape.filter((_, i) => i !== axis);
     const rows = rowShape.reduce((a, b) => a * b, 1);

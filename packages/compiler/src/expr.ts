@@ -94,6 +94,16 @@ export class Exprs {
   #nextId = 0;
   #nextAxis = 0;
 
+  /**
+   * Whether the code generator has 64-bit floats, and leaves sums and products of floats as they are written. Where it does not,
+   * element functions have forms in single precision, which mark what must not be rearranged.
+   */
+  readonly float64: boolean;
+
+  constructor(float64 = true) {
+    this.float64 = float64;
+  }
+
   get size(): number {
     return this.#nextId;
   }
@@ -191,6 +201,10 @@ export class Exprs {
   /** `a * b + c`, rounded once where the hardware can. Only for approximations, never for user arithmetic. */
   fma(a: Ex, b: Ex, c: Ex): Ex {
     return this.op("fma", a.type, [a, b, c]);
+  }
+  /** The value as rounded to its type: compilers that rearrange sums and products do not see what it is made of. */
+  rounded(a: Ex): Ex {
+    return this.float64 || a.op === "const" ? a : this.op("rounded", a.type, [a]);
   }
   and(a: Ex, b: Ex): Ex {
     return this.op("and", a.type, [a, b]);

@@ -13,7 +13,7 @@ export type Locate = (value: Value) => View | undefined;
 
 /** Builds one kernel: its pointer arguments and its expressions. */
 export class KernelBuilder implements Reader {
-  readonly e: Exprs = new Exprs();
+  readonly e: Exprs;
   readonly slots: View[] = [];
   readonly #locate: Locate;
   readonly #memo = new Map<string, Ex>();
@@ -32,6 +32,7 @@ export class KernelBuilder implements Reader {
   constructor(locate: Locate, target: Target) {
     this.#locate = locate;
     this.target = target;
+    this.e = new Exprs(target.float64);
   }
 
   /** The pointer argument for a view; equal views share one. */

@@ -168,8 +168,8 @@ export interface Target {
   readonly tile: Tile | null;
   /** The fewest bytes that an element takes: 4 where memory is made of words, so that a bool has one to itself. */
   readonly leastBytes: 1 | 4;
-  /** Whether long sums of f32 may be folded in f64. */
-  readonly wideSums: boolean;
+  /** Whether there are 64-bit floats: element functions and long sums of f32 go through them. */
+  readonly float64: boolean;
   /** How many threads there may be: each needs memory of its own for some kernels. Results do not depend on it. */
   readonly threads: number;
   /** Simple operations that one call of a kernel takes: bounded, and little enough that threads share evenly. */

@@ -45,7 +45,7 @@ export function foldMonoid(
   const rule = elementRules[monoid.op];
   const context = { dtypes: [dtype, dtype], out: dtype, params: {} };
   const float = scalarInfo(dtype).kind === "float";
-  if (float && monoid.op === "add" && value.type === "f32" && count > longSum && k.target.wideSums) {
+  if (float && monoid.op === "add" && value.type === "f32" && count > longSum && k.target.float64) {
     const fold = k.fold([e.f64(0)], [e.op("promote", "f64", [value])], ([a], [b]) => [e.add(a, b)]);
     return { fold, result: e.op("demote", "f32", [fold.results[0]]) };
   }

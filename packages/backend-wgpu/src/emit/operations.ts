@@ -81,6 +81,11 @@ const operations: Readonly<Record<string, Write>> = {
   from_bool: ([a]) => `select(0, 1, ${a})`,
   trunc_s: helped("to_i32"),
   trunc_u: helped("to_u32"),
+  rounded: ([a]) => `bitcast<f32>(bitcast<u32>(${a}) ^ zero)`,
+  fmod: helped("remainder"),
+  quo_pio2: (args, _, helper) => `i32(${helper("large_angle")}(${args[0]}).x)`,
+  rem_pio2: (args, _, helper) => `${helper("large_angle")}(${args[0]}).y`,
+  tail_pio2: (args, _, helper) => `${helper("large_angle")}(${args[0]}).z`,
   bitcast: ([a], x) => (x.args[0].type === x.type ? a : `bitcast<${x.type}>(${a})`),
 };
 

@@ -1,4 +1,4 @@
-import type { Ex, Exprs } from "../expr.ts";
+import type { Ex, Exprs, ScalarType } from "../expr.ts";
 
 /** An element function over expressions of one float type. */
 export type ElementFunction = (e: Exprs, x: Ex) => Ex;
@@ -6,6 +6,32 @@ export type ElementFunction = (e: Exprs, x: Ex) => Ex;
 /** A constant of the operand's type. */
 export function like(e: Exprs, x: Ex, value: number): Ex {
   return e.constant(x.type, value);
+}
+
+/** Constants of the operand's type. */
+export function constants(e: Exprs, x: Ex): (value: number) => Ex {
+  return (value) => like(e, x, value);
+}
+/** The integers that are as wide as a float. */
+export function bitsOf(x: Ex): ScalarType {
+  return x.type === "f32" ? "i32" : "i64";
+}
+/** A number of double precision in two parts, given as such, as two parts in the operand's precision. */
+export function parts(e: Exprs, x: Ex, high: number, low: number): readonly [Ex, Ex] {
+  if (x.type === "f64") return [like(e, x, high), like(e, x, low)];
+  const near = Math.fround(high);
+  return [like(e, x, near), like(e, x, high - near + low)];
+}
+/** The leading digits of x, so few that its square is exact, and has room for a bit or two. */
+export function leading(e: Exprs, x: Ex): Ex {
+  const bits = bitsOf(x);
+  return e.bitcast(x.type, e.and(e.bitcast(bits, x), e.constant(bits, bits === "i64" ? -0x100000000n : -0x2000)));
+}
+/** The terms of a polynomial that the operand's precision can see, where the argument is at most `radius` and the value about `size`. */
+export function visible(x: Ex, coefs: readonly number[], radius: number, size: number): readonly number[] {
+  if (x.type === "f64") return coefs;
+  const last = coefs.findLastIndex((c, i) => Math.abs(c) * radius ** i > size * 2 ** -29);
+  return coefs.slice(0, last + 1);
 }
 
 /** Horner's scheme; coefficients from the constant term up. */

@@ -1,6 +1,6 @@
 import type { Ex, Exprs } from "../expr.ts";
 import { copySign, fmax, fmin, polynomial, scale64, smallToFloat } from "./common.ts";
-import { type Pair, product, quickSum } from "./pair.ts";
+import type { Pair } from "./pair.ts";
 
 // Exponentials and logarithms in double precision, after fdlibm (Sun Microsystems, 1993: e_exp.c, s_expm1.c,
 // e_log.c, s_log1p.c), with the branches turned into selects.
@@ -41,7 +41,7 @@ function expScaled(e: Exprs, x: Ex, low: Ex | null, power: number): Ex {
 }
 
 /** exp(hi + lo) with the error of exp alone. */
-export function expOfPair(e: Exprs, { hi, lo }: Pair): Ex {
+export function expOfPair64(e: Exprs, { hi, lo }: Pair): Ex {
   return expScaled(e, hi, lo, 0);
 }
 
@@ -206,70 +206,4 @@ export function cbrt64(e: Exprs, x: Ex): Ex {
   const better = e.sub(t, e.div(e.sub(e.mul(e.mul(t, t), t), a), e.mul(e.f64(3), e.mul(t, t))));
   const plain = e.or(e.eq(a, e.f64(0)), e.eq(a, e.f64(Infinity)));
   return copySign(e, e.select(plain, a, better), x);
-}
-
-/** 1/5, 1/7, … 1/29: from the third term on, the series of atanh(s) / s in s^2; the rest is below 2^-75. */
-const atanhTail: readonly number[] = Array.from({ length: 13 }, (_, k) => 1 / (2 * k + 5));
-
-/**
- * log(x) for positive finite x, with an error below 2^-64 of it: log(2^k (1 + f)) = k ln2 + 2 atanh(f / (2 + f)), where
- * the leading two terms of the series are pairs.
- */
-export function logPair(e: Exprs, x: Ex): Pair {
-  const { k, f } = splitExponent64(e, x);
-  const d = quickSum(e, e.f64(2), f);
-  const sh = e.div(f, d.hi);
-  const q = product(e, sh, d.hi);
-  const sl = e.div(e.sub(e.sub(e.sub(f, q.hi), q.lo), e.mul(sh, d.lo)), d.hi);
-  const z = product(e, sh, sh);
-  const zl = e.add(z.lo, e.mul(e.add(sh, sh), sl));
-  // r = s^2 / 3 + s^4 (1/5 + …)
-  const third = product(e, z.hi, e.f64(1 / 3));
-  const thirdLow = e.add(third.lo, e.add(e.mul(z.hi, e.f64(1.850371707708594e-17)), e.mul(zl, e.f64(1 / 3))));
-  const r = quickSum(e, third.hi, e.mul(e.mul(z.hi, z.hi), polynomial(e, z.hi, atanhTail)));
-  const rl = e.add(r.lo, thirdLow);
-  // atanh(s) = s + s r, doubled; k ln2 is at least twice that unless k = 0.
-  const twice = e.add(sh, sh);
-  const p = product(e, twice, r.hi);
-  const pl = e.add(p.lo, e.add(e.mul(twice, rl), e.mul(e.add(sl, sl), r.hi)));
-  const first = quickSum(e, e.mul(k, e.f64(ln2Hi)), twice);
-  const second = quickSum(e, first.hi, p.hi);
-  const low = e.add(e.add(first.lo, second.lo), e.add(pl, e.add(e.add(sl, sl), e.mul(k, e.f64(ln2Lo)))));
-  return quickSum(e, second.hi, low);
-}
-
-/**
- * x^y for positive finite x, by a logarithm in two parts, so that the error does not grow with the exponent.
- */
-export function powPositive(e: Exprs, x: Ex, y: Ex): Ex {
-  const log = logPair(e, x);
-  const { hi, lo } = product(e, fmin(e, fmax(e, y, e.f64(-1e300)), e.f64(1e300)), log.hi);
-  return expOfPair(e, { hi, lo: e.add(lo, e.mul(y, log.lo)) });
-}
-
-/** x^y with the special values of IEEE 754. */
-export function pow64(e: Exprs, x: Ex, y: Ex): Ex {
-  return powSpecial(e, x, y, powPositive(e, e.unary("abs", x), y));
-}
-
-/** The result of pow from |x|^y: the sign, and the special values of IEEE 754. */
-export function powSpecial(e: Exprs, x: Ex, y: Ex, magnitude: Ex): Ex {
-  const { type } = x;
-  const c = (v: number): Ex => e.constant(type, v);
-  const [zero, one, inf] = [c(0), c(1), c(Infinity)];
-  const a = e.unary("abs", x);
-  const isInt = e.eq(e.unary("trunc", y), y);
-  const halfY = e.mul(y, c(0.5));
-  const odd = e.and(isInt, e.ne(e.unary("trunc", halfY), halfY));
-  // At zero and infinity the logarithm is infinite and only signs matter.
-  const grows = e.eq(e.gt(a, one), e.gt(y, zero));
-  const extreme = e.or(e.or(e.eq(a, zero), e.eq(a, inf)), e.eq(e.unary("abs", y), inf));
-  let out = e.select(extreme, e.select(grows, inf, zero), magnitude);
-  const bits = type === "f32" ? "i32" : "i64";
-  out = e.select(e.and(e.lt(e.bitcast(bits, x), e.constant(bits, 0)), odd), e.neg(out), out);
-  const badBase = e.and(e.and(e.lt(x, zero), e.ne(a, inf)), e.eq(isInt, e.constant("bool", 0)));
-  out = e.select(badBase, c(NaN), out);
-  out = e.select(e.and(e.eq(a, one), e.eq(e.unary("abs", y), inf)), one, out);
-  out = e.select(e.or(e.ne(x, x), e.ne(y, y)), e.add(x, y), out);
-  return e.select(e.or(e.eq(y, zero), e.eq(x, one)), one, out);
 }

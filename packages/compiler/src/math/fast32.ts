@@ -1,5 +1,6 @@
 import type { Ex, Exprs } from "../expr.ts";
 import { byPairs, copySign, type ElementFunction, polynomial } from "./common.ts";
+import type { Pair } from "./pair.ts";
 
 // Single precision forms of the functions that inner loops use most: few operations, no branches. Bounds are stated in
 // docs/numerics.md and tested in `numerics.test.ts` of the backend.
@@ -10,10 +11,10 @@ const ln2Hi = 0.693359375;
 const ln2Lo = -2.1219444e-4;
 
 /** The smaller of x and a bound, and the larger; NaN stays. One instruction each where minimum is several. */
-function atMost(e: Exprs, x: Ex, bound: number): Ex {
+export function atMost(e: Exprs, x: Ex, bound: number): Ex {
   return e.op("pmin", x.type, [x, e.f32(bound)]);
 }
-function atLeast(e: Exprs, x: Ex, bound: number): Ex {
+export function atLeast(e: Exprs, x: Ex, bound: number): Ex {
   return e.op("pmax", x.type, [x, e.f32(bound)]);
 }
 
@@ -21,14 +22,14 @@ function atLeast(e: Exprs, x: Ex, bound: number): Ex {
  * x = n * ln2 + r with |r| <= ln2 / 2. `raw` is n with the magic number's bits above it, which end in nine zeros. Where x is a multiple
  * of something known earlier, n need not wait for it.
  */
-function reduceExp(e: Exprs, x: Ex, early = { x, times: 1 }): { raw: Ex; r: Ex } {
+export function reduceExp(e: Exprs, x: Ex, early: { x: Ex; times: number } = { x: x, times: 1 }): { raw: Ex; r: Ex } {
   const t = e.fma(early.x, e.f32(early.times * Math.LOG2E), e.f32(magic));
   const n = e.sub(t, e.f32(magic));
   const r = e.fma(n, e.f32(-ln2Lo), e.fma(n, e.f32(-ln2Hi), x));
   return { raw: e.bitcast("i32", t), r };
 }
 /** expm1(r) on the reduced range. Polynomial of Cephes expf (Moshier, 1989). */
-function expm1Reduced(e: Exprs, r: Ex): Ex {
+export function expm1Reduced(e: Exprs, r: Ex): Ex {
   const rr = e.mul(r, r);
   const p = byPairs(e, r, rr, [5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.98756915e-4]);
   return e.fma(rr, p, r);
@@ -37,17 +38,17 @@ function expm1Reduced(e: Exprs, r: Ex): Ex {
  * exp(r) on the reduced range, by a polynomial of least error (weighted least squares by Lawson's iteration) whose error is 0.08 units
  * of the last place.
  */
-function expReduced(e: Exprs, r: Ex): Ex {
+export function expReduced(e: Exprs, r: Ex): Ex {
   const rr = e.mul(r, r);
   const p = byPairs(e, r, rr, [0.5, 0.166665181517601, 0.04166620597243309, 0.008368917740881443, 0.0013950528809800744]);
   return e.add(e.fma(rr, p, r), e.f32(1));
 }
 /** 2^n of `raw`; the bits of the magic number leave at the top, those of half of it too. */
-function power(e: Exprs, raw: Ex): Ex {
+export function power(e: Exprs, raw: Ex): Ex {
   return e.bitcast("f32", e.shl(e.add(raw, e.i32(127)), 23));
 }
 /** x * 2^n for n in [-252, 254], in two steps so that neither factor overflows. */
-function scale(e: Exprs, x: Ex, raw: Ex): Ex {
+export function scale(e: Exprs, x: Ex, raw: Ex): Ex {
   const half = e.shrS(raw, 1);
   return e.mul(e.mul(x, power(e, half)), power(e, e.sub(raw, half)));
 }
@@ -56,11 +57,11 @@ function scale(e: Exprs, x: Ex, raw: Ex): Ex {
  * y, or 0 where x is below a bound from which on the result rounds to 0. Processors take many times as long for products that fall
  * below the smallest normal number: masked softmaxes are full of them.
  */
-function orNothing(e: Exprs, x: Ex, bound: number, y: Ex): Ex {
+export function orNothing(e: Exprs, x: Ex, bound: number, y: Ex): Ex {
   return e.select(e.lt(x, e.f32(bound)), e.f32(0), y);
 }
 
-function exp32(e: Exprs, x: Ex, largest = 89): Ex {
+export function exp32(e: Exprs, x: Ex, largest = 89): Ex {
   const { raw, r } = reduceExp(e, atLeast(e, atMost(e, x, largest), -104));
   // ln(2^-150) = -103.972077...
   return scale(e, orNothing(e, x, -103.97207641601562, expReduced(e, r)), raw);
@@ -83,7 +84,7 @@ function expm1of32(e: Exprs, x: Ex): Ex {
 }
 
 /** x = 2^k * (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)). */
-function split(e: Exprs, x: Ex): { k: Ex; f: Ex } {
+export function splitExponent32(e: Exprs, x: Ex): { k: Ex; f: Ex } {
   const tiny = e.lt(x, e.f32(2 ** -126));
   const bits = e.bitcast("i32", e.select(tiny, e.mul(x, e.f32(2 ** 23)), x));
   const exponent = e.shrS(e.sub(bits, e.i32(0x3f3504f3)), 23);
@@ -92,7 +93,7 @@ function split(e: Exprs, x: Ex): { k: Ex; f: Ex } {
   return { k: e.select(tiny, e.sub(k, e.f32(23)), k), f };
 }
 /** log(1 + f) + c + k * ln2. Polynomial of Cephes logf. */
-function logReduced(e: Exprs, k: Ex, f: Ex, c: Ex | null): Ex {
+export function logReduced(e: Exprs, k: Ex, f: Ex, c: Ex | null): Ex {
   const z = e.mul(f, f);
   const p = polynomial(
     e,
@@ -108,24 +109,34 @@ function logReduced(e: Exprs, k: Ex, f: Ex, c: Ex | null): Ex {
   y = e.fma(z, e.f32(-0.5), y);
   return e.fma(k, e.f32(ln2Hi), e.add(f, y));
 }
-function logEdges(e: Exprs, x: Ex, y: Ex): Ex {
+export function logEdges(e: Exprs, x: Ex, y: Ex): Ex {
   const outside = e.select(e.lt(x, e.f32(0)), e.f32(NaN), e.f32(-Infinity));
   const inside = e.select(e.gt(x, e.f32(0)), y, outside);
   // +inf and NaN are their own logarithms.
   return e.select(e.lt(x, e.f32(Infinity)), inside, x);
 }
-function log32(e: Exprs, x: Ex): Ex {
-  const { k, f } = split(e, x);
+export function log32(e: Exprs, x: Ex): Ex {
+  const { k, f } = splitExponent32(e, x);
   return logEdges(e, x, logReduced(e, k, f, null));
 }
-function log1pOf32(e: Exprs, x: Ex): Ex {
+export function log1pOf32(e: Exprs, x: Ex): Ex {
+  return log1pOfSum(e, x, null);
+}
+/** log1p(hi + lo), for hi clear of zero. */
+export function log1pOfPair32(e: Exprs, { hi, lo }: Pair): Ex {
+  return log1pOfSum(e, hi, lo);
+}
+function log1pOfSum(e: Exprs, x: Ex, low: Ex | null): Ex {
   const u = e.add(x, e.f32(1));
-  const s = split(e, u);
+  const s = splitExponent32(e, u);
   const near = e.and(e.gt(x, e.f32(-0.2928)), e.lt(x, e.f32(0.4142)));
   const k = e.select(near, e.f32(0), s.k);
   const f = e.select(near, x, s.f);
   const lost = e.select(e.gt(x, e.f32(1)), e.sub(e.f32(1), e.sub(u, x)), e.sub(x, e.sub(u, e.f32(1))));
-  const c = e.select(near, e.f32(0), e.div(lost, u));
+  const c =
+    low === null
+      ? e.select(near, e.f32(0), e.div(lost, u))
+      : e.select(e.lt(u, e.f32(Infinity)), e.div(e.add(e.select(near, e.f32(0), lost), low), u), e.f32(0));
   return e.select(e.lt(e.unary("abs", x), e.f32(2 ** -25)), x, logEdges(e, u, logReduced(e, k, f, c)));
 }
 
@@ -164,15 +175,18 @@ function reducePi(e: Exprs, x: Ex): { n: Ex; r: Ex } {
   const quotient = e.select(big, e.op("quo_pio2", "f64", [wide]), k);
   return { n: e.op("wrap", "i32", [e.bitcast("i64", e.add(quotient, e.f64(6755399441055744)))]), r };
 }
-/** Polynomials of Cephes sinf and cosf on |r| <= pi/4. */
-function sinReduced(e: Exprs, r: Ex): Ex {
+/** Polynomials of Cephes sinf and cosf on |r| <= pi/4; `low` is what r lacks, and r times that. */
+export function sinReduced(e: Exprs, r: Ex, low: Ex | null = null): Ex {
   const z = e.mul(r, r);
-  return e.fma(e.mul(z, r), polynomial(e, z, [-1.6666654611e-1, 8.3321608736e-3, -1.9515295891e-4]), r);
+  const p = polynomial(e, z, [-1.6666654611e-1, 8.3321608736e-3, -1.9515295891e-4]);
+  const cube = e.mul(z, r);
+  return low === null ? e.fma(cube, p, r) : e.add(r, e.fma(cube, p, low));
 }
-function cosReduced(e: Exprs, r: Ex): Ex {
+export function cosReduced(e: Exprs, r: Ex, low: Ex | null = null): Ex {
   const z = e.mul(r, r);
   const p = polynomial(e, z, [4.166664568298827e-2, -1.388731625493765e-3, 2.443315711809948e-5]);
-  return e.fma(e.mul(z, z), p, e.fma(z, e.f32(-0.5), e.f32(1)));
+  const y = e.fma(e.mul(z, z), p, e.fma(z, e.f32(-0.5), e.f32(1)));
+  return low === null ? y : e.sub(y, low);
 }
 function circular(e: Exprs, x: Ex, quarter: number): Ex {
   const { n, r } = reducePi(e, x);
