@@ -1,6 +1,6 @@
 import { BackendError, invariant } from "@traceform/core";
 import { type BufferInfo, kernelKey, type Kernel, type Origin, type Program, type Step, type View } from "@traceform/compiler";
-import { type GpuKernel, invocationsOf } from "./emit/kernel.ts";
+import { type GpuKernel, groupsFor, groupsOf, type Schedule, type Scheduled, scheduleNest } from "./emit/kernel.ts";
 
 /** A pointer of a dispatch, in bytes from the start of a buffer. */
 export interface Pointer {
@@ -15,7 +15,10 @@ export interface Dispatch {
   /** Equal keys are equal code. */
   readonly key: string;
   readonly pointers: readonly Pointer[];
-  readonly invocations: number;
+  /** How many workgroups. */
+  readonly groups: number;
+  /** Of a copy, how many words. */
+  readonly words: number;
   /** The equations that it computes. */
   readonly origins: readonly Origin[];
 }
@@ -40,7 +43,7 @@ const mostDispatches = 1 << 18;
  *
  * @throws {BackendError} for loops of unknown length, branches, calls out to JavaScript, and kernels that are no nests
  */
-export function planDispatches(program: Program): Dispatch[] {
+export function planDispatches(program: Program, schedule: Schedule): Dispatch[] {
   const out: Dispatch[] = [];
   /** Which trip each loop is at. */
   const trips = new Map<number, number>();
@@ -51,7 +54,7 @@ export function planDispatches(program: Program): Dispatch[] {
     offset: steps.reduce((sum, s) => sum + trips.get(s.loop)! * s.bytes, offset),
   });
   const push = (d: Dispatch): void => {
-    if (d.invocations === 0) return;
+    if (d.groups === 0) return;
     if (out.push(d) > mostDispatches) {
       throw new BackendError(program.name, {
         message: `the program has more than ${mostDispatches} dispatches when its loops are written out`,
@@ -70,11 +73,11 @@ export function planDispatches(program: Program): Dispatch[] {
       case "contraction":
         return invariant(false, "the compiler was told that there is no micro-kernel") as never;
       default: {
-        const gpu: GpuKernel =
-          kernel.kind === "nest" ? { kind: "nest", nest: kernel } : { kind: "routine", routine: kernel.routine };
+        const gpu: Scheduled =
+          kernel.kind === "nest" ? scheduleNest(kernel, schedule) : { kind: "routine", routine: kernel.routine };
         const { name } = kernel;
         const key = kernelKey(kernel) ?? ownKey(kernel);
-        push({ name, kernel: gpu, key, pointers: args, invocations: invocationsOf(gpu), origins });
+        push({ name, kernel: gpu, key, pointers: args, groups: groupsOf(gpu), words: 0, origins });
       }
     }
   };
@@ -92,7 +95,8 @@ export function planDispatches(program: Program): Dispatch[] {
           break;
         case "copy": {
           const [from, to] = [pointer(s.from), pointer(s.to)];
-          push({ name: "copy", kernel: copy, key: "copy", pointers: [from, to], invocations: s.bytes / 4, origins: [] });
+          const words = s.bytes / 4;
+          push({ name: "copy", kernel: copy, key: "copy", pointers: [from, to], groups: groupsFor(words), words, origins: [] });
           break;
         }
         case "loop":

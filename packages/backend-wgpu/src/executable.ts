@@ -3,7 +3,7 @@ import { programCost, programSegments, programText, type BufferInfo, type Progra
 import { WgpuBuffer } from "./buffer.ts";
 import type { WgpuDevice } from "./device.ts";
 import { type Dispatch, planDispatches } from "./dispatches.ts";
-import { firstPointer, specials, workgroupSize } from "./emit/kernel.ts";
+import { firstPointer, type Schedule, specials } from "./emit/kernel.ts";
 import { toWords } from "./host.ts";
 import type { Piece, Slab } from "./memory.ts";
 import { joinOutcomes, type Outcome } from "./outcome.ts";
@@ -46,11 +46,11 @@ export class WgpuExecutable implements Executable {
   #disposed = false;
 
   /** `captured` are the leading arguments, owned by the executable. */
-  constructor(program: Program, device: WgpuDevice, pipelines: Pipelines, captured: readonly WgpuBuffer[]) {
+  constructor(program: Program, device: WgpuDevice, pipelines: Pipelines, captured: readonly WgpuBuffer[], schedule: Schedule) {
     this.#program = program;
     this.#device = device;
     this.#pipelines = pipelines;
-    this.#dispatches = planDispatches(program);
+    this.#dispatches = planDispatches(program, schedule);
     // What cannot be written in WGSL is refused now; most programs run with all of their memory in one slab.
     this.#compiled = this.#dispatches.map((d) => pipelines.pipeline(d, new Array<number>(d.pointers.length).fill(0)));
     this.#holdings = new Holdings(program, device, captured);
@@ -152,10 +152,10 @@ export class WgpuExecutable implements Executable {
     this.#dispatches.forEach((d, i) => {
       const { slabs, offsets } = places[i];
       words.set([...specials, ...offsets], at / 4);
-      if (d.kernel.kind === "copy") words[at / 4 + firstPointer + offsets.length] = d.invocations;
+      if (d.kernel.kind === "copy") words[at / 4 + firstPointer + offsets.length] = d.words;
       pass.setPipeline(compiled[i].pipeline);
       pass.setBindGroup(0, pipelines.group(slabs, offsets.length), [at]);
-      pass.dispatchWorkgroups(...workgroups(d.invocations, gpu.limits.maxComputeWorkgroupsPerDimension));
+      pass.dispatchWorkgroups(...workgroups(d.groups, gpu.limits.maxComputeWorkgroupsPerDimension));
       at += wordBytes(offsets.length);
     });
     pass.end();
@@ -199,8 +199,7 @@ function placesOf(
 }
 
 /** So many workgroups in two dimensions, neither of which may be longer than the device's limit. */
-function workgroups(invocations: number, most: number): [number, number] {
-  const groups = Math.ceil(invocations / workgroupSize);
+function workgroups(groups: number, most: number): [number, number] {
   const rows = Math.ceil(groups / most);
   return [Math.ceil(groups / rows), rows];
 }
