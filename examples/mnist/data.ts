@@ -1,7 +1,8 @@
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { defaultBackend, fromTyped, type NDArray, type StandardDType } from "@traceform/core";
+import { fromTyped, type NDArray } from "@traceform/core";
+import { byteType } from "./bytes.ts";
 
 export interface Dataset {
   /** uint8[n, 28, 28], 0 for paper and 255 for ink. On a backend without uint8 it is int32. */
@@ -47,9 +48,4 @@ export function loadMnist(part: "train" | "t10k", limit?: number): Dataset {
     hostLabels: labels.data,
     hostImages: images.data,
   };
-}
-
-/** The smallest dtype of the default backend that holds a byte. */
-export function byteType(): StandardDType {
-  return defaultBackend().capabilities.dtypes.includes("uint8") ? "uint8" : "int32";
 }

@@ -21,11 +21,21 @@ export function canCompileWide(): boolean {
   return v8Flags() !== null;
 }
 
-/** V8's run-time flags, in Node. */
-function v8Flags(): V8Flags | null {
-  const host = globalThis as { process?: { versions?: { v8?: string }; getBuiltinModule?: (name: string) => unknown } };
-  if (host.process?.versions?.v8 === undefined) return null;
-  return (host.process.getBuiltinModule?.("node:v8") as V8Flags | undefined) ?? null;
+interface Host {
+  readonly arch?: string;
+  readonly versions?: { readonly v8?: string };
+  readonly getBuiltinModule?: (name: string) => unknown;
+}
+
+/** The first V8 with the pass, which only x64 has. A flag that V8 does not know is no error, but V8 complains on the terminal. */
+const firstRevectorizing = [12, 9] as const;
+
+/** V8's run-time flags, in Node; null where there are none or the pass is not known. */
+export function v8Flags(host: Host | undefined = (globalThis as { process?: Host }).process): V8Flags | null {
+  const [major, minor] = (host?.versions?.v8 ?? "0.0").split(".").map(Number);
+  const known = major > firstRevectorizing[0] || (major === firstRevectorizing[0] && minor >= firstRevectorizing[1]);
+  if (!known || host?.arch !== "x64") return null;
+  return (host.getBuiltinModule?.("node:v8") as V8Flags | undefined) ?? null;
 }
 
 /** Compiles with the optimising compiler at once, and with 256-bit vectors. Other modules are not touched. */

@@ -13,6 +13,7 @@ import {
 } from "@traceform/core";
 import { lowerProgram, type Program, type Target } from "@traceform/compiler";
 import { WgpuBuffer } from "./buffer.ts";
+import type { Schedule } from "./emit/kernel.ts";
 import { WgpuDevice } from "./device.ts";
 import { WgpuExecutable } from "./executable.ts";
 import { toWords } from "./host.ts";
@@ -45,8 +46,10 @@ export class WebGpuBackend implements Backend {
   readonly #pipelines: Pipelines;
   /** Whether the device is to be destroyed with the backend that asked for it. */
   readonly #owned: boolean;
+  readonly #schedule: Schedule;
 
-  constructor(gpu: GPUDevice, owned: boolean, maxMemoryBytes: number) {
+  constructor(gpu: GPUDevice, owned: boolean, maxMemoryBytes: number, schedule: Schedule) {
+    this.#schedule = schedule;
     this.#device = new WgpuDevice(this, gpu, maxMemoryBytes);
     this.#pipelines = new Pipelines(gpu);
     this.#owned = owned;
@@ -62,7 +65,7 @@ export class WebGpuBackend implements Backend {
     this.#refuse(lowered);
     const captured = program.consts.map((c) => this.#constant(c));
     try {
-      return new WgpuExecutable(lowered, this.#device, this.#pipelines, captured);
+      return new WgpuExecutable(lowered, this.#device, this.#pipelines, captured, this.#schedule);
     } catch (error) {
       for (const buffer of captured) buffer.release();
       throw error;

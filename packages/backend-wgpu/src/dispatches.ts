@@ -1,6 +1,6 @@
 import { invariant } from "@traceform/core";
 import { type BufferInfo, kernelKey, type Kernel, type Origin } from "@traceform/compiler";
-import { gateKernel, type GpuKernel, invocationsOf, workgroupSize } from "./emit/kernel.ts";
+import { gateKernel, type GpuKernel, groupsFor, groupsOf, type Schedule, type Scheduled, scheduleNest } from "./emit/kernel.ts";
 import { type Gate, gates, type Workgroups } from "./gates.ts";
 
 /** A pointer of a dispatch, in bytes from the start of a buffer. */
@@ -25,8 +25,8 @@ export interface Dispatch {
   readonly origins: readonly Origin[];
 }
 
-/** A dispatch before it is known under which gate it runs; `workgroups` from its invocations. */
-export type BareDispatch = Omit<Dispatch, "gate" | "workgroups"> & { readonly invocations: number };
+/** A dispatch of so many workgroups before it is known under which gate it runs. */
+export type BareDispatch = Omit<Dispatch, "gate" | "workgroups"> & { readonly groups: number };
 
 const copy: GpuKernel = { kind: "copy" };
 const none = (): readonly number[] => [];
@@ -41,7 +41,12 @@ function ownKey(kernel: Kernel): string {
 }
 
 /** The dispatches of a launch. */
-export function launchDispatches(kernel: Kernel, args: readonly Pointer[], origins: readonly Origin[]): BareDispatch[] {
+export function launchDispatches(
+  kernel: Kernel,
+  args: readonly Pointer[],
+  origins: readonly Origin[],
+  schedule: Schedule,
+): BareDispatch[] {
   switch (kernel.kind) {
     case "bundle":
       return kernel.parts.flatMap(({ nest, args: own }) =>
@@ -49,21 +54,30 @@ export function launchDispatches(kernel: Kernel, args: readonly Pointer[], origi
           nest,
           own.map((i) => args[i]),
           origins,
+          schedule,
         ),
       );
     case "contraction":
       return invariant(false, "the compiler was told that there is no micro-kernel") as never;
     default: {
-      const gpu: GpuKernel = kernel.kind === "nest" ? { kind: "nest", nest: kernel } : { kind: "routine", routine: kernel.routine };
+      const gpu: Scheduled = kernel.kind === "nest" ? scheduleNest(kernel, schedule) : { kind: "routine", routine: kernel.routine };
       const key = kernelKey(kernel) ?? ownKey(kernel);
-      return [{ name: kernel.name, kernel: gpu, key, pointers: args, invocations: invocationsOf(gpu), words: none, origins }];
+      return [{ name: kernel.name, kernel: gpu, key, pointers: args, groups: groupsOf(gpu), words: none, origins }];
     }
   }
 }
 
 export function copyDispatch(from: Pointer, to: Pointer, bytes: number): BareDispatch {
-  const invocations = bytes / 4;
-  return { name: "copy", kernel: copy, key: "copy", pointers: [from, to], invocations, words: () => [invocations], origins: [] };
+  const words = bytes / 4;
+  return {
+    name: "copy",
+    kernel: copy,
+    key: "copy",
+    pointers: [from, to],
+    groups: groupsFor(words),
+    words: () => [words],
+    origins: [],
+  };
 }
 
 /** Opens or closes a gate. `value` is the predicate of a loop or the index of a branch; a loop that starts has none. */
@@ -74,7 +88,7 @@ export function gateDispatch(gate: Gate, value: Pointer | null, test: GateTest):
     kernel: gateKernel,
     key: "gate",
     pointers: [value ?? state, state],
-    invocations: workgroupSize,
+    groups: 1,
     // Where the gates and their records are is known when all of them are.
     words: () => {
       const parent = gate.parent?.position ?? 0xffffffff;

@@ -3,6 +3,7 @@ import { programCost, programSegments, programText, type Program } from "@tracef
 import { WgpuBuffer } from "./buffer.ts";
 import type { WgpuDevice } from "./device.ts";
 import type { Pointer } from "./dispatches.ts";
+import type { Schedule } from "./emit/kernel.ts";
 import { usage } from "./flags.ts";
 import { gates } from "./gates.ts";
 import { toWords } from "./host.ts";
@@ -68,11 +69,11 @@ export class WgpuExecutable implements Executable {
   #runs = 0;
 
   /** `captured` are the leading arguments, owned by the executable. */
-  constructor(program: Program, device: WgpuDevice, pipelines: Pipelines, captured: readonly WgpuBuffer[]) {
+  constructor(program: Program, device: WgpuDevice, pipelines: Pipelines, captured: readonly WgpuBuffer[], schedule: Schedule) {
     this.#program = program;
     this.#device = device;
     this.#pipelines = pipelines;
-    this.#plan = planProgram(program, device.gpu.limits.maxComputeWorkgroupsPerDimension);
+    this.#plan = planProgram(program, schedule, device.gpu.limits.maxComputeWorkgroupsPerDimension);
     // What cannot be written in WGSL is refused now; most programs run with all of their memory in one slab.
     this.#compiled = this.#plan.dispatches.map((d) => pipelines.pipeline(d, likelyBindings(d.pointers)));
     this.#holdings = new Holdings(program, device, captured, this.#plan.gates);

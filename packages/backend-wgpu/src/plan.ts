@@ -1,7 +1,7 @@
 import { BackendError } from "@traceform/core";
 import type { BufferInfo, Program, Step, View } from "@traceform/compiler";
 import { type BareDispatch, copyDispatch, type Dispatch, gateDispatch, launchDispatches, type Pointer } from "./dispatches.ts";
-import { workgroupSize } from "./emit/kernel.ts";
+import type { Schedule } from "./emit/kernel.ts";
 import { type Gate, Gates, type Workgroups } from "./gates.ts";
 
 /** What runs in order: dispatches, and between them what the host has to do or to look at. */
@@ -46,7 +46,7 @@ const mostDispatches = 1 << 18;
  *
  * `most` is how many workgroups a dispatch may have in one dimension.
  */
-export function planProgram(program: Program, most: number): ProgramPlan {
+export function planProgram(program: Program, schedule: Schedule, most: number): ProgramPlan {
   const gates = new Gates();
   const dispatches: Dispatch[] = [];
   /** Which trip each loop is at. */
@@ -66,10 +66,11 @@ export function planProgram(program: Program, most: number): ProgramPlan {
   };
 
   const add = (steps: PlanStep[], bare: BareDispatch, gate: Gate | null): void => {
-    if (bare.invocations === 0) return;
-    const workgroups = workgroupsOf(bare.invocations, most);
+    const { groups, ...rest } = bare;
+    if (groups === 0) return;
+    const workgroups = workgroupsOf(groups, most);
     const dispatch: Dispatch = {
-      ...bare,
+      ...rest,
       workgroups,
       gate: gate === null ? null : { gate, record: gates.record(gate, workgroups) },
     };
@@ -88,7 +89,7 @@ export function planProgram(program: Program, most: number): ProgramPlan {
     for (const s of steps) {
       switch (s.kind) {
         case "launch":
-          for (const d of launchDispatches(s.kernel, s.args.map(pointer), s.origins)) add(out, d, gate);
+          for (const d of launchDispatches(s.kernel, s.args.map(pointer), s.origins, schedule)) add(out, d, gate);
           break;
         case "copy":
           add(out, copyDispatch(pointer(s.from), pointer(s.to), s.bytes), gate);
@@ -169,8 +170,7 @@ function runsAlone(steps: readonly Step[]): boolean {
 }
 
 /** So many workgroups in two dimensions, neither of which may be longer than `most`. */
-function workgroupsOf(invocations: number, most: number): Workgroups {
-  const groups = Math.ceil(invocations / workgroupSize);
+function workgroupsOf(groups: number, most: number): Workgroups {
   const rows = Math.ceil(groups / most);
   return [Math.ceil(groups / rows), rows];
 }

@@ -1,4 +1,5 @@
 import { type Backend, BackendError } from "@traceform/core";
+import type { Schedule } from "./emit/kernel.ts";
 import { WebGpuBackend } from "./backend.ts";
 
 export interface WgpuOptions {
@@ -8,6 +9,8 @@ export interface WgpuOptions {
   readonly device?: GPUDevice;
   /** The most memory that the backend takes of the GPU; 4 GiB by default. */
   readonly maxMemoryBytes?: number;
+  /** How much kernels do at a time: `tiny` for GPUs that a CPU imitates, where large kernels take long to compile. Default `full`. */
+  readonly schedule?: Schedule;
 }
 
 /**
@@ -21,9 +24,9 @@ export interface WgpuOptions {
  * ```
  */
 export async function wgpu(options: WgpuOptions = {}): Promise<Backend> {
-  const { maxMemoryBytes = 2 ** 32 } = options;
-  if (options.device !== undefined) return new WebGpuBackend(options.device, false, maxMemoryBytes);
-  return new WebGpuBackend(await requestDevice(options.adapter ?? (await requestAdapter())), true, maxMemoryBytes);
+  const { maxMemoryBytes = 2 ** 32, schedule = "full" } = options;
+  if (options.device !== undefined) return new WebGpuBackend(options.device, false, maxMemoryBytes, schedule);
+  return new WebGpuBackend(await requestDevice(options.adapter ?? (await requestAdapter())), true, maxMemoryBytes, schedule);
 }
 
 async function requestAdapter(): Promise<GPUAdapter> {

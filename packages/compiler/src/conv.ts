@@ -288,7 +288,8 @@ function lowerByProduct(scope: Scope, conv: Convolution): boolean {
   const after = dims.slice(featureDim + 1);
   const imageDim = numbers.outSpec[0];
   // Where columns are images more than positions, as in gradients of kernels, packing walks along the images.
-  const few = count(others.filter((i) => i !== imageDim)) < shortRow;
+  const perImage = count(others.filter((i) => i !== imageDim));
+  const few = perImage > 1 && perImage < shortRow;
   const imagesInner = !last && few && conv.images % imageRun === 0 && numbers.lhsSpec[0] !== lhs.shape.length - 1;
   const apart = phases > 1 || imagesInner || (!last && featureDim > 0 && count(after) < shortRow);
   /** The dimensions that are batches, and those along the positions of one product. */

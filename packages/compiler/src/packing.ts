@@ -1,9 +1,9 @@
 import { invariant } from "@traceform/core";
-import { addIndex, axisIndex, flattenIndex, offsetIndex, scaleIndex } from "./affine.ts";
+import { addIndex, axisIndex, constIndex, flattenIndex, offsetIndex, scaleIndex } from "./affine.ts";
 import type { Axis, Ex, Index } from "./expr.ts";
 import { type KernelBuilder, storing } from "./kernels.ts";
 import { reachable } from "./nest.ts";
-import type { PackedOperand, Part, View } from "./program.ts";
+import type { PackedOperand, Part, Store, View } from "./program.ts";
 import type { Operand } from "./product.ts";
 import { dependsOn, strideAlong } from "./schedule.ts";
 import type { Scope } from "./scope.ts";
@@ -44,17 +44,27 @@ export function pack(scope: Scope, spec: PackingSpec): PackedOperand {
     const b = axisIndex(e, batchAxis);
     const panel = offsetIndex(axisIndex(e, panelAxis), first);
     const kk = flattenIndex(depthPosition, depthShape);
-    const row = flattenIndex(rowPosition, rowShape);
-    const at = addIndex(scaleIndex(panel, width), row);
-    const guard = inBounds(e, at, rows);
-    let value = operand.read(k, b, guard === null ? at : clampToFirst(k, at, guard), kk);
-    if (guard !== null) value = e.select(guard, value, e.f32(0));
+    const read = (row: Index): Ex => {
+      const at = addIndex(scaleIndex(panel, width), row);
+      const guard = inBounds(e, at, rows);
+      const x = operand.read(k, b, guard === null ? at : clampToFirst(k, at, guard), kk);
+      return guard === null ? x : e.select(guard, x, e.f32(0));
+    };
     // Counted from the part's first panel: the pointer of what a block packs may lie before its memory, even before address 0.
-    let index = addIndex(scaleIndex(b, panels), axisIndex(e, panelAxis));
-    index = addIndex(addIndex(scaleIndex(index, depth * width), scaleIndex(kk, width)), row);
-    const store = { slot: k.slot(to), storage: "f32", index, value, guard: null } as const;
-    const inner = packingOrder(value, depthAxes, rowAxes);
-    const nest = k.part(name, [batchAxis, panelAxis, ...inner], [storing([], [store])], [1, 1]);
+    const panelAt = scaleIndex(addIndex(scaleIndex(b, panels), axisIndex(e, panelAxis)), depth * width);
+    const store = (row: Index, value: Ex): Store => {
+      const index = addIndex(addIndex(panelAt, scaleIndex(kk, width)), row);
+      return { slot: k.slot(to), storage: "f32", index, value, guard: null };
+    };
+    const row = flattenIndex(rowPosition, rowShape);
+    const value = read(row);
+    // Rows that are dense along the depth are read side by side, and vectors of them transposed.
+    const against = value.op === "load" && value.args.length === 0 && easierAlong(value, depthAxes, rowAxes);
+    const stores = against
+      ? Array.from({ length: width }, (_, i) => constIndex(i)).map((i) => store(i, read(i)))
+      : [store(row, value)];
+    const inner = against ? depthAxes : packingOrder(value, depthAxes, rowAxes);
+    const nest = k.part(name, [batchAxis, panelAxis, ...inner], [storing([], stores)], [1, 1]);
     invariant(nest !== null, "single axes merge");
     const args = place(k.slots.filter((v) => v !== to));
     return { nest, args: k.slots.map((v) => (v === to ? slot : args.shift()!)) };
@@ -67,9 +77,8 @@ export function pack(scope: Scope, spec: PackingSpec): PackedOperand {
  * lie outside the operand, as at the edges of an image, what decides that stays outside the loops that do not change it.
  */
 function packingOrder(value: Ex, depthAxes: readonly Axis[], rowAxes: readonly Axis[]): Axis[] {
-  const last = depthAxes[depthAxes.length - 1];
   const lane = rowAxes[rowAxes.length - 1];
-  if (last !== undefined && ease(value, last) > ease(value, lane)) return [...rowAxes, ...depthAxes];
+  if (easierAlong(value, depthAxes, rowAxes)) return [...rowAxes, ...depthAxes];
   const nodes = [...reachable([value])];
   const divided = nodes.some((x) => (x.op === "idiv" || x.op === "imod") && rowAxes.some((a) => dependsOn(x, a)));
   if (!divided) return [...depthAxes, ...rowAxes];
@@ -77,6 +86,12 @@ function packingOrder(value: Ex, depthAxes: readonly Axis[], rowAxes: readonly A
   const guarded = depthAxes.filter((a) => guards.some((g) => dependsOn(g, a)));
   const free = depthAxes.filter((a) => !guarded.includes(a));
   return [...rowAxes.slice(0, -1), ...guarded, ...free, lane];
+}
+
+/** Whether the operand is better read along the depth than along the rows. */
+function easierAlong(value: Ex, depthAxes: readonly Axis[], rowAxes: readonly Axis[]): boolean {
+  const last = depthAxes[depthAxes.length - 1];
+  return last !== undefined && ease(value, last) > ease(value, rowAxes[rowAxes.length - 1]);
 }
 
 /** How well the loads below a value go along an axis: densely, by some step, or each to be found anew. */

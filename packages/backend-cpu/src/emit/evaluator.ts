@@ -1,4 +1,4 @@
-import { type Ex, type Index, type Storage, storageBytes, strideAlong } from "@traceform/compiler";
+import { type Ex, type Index, indexKey, type Storage, storageBytes, strideAlong } from "@traceform/compiler";
 import { lanes, type StoreTarget } from "./holder.ts";
 import { isWide } from "./scalar-ops.ts";
 import { scalarLoads, scalarStores } from "./scalar-evaluator.ts";
@@ -209,6 +209,81 @@ export class Evaluator extends VectorEvaluator {
     code.release("v128", held);
   }
 
+  /** The stores of one iteration. Those to neighbouring places, each against the grain, are transposed and stored together. */
+  storeVectors(stores: readonly StoreTarget[]): void {
+    for (let i = 0; i < stores.length;) {
+      const count = [4, 2].find((n) => this.neighbours(stores.slice(i, i + n), n)) ?? 1;
+      if (count === 1) this.storeVector(stores[i]);
+      else this.transposedStore(stores.slice(i, i + count));
+      i += count;
+    }
+  }
+
+  /** Whether so many stores of words go to places one after the other, from where their lanes take equal steps. */
+  protected neighbours(stores: readonly StoreTarget[], count: number): boolean {
+    const [first] = stores;
+    const step = this.laneStride(first.index, first.guard);
+    if (stores.length < count || first.guard !== null || !isStep(step, first.storage) || step < count) return false;
+    const terms = indexKey({ ...first.index, c: 0 });
+    return stores.every(
+      (s, i) =>
+        s.slot === first.slot &&
+        s.storage === first.storage &&
+        storageBytes[s.storage] === 4 &&
+        s.guard === null &&
+        s.index.c === first.index.c + i &&
+        indexKey({ ...s.index, c: 0 }) === terms &&
+        // Values that are loaded in order may depend on the store before.
+        s.value.op === "load" &&
+        !s.value.pinned &&
+        this.varies(s.value),
+    );
+  }
+
+  /** Stores four or two vectors whose lanes i are neighbours in memory. */
+  protected transposedStore(stores: readonly StoreTarget[]): void {
+    const { code } = this;
+    const [first] = stores;
+    const step = this.laneStride(first.index, null)! * 4;
+    const { offset } = this.access(first);
+    const at = code.local("i32");
+    for (const s of stores) for (let r = 0; r < this.groups; r++) this.heldVector(s.value, r);
+    this.address(first);
+    code.set(at);
+    const mixed = (x: number, y: number, words: readonly number[]): number => {
+      const out = code.local("v128");
+      code.get(x);
+      code.get(y);
+      code.shuffle(words.flatMap((w) => [0, 1, 2, 3].map((b) => 4 * w + b)));
+      code.set(out);
+      return out;
+    };
+    for (let r = 0; r < this.groups; r++) {
+      const place = (lane: number): number => offset + (r * lanes + lane) * step;
+      const values = stores.map((s) => this.heldVector(s.value, r));
+      // Lanes 0 and 1, and lanes 2 and 3, of each pair of values.
+      const halves = [lowPairs, highPairs].map((words) =>
+        [0, 2].slice(0, stores.length / 2).map((v) => mixed(values[v], values[v + 1], words)),
+      );
+      halves.forEach((pairs, half) => {
+        for (let i = 0; i < 2; i++) {
+          code.get(at);
+          if (pairs.length === 1) {
+            code.get(pairs[0]);
+            code.memoryLane("v128.store64_lane", i, place(2 * half + i));
+            continue;
+          }
+          const row = mixed(pairs[0], pairs[1], i === 0 ? firstHalves : secondHalves);
+          code.get(row);
+          code.memory("v128.store", place(2 * half + i));
+          code.release("v128", row);
+        }
+      });
+      for (const v of halves.flat()) code.release("v128", v);
+    }
+    code.release("i32", at);
+  }
+
   storeVector(s: StoreTarget): void {
     const { code } = this;
     const stride = this.laneStride(s.index, s.guard);
@@ -291,3 +366,9 @@ function isStep(stride: number | null, storage: Storage): stride is number {
   return stride !== null && stride !== 0 && Math.abs(stride) < largestStep && storageBytes[storage] >= 4;
 }
 const largestStep = 1 << 20;
+
+/** Words of two vectors: pairs of their lower and upper lanes, and halves of both. */
+const lowPairs = [0, 4, 1, 5];
+const highPairs = [2, 6, 3, 7];
+const firstHalves = [0, 1, 4, 5];
+const secondHalves = [2, 3, 6, 7];

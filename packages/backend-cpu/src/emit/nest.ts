@@ -342,10 +342,8 @@ class NestEmitter {
         if (stage.scan) for (const f of folds) f.publish(outerVector);
       }
       for (const x of this.#shared(stage)) ev.hold(x, false);
-      for (const s of stage.stores) {
-        if (ev.vectorAxis !== null) ev.storeVector(s);
-        else ev.storeScalar(s);
-      }
+      if (ev.vectorAxis !== null) ev.storeVectors(stage.stores);
+      else for (const s of stage.stores) ev.storeScalar(s);
       ev.undo(m);
     };
     const loop = (j: number): void => {

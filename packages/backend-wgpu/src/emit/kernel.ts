@@ -1,18 +1,23 @@
 import { extentOf, type Nest, type Routine } from "@traceform/compiler";
 import { helperText } from "./helpers.ts";
 import { parallelAxes, writeNest } from "./nest.ts";
+import { type Product, productOf, productShape, writeProduct } from "./product.ts";
 import { writeRoutine } from "./routine.ts";
+import { type Rows, rowsOf, writeRows } from "./rows.ts";
 import { Values } from "./values.ts";
 
-export const workgroupSize = 64;
+/** Invocations of a workgroup, where the kernel does not say otherwise. */
+const workgroupSize = 64;
 
 /** The words that every dispatch brings: infinity, NaN, zero, one that is free, then one for each pointer of the kernel. */
 export const firstPointer = 4;
 export const specials: readonly number[] = [0x7f800000, 0x7fc00000, 0, 0];
 
-/** What one dispatch runs: a nest, a routine, or a copy of as many words as the word after its two pointers says. */
+/** What one dispatch runs: a nest, a product in tiles, rows that workgroups share, a routine, or a copy of as many words as the word after its two pointers says. */
 export type GpuKernel =
   | { readonly kind: "nest"; readonly nest: Nest }
+  | { readonly kind: "product"; readonly product: Product }
+  | { readonly kind: "rows"; readonly rows: Rows }
   | { readonly kind: "routine"; readonly routine: Routine }
   | { readonly kind: "copy" }
   | typeof gateKernel;
@@ -22,9 +27,35 @@ export const gateKernel = { kind: "gate" } as const;
 /** The most words that a kernel is given beside its pointers. */
 export const mostWords = 8;
 
-/** How many invocations a kernel has: one for each position of a nest's parallel axes, and for each task of a routine. */
-export function invocationsOf(kernel: Extract<GpuKernel, { kind: "nest" | "routine" }>): number {
-  return kernel.kind === "nest" ? extentOf(parallelAxes(kernel.nest)) : kernel.routine.tasks;
+/** How much kernels do at a time; `tiny` where large ones take long to compile, as on a GPU that the CPU imitates. */
+export type Schedule = "full" | "tiny";
+
+/** What the compiler's kernels become. */
+export type Scheduled = Exclude<GpuKernel, { readonly kind: "copy" | "gate" }>;
+
+/** How a nest is run. */
+export function scheduleNest(nest: Nest, schedule: Schedule): Scheduled {
+  const product = productOf(nest, schedule);
+  if (product !== null) return { kind: "product", product };
+  const rows = rowsOf(nest, schedule);
+  return rows === null ? { kind: "nest", nest } : { kind: "rows", rows };
+}
+
+/** How many workgroups a kernel has: with an invocation for each position of a nest's parallel axes, and for each task of a routine. */
+export function groupsOf(kernel: Scheduled): number {
+  switch (kernel.kind) {
+    case "nest":
+      return groupsFor(extentOf(parallelAxes(kernel.nest)));
+    case "product":
+      return productShape(kernel.product).groups;
+    case "rows":
+      return extentOf(kernel.rows.nest.outer);
+    case "routine":
+      return groupsFor(kernel.routine.tasks);
+  }
+}
+export function groupsFor(invocations: number): number {
+  return Math.ceil(invocations / workgroupSize);
 }
 
 /**
@@ -36,32 +67,50 @@ export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly 
   const word = (i: number): string => `words[${i >> 2}][${i & 3}]`;
   const end = firstPointer + bindings.length;
   bindings.forEach((_, i) => values.line(`let p${i} = ${word(firstPointer + i)};`));
-  if (kernel.kind === "gate") writeGate(values, bindings, (i) => word(end + i));
+  values.line("let group = group_id.x + group_id.y * groups.x;");
+  const only = (invocations: string): void => {
+    values.line(`let invocation = group * ${workgroupSize}u + local;`);
+    values.line(`if (invocation >= ${invocations}) { return; }`);
+  };
+  let size = workgroupSize;
+  let memory: readonly string[] = [];
+  if (kernel.kind === "copy") {
+    only(word(end));
+    values.line(`m${bindings[1]}[p1 + invocation] = m${bindings[0]}[p0 + invocation];`);
+  } else if (kernel.kind === "gate") writeGate(values, bindings, (i) => word(end + i));
   else {
-    values.line("let invocation = id.x + id.y * groups.x * WORKGROUP;");
-    const count = kernel.kind === "copy" ? word(end) : `${invocationsOf(kernel)}u`;
-    values.line(`if (invocation >= ${count}) { return; }`);
-    if (kernel.kind === "copy") values.line(`m${bindings[1]}[p1 + invocation] = m${bindings[0]}[p0 + invocation];`);
-    else {
-      values.line("let infinity = bitcast<f32>(words[0][0]);");
-      values.line("let nan = bitcast<f32>(words[0][1]);");
-      values.line("let zero = words[0][2];");
-      if (kernel.kind === "nest") writeNest(kernel.nest, values);
-      else writeRoutine(kernel.routine, values);
+    values.line("let infinity = bitcast<f32>(words[0][0]);");
+    values.line("let nan = bitcast<f32>(words[0][1]);");
+    values.line("let zero = words[0][2];");
+    switch (kernel.kind) {
+      case "nest":
+        only(`${extentOf(parallelAxes(kernel.nest))}u`);
+        writeNest(kernel.nest, values);
+        break;
+      case "routine":
+        only(`${kernel.routine.tasks}u`);
+        writeRoutine(kernel.routine, values);
+        break;
+      case "product":
+        size = productShape(kernel.product).size;
+        values.line(`if (group >= ${groupsOf(kernel)}u) { return; }`);
+        memory = writeProduct(kernel.product, values);
+        break;
+      case "rows":
+        size = kernel.rows.size;
+        values.line(`if (group >= ${groupsOf(kernel)}u) { return; }`);
+        memory = writeRows(kernel.rows, values);
     }
   }
   const memories = [...new Set(bindings)].sort((a, b) => a - b);
   return [
     `// ${name}`,
-    `const WORKGROUP = ${workgroupSize}u;`,
     `@group(0) @binding(0) var<uniform> words: array<vec4<u32>, ${((end + mostWords) >> 2) + 1}>;`,
     ...memories.map((m) => `@group(0) @binding(${m + 1}) var<storage, read_write> m${m}: array<u32>;`),
+    ...memory,
     helperText(values.helpers),
-    `@compute @workgroup_size(WORKGROUP)`,
-    `fn main(`,
-    `  @builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,`,
-    `  @builtin(local_invocation_index) local: u32,`,
-    `) {`,
+    `@compute @workgroup_size(${size})`,
+    "fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {",
     values.text,
     "}",
     "",
@@ -85,7 +134,7 @@ function writeGate(values: Values, [value, state]: readonly number[], word: (i: 
     values.line(`m${state}[gate] = select(0u, 1u, open);`);
     values.line(`m${state}[gate + 1u] = select(0u, m${state}[gate + 1u] + select(0u, 1u, open), ${mode} == 1u);`);
   });
-  values.block(`for (var i = local; i < ${records}; i += WORKGROUP) `, () => {
+  values.block(`for (var i = local; i < ${records}; i += ${workgroupSize}u) `, () => {
     values.line("let at = gate + 2u + i * 5u;");
     values.line(`m${state}[at] = select(0u, m${state}[at + 3u], open);`);
   });

@@ -1,0 +1,95 @@
+import { type Backend, makeAval, type NDArray, setDefaultBackend, traceToJaxpr } from "@traceform/core";
+import { grad } from "@traceform/grad";
+import * as lax from "@traceform/lax";
+import * as nn from "@traceform/nn";
+import * as np from "@traceform/numpy";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { referenceBackend } from "../../testing/src/reference/backend.ts";
+import type { WgpuDevice } from "./device.ts";
+import { wgpu } from "./index.ts";
+
+type Shape = readonly number[];
+type Fn = (...xs: NDArray[]) => NDArray;
+
+function values({ length }: { readonly length: number }, seed: number): Float32Array<ArrayBuffer> {
+  return Float32Array.from({ length }, () => {
+    seed = (seed * 48271) % 2147483647;
+    return seed / 2147483647 - 0.5;
+  });
+}
+
+async function run(backend: Backend, f: Fn, shapes: readonly Shape[]): Promise<Float32Array> {
+  const avals = shapes.map((s) => makeAval(s, "float32"));
+  const { jaxpr, consts } = traceToJaxpr((...xs: NDArray[]) => [f(...xs)], avals, "f");
+  using program = backend.compile({ jaxpr, consts }, { name: "f" });
+  const args = shapes.map((shape, i) => {
+    const data = values({ length: shape.reduce((a, b) => a * b, 1) }, i + 1);
+    return backend.put({ shape, dtype: "float32", bytes: new Uint8Array(data.buffer) }, backend.devices[0]);
+  });
+  const [out] = program.run(args);
+  const { bytes } = await backend.read(out);
+  [...args, out].forEach((b) => b.release());
+  return new Float32Array(bytes.slice().buffer);
+}
+
+const conv = (x: NDArray, w: NDArray): NDArray => lax.convGeneralDilated(x, w, [1, 1], "SAME");
+const products: Readonly<Record<string, readonly [Fn, ...Shape[]]>> = {
+  "whole tiles": [(x, y) => lax.dot(x, y), [128, 64], [64, 128]],
+  "edges on all sides": [(x, y) => lax.dot(x, y), [67, 37], [37, 90]],
+  "both operands transposed": [(x, y) => lax.dot(lax.transpose(x, [1, 0]), lax.transpose(y, [1, 0])), [40, 70], [50, 40]],
+  "a batch": [(x, y) => np.matmul(x, y), [3, 33, 20], [3, 20, 34]],
+  "many tiles": [(x, y) => np.matmul(x, y), [128, 64, 17], [128, 17, 68]],
+  "many large tiles": [(x, y) => np.matmul(x, y), [128, 128, 9], [128, 9, 130]],
+  "a batch of one operand only": [(x, y) => np.matmul(x, y), [3, 33, 20], [20, 34]],
+  "producers and what becomes of the result": [
+    (x, y, b) => lax.abs(lax.add(lax.dot(lax.exp(x), lax.neg(y)), lax.broadcastInDim(b, [48, 40], [1]))),
+    [48, 24],
+    [24, 40],
+    [40],
+  ],
+  "a convolution": [conv, [2, 5, 9, 9], [36, 5, 3, 3]],
+  "a convolution's gradient of the image": [
+    (x, w, r) => grad((y: NDArray) => np.sum(np.multiply(conv(y, w), r)))(x),
+    [2, 33, 9, 9],
+    [5, 33, 3, 3],
+    [2, 5, 9, 9],
+  ],
+  "a convolution's gradient of the kernel": [
+    (x, w, r) => grad((y: NDArray) => np.sum(np.multiply(conv(x, y), r)))(w),
+    [2, 5, 9, 9],
+    [36, 5, 3, 3],
+    [2, 36, 9, 9],
+  ],
+};
+const rows: Readonly<Record<string, readonly [Fn, ...Shape[]]>> = {
+  "sums of rows": [(x) => np.sum(x, 1), [7, 333]],
+  "one long row": [(x) => np.sum(x), [5000]],
+  "few columns": [(x) => np.sum(x, 0), [1500, 3]],
+  "several axes": [(x) => np.max(x, [0, 2]), [11, 3, 40]],
+  "folds of pairs": [(x) => lax.convertElementType(np.argmax(np.abs(x), 1), "float32"), [4, 700]],
+  softmax: [(x) => nn.softmax(x, -1), [5, 257]],
+  "layer norm": [(x) => nn.standardize(x), [3, 2, 400]],
+};
+
+describe.each(["full", "tiny"] as const)("%s kernels", (schedule) => {
+  const reference = referenceBackend();
+  let backend: Backend;
+  beforeAll(async () => void (backend = await wgpu({ schedule })));
+  afterAll(() => backend[Symbol.dispose]());
+
+  async function check([f, ...shapes]: readonly [Fn, ...Shape[]], memory: string): Promise<void> {
+    setDefaultBackend(reference);
+    const written = vi.spyOn((backend.devices[0] as WgpuDevice).gpu, "createShaderModule");
+    const got = await run(backend, f, shapes);
+    const kernels = written.mock.calls.map(([{ code }]) => code);
+    written.mockRestore();
+    expect(kernels.some((code) => code.includes(memory))).toBe(true);
+    const want = await run(reference, f, shapes);
+    expect(got.length).toBe(want.length);
+    got.forEach((x, i) => expect(Math.abs(x - want[i])).toBeLessThan(1e-5 * Math.max(1, Math.abs(want[i]))));
+  }
+
+  test.each(Object.keys(products))("products in tiles: %s", (name) => check(products[name], "tile_a"));
+  // What has no fold needs no memory of the workgroup.
+  test.each(Object.keys(rows))("rows that workgroups share: %s", (name) => check(rows[name], "var e = i32(local)"));
+});
