@@ -48,6 +48,7 @@ export * from "./ownership.ts";
 export { Partial } from "./partial.ts";
 export * from "./primitive.ts";
 export * from "./print.ts";
+export * as profiler from "./profiler.ts";
 export {
   type CacheCounts,
   clearExecutables,
@@ -63,6 +64,7 @@ export * from "./pytree.ts";
 export * from "./queue.ts";
 export { type ArrayScope, arrayScope } from "./scope.ts";
 export { namedScope } from "./scopes.ts";
+export { activeRecorder, type EventArgs, hostTrack, type Recorder, type Track } from "./recorder.ts";
 export { ShapeDtypeStruct } from "./shapestruct.ts";
 export * from "./source.ts";
 export * from "./staging.ts";

@@ -19,6 +19,7 @@ export {
   NDArray,
   namedScope,
   printJaxpr,
+  profiler,
   pytreeNode,
   registerPytreeNode,
   setDefaultBackend,
