@@ -28,36 +28,5 @@ backendConformance(() => wgpu(), {
       ),
       linalg: ["eig", "eig of NaN", "eig of a cycle"],
     }),
-    ...missing("loops of unknown length need values of the GPU on the host", {
-      while: ["no iteration", "until a bound"],
-      callback: ["the condition of a loop, and its body"],
-      betainc: ["values"],
-      igamma: ["values"],
-      igammac: ["values"],
-      linalg: [
-        ...["", " of NaN", " of a graded matrix", " of equal eigenvalues", " of large and of small numbers", " of rank one"].map(
-          (what) => `eigh${what}`,
-        ),
-        ...["", " of NaN", " of equal singular values", " of large and of small numbers", " of rank one"].map(
-          (what) => `svd${what}`,
-        ),
-        "eigh of zeros",
-        "svd of zeros",
-        "svd, full matrices",
-      ],
-    }),
-    ...missing("branches need values of the GPU on the host", {
-      cond: ["both branches"],
-      switch: ["clamps its index"],
-      callback: ["of a conditional only the branch that is taken"],
-    }),
-    ...missing("programs cannot call out to JavaScript yet", {
-      callback: [
-        "arrays of every dtype come and go",
-        "between kernels that make and take its values",
-        "carries that stay in place wait until they were seen",
-        "in a loop, in order, whether its result is used or not",
-      ],
-    }),
   },
 });

@@ -152,32 +152,6 @@ describe("programs", () => {
     expect(device.memoryStats()).toMatchObject({ bytesInUse: 0, liveBuffers: 0 });
     expect(() => f.run([x])).toThrow("disposed");
   });
-
-  test("what cannot run is refused when it is compiled, by the name of the primitive", () => {
-    expect(() =>
-      compile(
-        (x) =>
-          lax.whileLoop(
-            (y: NDArray) => lax.lt(y, lax.fullLike(y, 3)),
-            (y: NDArray) => lax.add(y, y),
-            x,
-          ),
-        [[]],
-      ),
-    ).toThrow(/while: .*unknown length/);
-    expect(() =>
-      compile(
-        (x) =>
-          lax.cond(
-            lax.gt(x, lax.fullLike(x, 0)),
-            (y: NDArray) => lax.neg(y),
-            (y: NDArray) => y,
-            x,
-          ),
-        [[]],
-      ),
-    ).toThrow(/cond: .*on the host/);
-  });
 });
 
 describe("failures", () => {
