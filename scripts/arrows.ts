@@ -10,7 +10,9 @@ const arrows: Record<string, readonly string[]> = {
   jit: ["core"],
   grad: ["core", "lax"],
   vmap: ["core", "lax"],
-  pmap: ["core", "lax", "jit"],
+  // What devices that share a memory run is the program of one shard, batched: the one transformation that needs another.
+  pmap: ["core", "lax", "jit", "vmap"],
+  distributed: ["core"],
   compiler: ["core"],
   "backend-cpu": ["core", "compiler"],
   "backend-wgpu": ["core", "compiler"],
@@ -18,8 +20,8 @@ const arrows: Record<string, readonly string[]> = {
   nn: ["core", "lax", "numpy", "random"],
   optim: ["core", "lax"],
   checkify: ["core", "lax"],
-  testing: ["core", "lax", "numpy", "jit", "grad", "vmap"],
-  traceform: ["core", "lax", "numpy", "jit", "grad", "vmap", "random", "nn", "optim", "checkify", "backend-cpu"],
+  testing: ["core", "lax", "numpy", "jit", "grad", "vmap", "pmap"],
+  traceform: ["core", "lax", "numpy", "jit", "grad", "vmap", "pmap", "random", "nn", "optim", "checkify", "backend-cpu"],
 };
 
 const nameOf = (pkg: string): string => (pkg === "traceform" ? pkg : `@traceform/${pkg}`);

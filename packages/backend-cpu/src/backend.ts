@@ -6,6 +6,7 @@ import {
   type ClosedJaxpr,
   type CompileOptions,
   type Device,
+  DeviceQueue,
   type Executable,
   type HostArray,
   OutOfMemoryError,
@@ -131,8 +132,15 @@ class WebAssemblyBackend implements CpuBackend {
       threads: shared ? threads : 1,
       grain: this.#code.grain,
     };
-    this.devices = Array.from({ length: options.devices ?? 1 }, (_, i) => new CpuDevice(i, this, heap));
-    this.capabilities = { dtypes: standardDTypes, syncReads: true, collectives: false, maxBufferBytes: heap.limit };
+    const queue = new DeviceQueue();
+    this.devices = Array.from({ length: options.devices ?? 1 }, (_, i) => new CpuDevice(i, this, heap, queue));
+    this.capabilities = {
+      dtypes: standardDTypes,
+      syncReads: true,
+      collectives: true,
+      sharedMemory: true,
+      maxBufferBytes: heap.limit,
+    };
   }
 
   get threads(): number {

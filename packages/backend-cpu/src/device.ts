@@ -1,19 +1,23 @@
-import { type Backend, type Device, DeviceQueue, type MemoryStats } from "@traceform/core";
+import { type Backend, type Device, type DeviceQueue, type MemoryStats } from "@traceform/core";
 import type { Heap } from "./heap.ts";
 
-/** A logical device: a queue of its own in the memory that all of them share. */
+/** A logical device, in the memory that all of them share. */
 export class CpuDevice implements Device {
   readonly id: number;
   readonly kind = "cpu";
   readonly backend: Backend;
-  /** Orders programs and reads. Everything here is synchronous, so it is idle unless a host step awaits something. */
-  readonly queue: DeviceQueue = new DeviceQueue();
+  /**
+   * Orders programs and reads of all devices: a program may work for several. Everything here is synchronous, so it is idle
+   * unless a host step awaits something.
+   */
+  readonly queue: DeviceQueue;
   readonly #heap: Heap;
 
-  constructor(id: number, backend: Backend, heap: Heap) {
+  constructor(id: number, backend: Backend, heap: Heap, queue: DeviceQueue) {
     this.id = id;
     this.backend = backend;
     this.#heap = heap;
+    this.queue = queue;
   }
   releaseById(id: number): void {
     // A spilled storage is not in the table: its memory went with its handle.

@@ -1,11 +1,11 @@
 import { invariant } from "@traceform/core";
-import { flattenIndex, offsetIndex } from "./affine.ts";
+import { flattenIndex } from "./affine.ts";
 import type { Ex, Index } from "./expr.ts";
 import type { Value } from "./graph.ts";
 import type { GroupDraft } from "./group.ts";
 import type { KernelBuilder } from "./kernels.ts";
 import { pack } from "./packing.ts";
-import { depthParts, type Product, splitDepth } from "./product.ts";
+import { depthParts, type Product, splitDepth, sumOfParts } from "./product.ts";
 import type { Contraction, PackedOperand, Part, Tile, View } from "./program.ts";
 import { roundToDType } from "./scalars.ts";
 import type { Scope } from "./scope.ts";
@@ -94,10 +94,7 @@ export function emitProduct(scope: Scope, value: Value, product: Product): void 
   };
   const element = (k: KernelBuilder, position: readonly Index[]): Ex => {
     const at = p.linear?.(k, position) ?? flattenIndex(position, value.shape);
-    const sums = Array.from({ length: parts }, (_, s) => k.e.load(k.slot(c), "f32", offsetIndex(at, s * p.m * p.n)));
-    // Pairs, then pairs of pairs: the error grows with the logarithm of their number.
-    while (sums.length > 1) sums.push(k.e.add(sums.shift()!, sums.shift()!));
-    return roundToDType(k.e, value.dtype, sums[0]);
+    return roundToDType(k.e, value.dtype, sumOfParts(k, c, at, parts, p.m * p.n));
   };
   scope.begin(value, own ? c : scope.target(value), element, !own, finish);
 }

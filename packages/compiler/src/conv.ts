@@ -1,13 +1,13 @@
-import { addIndex, axisIndex, divIndex, flattenIndex, modIndex, offsetIndex, scaleIndex, unflattenIndex } from "./affine.ts";
+import { addIndex, divIndex, flattenIndex, modIndex, offsetIndex, scaleIndex, unflattenIndex } from "./affine.ts";
 import { emitProduct, emitProducts } from "./contract.ts";
 import { elementProduct } from "./dot.ts";
+import { emitFolded } from "./folded.ts";
 import type { Ex, Exprs, Index } from "./expr.ts";
 import type { Node, Value } from "./graph.ts";
-import { folding, type KernelBuilder, storing } from "./kernels.ts";
+import type { KernelBuilder } from "./kernels.ts";
 import { padded, type Padding } from "./padded.ts";
 import { type Product, worthPacking } from "./product.ts";
-import { foldMonoid, monoids } from "./reduce.ts";
-import { constantOf, roundToDType, scalarInfo } from "./scalars.ts";
+import { constantOf, scalarInfo } from "./scalars.ts";
 import type { Scope } from "./scope.ts";
 import { both, inBounds } from "./views.ts";
 
@@ -240,21 +240,15 @@ function lowerByElement(scope: Scope, conv: Convolution): void {
   const { node, out, numbers } = conv;
   const dimensions = conv.dimensions(false);
   const read = conv.readers(scope, dimensions);
-  const k = scope.builder();
-  const { e } = k;
-  const { axes: outer, position } = k.axes(out.shape);
-  const featureAxis = e.axis(conv.inFeatures);
-  const feature = axisIndex(e, featureAxis);
-  const { axes: tapAxes, position: tap } = k.axes(dimensions.map((d) => d.taps(0)));
   const phase = dimensions.map(() => 0);
-  const spatial = numbers.outSpec.slice(2).map((d) => position[d]);
-  const f = position[numbers.outSpec[1]];
-  const group = divIndex(e, f, conv.features);
-  const x = read.image(k, position[numbers.outSpec[0]], group, feature, spatial, phase, tap);
-  const y = read.kernel(k, f, feature, phase, tap);
-  const { fold } = foldMonoid(k, monoids["sum"], out.dtype, elementProduct(k, node, x, y), 1);
-  const store = k.store(out, scope.target(out), position, roundToDType(e, out.dtype, fold.results[0]));
-  scope.launch(k.nest("conv_general_dilated", outer, [folding([featureAxis, ...tapAxes], [fold]), storing([], [store])]), k.slots);
+  const depthShape = [conv.inFeatures, ...dimensions.map((d) => d.taps(0))];
+  emitFolded(scope, "conv_general_dilated", out, depthShape, (k, position, [feature, ...tap]) => {
+    const spatial = numbers.outSpec.slice(2).map((d) => position[d]);
+    const f = position[numbers.outSpec[1]];
+    const group = divIndex(k.e, f, conv.features);
+    const x = read.image(k, position[numbers.outSpec[0]], group, feature, spatial, phase, tap);
+    return elementProduct(k, node, x, read.kernel(k, f, feature, phase, tap));
+  });
 }
 
 /** Rows of positions shorter than this leave much of a tile empty. */

@@ -1,15 +1,14 @@
 import { unflattenIndex } from "./affine.ts";
 import { lowerBlockedDot } from "./blocked-dot.ts";
 import { emitProduct } from "./contract.ts";
+import { emitFolded } from "./folded.ts";
 import { worthPacking } from "./product.ts";
 import type { Ex, Index } from "./expr.ts";
 import type { Node, Value } from "./graph.ts";
 import { convertElement } from "./convert.ts";
-import { folding, storing } from "./kernels.ts";
 import type { Scope } from "./scope.ts";
-import { foldMonoid, monoids } from "./reduce.ts";
 import { elementRules } from "./elementwise.ts";
-import { roundToDType, scalarInfo } from "./scalars.ts";
+import { scalarInfo } from "./scalars.ts";
 import type { KernelBuilder } from "./kernels.ts";
 
 export interface DotNumbers {
@@ -97,21 +96,18 @@ export function lowerDotGeneral(scope: Scope, node: Node): void {
     b: readRhs,
   });
   if (blocked) return;
-  const k = scope.builder();
-  const { axes: outer, position: at } = k.axes(out.shape);
-  const { axes: inner, position: contracted } = k.axes(contractShape);
   const nb = batchShape.length;
-  const a = position(lhs.shape.length, [
-    [d.lhsBatch, at.slice(0, nb)],
-    [lhsFree, at.slice(nb)],
-    [d.lhsContract, contracted],
-  ]);
-  const b = position(rhs.shape.length, [
-    [d.rhsBatch, at.slice(0, nb)],
-    [rhsFree, at.slice(nb + lhsFree.length)],
-    [d.rhsContract, contracted],
-  ]);
-  const { fold } = foldMonoid(k, monoids["sum"], out.dtype, elementProduct(k, node, k.read(lhs, a, null), k.read(rhs, b, null)), 1);
-  const store = k.store(out, scope.target(out), at, roundToDType(k.e, out.dtype, fold.results[0]));
-  scope.launch(k.nest("dot_general", outer, [folding(inner, [fold]), storing([], [store])]), k.slots);
+  emitFolded(scope, "dot_general", out, contractShape, (k, at, contracted) => {
+    const a = position(lhs.shape.length, [
+      [d.lhsBatch, at.slice(0, nb)],
+      [lhsFree, at.slice(nb)],
+      [d.lhsContract, contracted],
+    ]);
+    const b = position(rhs.shape.length, [
+      [d.rhsBatch, at.slice(0, nb)],
+      [rhsFree, at.slice(nb + lhsFree.length)],
+      [d.rhsContract, contracted],
+    ]);
+    return elementProduct(k, node, k.read(lhs, a, null), k.read(rhs, b, null));
+  });
 }

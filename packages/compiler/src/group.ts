@@ -49,6 +49,7 @@ class Mismatch extends Error {}
 export class KernelGroup {
   readonly #k: KernelBuilder;
   readonly #locate: Locate;
+  readonly #foldsRows: boolean;
   /** All axes of the first value; the first `#rows` of them are the rows once that is decided. */
   readonly #axes: Axis[];
   readonly #position: Index[];
@@ -60,8 +61,10 @@ export class KernelGroup {
   /** The stage that is being extended. */
   #current = 0;
 
-  constructor(locate: Locate, shape: readonly number[], target: Target) {
+  /** `foldsRows`: whether folds over trailing axes may join. */
+  constructor(locate: Locate, shape: readonly number[], target: Target, foldsRows = true) {
     this.#locate = locate;
+    this.#foldsRows = foldsRows;
     this.#k = new KernelBuilder((v) => (this.#products.has(v) ? undefined : locate(v)), target);
     this.#k.intercept = (v, position) => this.#produced(v, position);
     this.#shape = shape;
@@ -121,7 +124,13 @@ export class KernelGroup {
     const [operand] = value.node!.ins;
     const rows = value.shape.length;
     const reduced = value.node!.params["axes"] as readonly number[];
-    if (this.#full() || reduced.length === 0 || !reduced.every((a) => a >= rows) || reduced.length !== operand.shape.length - rows)
+    if (
+      !this.#foldsRows ||
+      this.#full() ||
+      reduced.length === 0 ||
+      !reduced.every((a) => a >= rows) ||
+      reduced.length !== operand.shape.length - rows
+    )
       return false;
     if (rows === 0 && operand.size > largestSingleRow) return false;
     if (this.#rows === null) {

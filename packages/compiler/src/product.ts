@@ -1,7 +1,7 @@
-import { addIndex, constIndex, scaleIndex } from "./affine.ts";
+import { addIndex, constIndex, offsetIndex, scaleIndex } from "./affine.ts";
 import type { Ex, Index } from "./expr.ts";
 import type { KernelBuilder } from "./kernels.ts";
-import type { Target } from "./program.ts";
+import type { Target, View } from "./program.ts";
 
 /** One side of a product. */
 export interface Operand {
@@ -48,7 +48,7 @@ const smallResult = 1 << 17;
 const mostDepthParts = 16;
 
 /** Into how many parts the depth is cut. */
-export function depthParts(p: Product): number {
+export function depthParts(p: Pick<Product, "batch" | "m" | "n" | "k" | "depthShape">): number {
   if (p.batch !== 1 || p.k < longDepth || p.m * p.n > smallResult) return 1;
   let parts = 1;
   for (let n = 2; n <= mostDepthParts && p.k / n >= longDepth / 8; n++) if (p.depthShape[0] % n === 0) parts = n;
@@ -73,4 +73,12 @@ export function splitDepth(p: Product, parts: number): Product {
     b: within(p.b),
     groups: null,
   };
+}
+
+/** The sum of an element of `parts` results that lie `step` elements apart. */
+export function sumOfParts(k: KernelBuilder, from: View, at: Index, parts: number, step: number): Ex {
+  const sums = Array.from({ length: parts }, (_, i) => k.e.load(k.slot(from), "f32", offsetIndex(at, i * step)));
+  // Pairs, then pairs of pairs: the error grows with the logarithm of their number.
+  while (sums.length > 1) sums.push(k.e.add(sums.shift()!, sums.shift()!));
+  return sums[0];
 }

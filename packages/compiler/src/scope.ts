@@ -126,7 +126,7 @@ export class Scope {
   }
   /**
    * Starts a kernel that stores `value` by other means; what reads its elements may join. `launch` is called with that when
-   * the kernel is complete.
+   * the kernel is complete. Without `rows`, only what is elementwise joins.
    */
   begin(
     value: Value,
@@ -134,9 +134,10 @@ export class Scope {
     x: (k: KernelBuilder, position: readonly Index[]) => Ex,
     store: boolean,
     launch: (draft: GroupDraft) => void,
+    { rows = true }: { readonly rows?: boolean } = {},
   ): void {
     this.flush();
-    const group = new KernelGroup(this.#locate, value.shape, this.lowering.target);
+    const group = new KernelGroup(this.#locate, value.shape, this.lowering.target, rows);
     group.adopt(value, view, x);
     if (store) group.storeAdopted(value);
     this.#open.push({ group, launch });

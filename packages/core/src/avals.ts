@@ -1,4 +1,5 @@
 import { type DType, dtypeName, tangentDType } from "./dtypes.ts";
+import type { Sharding } from "./sharding.ts";
 
 /**
  * An abstract value: what is known of an array while it is traced. Avals are interned, so two equal
@@ -15,12 +16,6 @@ export interface Aval {
   readonly varying: readonly string[];
   readonly ndim: number;
   readonly size: number;
-  toString(): string;
-}
-
-/** How an array is laid out over devices; `key` makes equal shardings intern to the same aval. */
-export interface Sharding {
-  readonly key: string;
   toString(): string;
 }
 

@@ -1,5 +1,6 @@
 import type { Backend, Device } from "./device.ts";
 import { BackendError } from "./errors.ts";
+import { processIndex } from "./process.ts";
 
 let chosen: Backend | null = null;
 let chosenDevice: Device | null = null;
@@ -45,11 +46,22 @@ export function setDefaultDevice(device: Device): void {
   chosenDevice = device;
 }
 
-/** The devices of the default backend. */
-export function devices(): readonly Device[] {
-  return defaultBackend().devices;
+/** The devices of the default backend, or of the one given, in all processes. */
+export function devices(backend: Backend = defaultBackend()): readonly Device[] {
+  return backend.devices;
 }
 
-export function deviceCount(): number {
-  return devices().length;
+/** The devices that belong to this process. */
+export function localDevices(backend: Backend = defaultBackend()): readonly Device[] {
+  return backend.devices.filter((d) => (d.processIndex ?? 0) === processIndex());
+}
+
+/** How many devices the default backend, or the one given, has in all processes. */
+export function deviceCount(backend: Backend = defaultBackend()): number {
+  return backend.devices.length;
+}
+
+/** How many of them belong to this process. */
+export function localDeviceCount(backend: Backend = defaultBackend()): number {
+  return localDevices(backend).length;
 }

@@ -1,6 +1,8 @@
 import { dtypeName } from "./dtypes.ts";
 import { sameShape } from "./avals.ts";
-import { type Atom, Jaxpr, Var } from "./jaxpr.ts";
+import { innerJaxprs } from "./innerjaxprs.ts";
+import { type Atom, type Jaxpr, Var } from "./jaxpr.ts";
+import { withinScope } from "./primitive.ts";
 import { abstractEval } from "./staging.ts";
 
 /**
@@ -25,7 +27,7 @@ export function checkJaxpr(jaxpr: Jaxpr): void {
     eqn.invars.forEach((a) => use(a, where));
     for (const inner of innerJaxprs(eqn.params)) {
       if (inner.constvars.length > 0) throw new Error(`checkJaxpr: ${where} holds a jaxpr with constvars`);
-      checkJaxpr(inner);
+      withinScope(eqn.primitive, eqn.params, () => checkJaxpr(inner));
     }
     const { avals, effects } = abstractEval(
       eqn.primitive,
@@ -48,14 +50,4 @@ export function checkJaxpr(jaxpr: Jaxpr): void {
     eqn.outvars.forEach((v) => bindVar(v, where));
   });
   jaxpr.outvars.forEach((a) => use(a, "the result"));
-}
-
-/** The jaxprs among an equation's parameters, directly or in arrays. */
-export function innerJaxprs(params: Readonly<Record<string, unknown>>): Jaxpr[] {
-  const found: Jaxpr[] = [];
-  for (const value of Object.values(params)) {
-    if (value instanceof Jaxpr) found.push(value);
-    else if (Array.isArray(value)) for (const v of value) if (v instanceof Jaxpr) found.push(v);
-  }
-  return found;
 }

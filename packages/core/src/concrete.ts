@@ -1,4 +1,5 @@
 import { type Aval, makeAval } from "./avals.ts";
+import { defaultDevice } from "./backends.ts";
 import { type Buffer, type Device, type HostArray, physical } from "./device.ts";
 import { isComplex } from "./dtypes.ts";
 import { BackendError, DisposedError, type TraceformError } from "./errors.ts";
@@ -6,6 +7,8 @@ import { hostFull, nest, toTyped, type TypedArray } from "./host.ts";
 import { pressureToken, returnToken, unwatch, watch } from "./memory.ts";
 import { type ConcreteValue, NDArray } from "./ndarray.ts";
 import { currentScope } from "./scope.ts";
+import { type Sharding, SingleDeviceSharding } from "./sharding.ts";
+import { type Shard, shardsOf } from "./shards.ts";
 
 export type ScalarValue = number | bigint | boolean;
 
@@ -21,6 +24,8 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
   #buffer: Buffer | null = null;
   #token: ArrayBuffer | null = null;
   #ended: Ending | null = null;
+  /** The layout over several devices, or the one device where it is not that of the buffer; `null` for an ordinary array. */
+  #sharding: Sharding | null = null;
 
   private constructor(aval: Aval, host: HostArray | null, scalarValue?: ScalarValue) {
     super();
@@ -30,9 +35,10 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
   }
 
   /** Takes over one reference of `buffer`. */
-  static fromBuffer(buffer: Buffer, aval: Aval): ConcreteArray {
+  static fromBuffer(buffer: Buffer, aval: Aval, sharding: Sharding | null = null): ConcreteArray {
     const x = new ConcreteArray(aval, null);
     x.#own(buffer);
+    x.#sharding = sharding;
     return x;
   }
   /** Values on the host; `host` must not change afterwards. */
@@ -53,7 +59,39 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
 
   /** Where the values are; `null` while they are on the host only. */
   get device(): Device | null {
-    return this.#buffer?.device ?? null;
+    return this.#sharding?.devices[0] ?? this.#buffer?.device ?? null;
+  }
+  /** The layout that the array was given; `null` for one that is where its buffer is. */
+  get givenSharding(): Sharding | null {
+    return this.#sharding;
+  }
+  override get sharding(): Sharding {
+    return this.#sharding ?? new SingleDeviceSharding(this.#buffer?.device ?? defaultDevice());
+  }
+  override get addressableShards(): readonly Shard[] {
+    this.#check("addressableShards");
+    return shardsOf(this, (host, aval, device) => ConcreteArray.#on(device, host, aval));
+  }
+  static #on(device: Device, host: HostArray, aval: Aval): ConcreteArray {
+    const x = ConcreteArray.fromHost(host, aval);
+    x.bufferOn(device);
+    return x;
+  }
+  /**
+   * The same values laid out otherwise, on devices that share the memory they are in: a handle of its own on the same buffer. The
+   * first device gets the values if they are on the host or in another memory.
+   */
+  withSharding(sharding: Sharding): ConcreteArray {
+    const [device] = sharding.devices;
+    const source = this.#sharesWith(device) ? this : ConcreteArray.#on(device, this.hostSync(), this.aval);
+    const buffer = source.bufferOn(device);
+    buffer.retain();
+    const plain = sharding instanceof SingleDeviceSharding && buffer.device === device;
+    return ConcreteArray.fromBuffer(buffer, this.aval, plain ? null : sharding);
+  }
+  #sharesWith(device: Device): boolean {
+    const own = this.#buffer?.device;
+    return own !== undefined && sharesMemory(own, device);
   }
   get isDisposed(): boolean {
     return this.#ended !== null;
@@ -67,7 +105,7 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
   bufferOn(device: Device): Buffer {
     const buffer = this.#buffer;
     if (buffer !== null) {
-      if (buffer.device === device) return buffer;
+      if (sharesMemory(buffer.device, device)) return buffer;
       return this.#moveTo(device, buffer);
     }
     this.#check("use");
@@ -97,6 +135,7 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
     returnToken(this.#token!, buffer.byteLength);
     buffer.release();
     this.#own(moved);
+    this.#sharding = null;
     return moved;
   }
 
@@ -184,6 +223,11 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
     if (!small || !readable) return `Array<${this.aval}>`;
     return `Array<${this.aval}> ${formatNested(nest(this.readSync(), this.shape, this.dtype))}`;
   }
+}
+
+/** Whether a buffer of one device is a buffer of the other. */
+function sharesMemory(a: Device, b: Device): boolean {
+  return a === b || (a.backend === b.backend && a.backend.capabilities.sharedMemory === true);
 }
 
 function formatNested(x: unknown): string {

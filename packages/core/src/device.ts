@@ -31,6 +31,8 @@ export interface Device {
   readonly id: number;
   readonly kind: string;
   readonly backend: Backend;
+  /** The process that the device belongs to; 0 unless there are several. */
+  readonly processIndex?: number;
   /** Releases the reference of a handle that was collected. Unknown ids are ignored. */
   releaseById(id: number): void;
   /** Bytes in use and the number of live buffers. */
@@ -54,6 +56,8 @@ export interface Capabilities {
   /** Whether values can be read without awaiting. */
   readonly syncReads: boolean;
   readonly collectives: boolean;
+  /** Whether a buffer of one device can be used by all of them, as those of logical devices can. */
+  readonly sharedMemory?: boolean;
   readonly maxBufferBytes: number;
   /** Primitives with a `lowerRule` that the backend computes itself, by name; all others are expanded for it. */
   readonly ownPrimitives?: ReadonlySet<string>;

@@ -9,6 +9,7 @@ import { checkFloats, checksFloats, Replay, runChecked } from "./floating.ts";
 import type { NDArray } from "./ndarray.ts";
 import type { Params, Primitive } from "./primitive.ts";
 import { cachesOf, type Compiled, compileProgram, runCompiled } from "./programs.ts";
+import { resultShardings } from "./propagation.ts";
 import { abstractEval } from "./staging.ts";
 import { paramsKey } from "./structure.ts";
 import { Trace } from "./trace.ts";
@@ -55,7 +56,8 @@ function evaluate(primitive: Primitive<never>, args: readonly NDArray[], params:
     eager.set(key, compiled);
   }
   const donated = (primitive as unknown) === jitP ? (params as unknown as JitParams).donated : undefined;
-  return runCompiled(compiled, args, device, donated?.includes(true) ? donated : undefined);
+  const shardings = resultShardings(compiled.jaxpr, args, primitive.name);
+  return runCompiled(compiled, args, device, donated?.includes(true) ? donated : undefined, shardings);
 }
 
 const replay: Replay = /* @__PURE__ */ new Replay(evaluate);
@@ -102,12 +104,12 @@ function compileEqn(backend: Backend, primitive: Primitive<never>, inAvals: read
   if ((primitive as unknown) === jitP) {
     const { jaxpr, donated, name } = params as unknown as JitParams;
     const donate = donated.flatMap((d, i) => (d ? [i] : []));
-    return { executable: compileProgram(backend, jaxpr, { name, donate }), outAvals: avals };
+    return { executable: compileProgram(backend, jaxpr, { name, donate }), outAvals: avals, jaxpr };
   }
   const invars = inAvals.map((aval) => new Var(aval));
   const outvars = avals.map((aval) => new Var(aval));
   const eqn: Eqn = { primitive, invars, outvars, params, effects: new Set(effects ?? []), source: null };
   const jaxpr = new Jaxpr([], invars, [eqn], outvars);
   // The description of the operands is part of the program's structure, so avals need no place in the key.
-  return { executable: compileProgram(backend, jaxpr, { name: primitive.name }), outAvals: avals };
+  return { executable: compileProgram(backend, jaxpr, { name: primitive.name }), outAvals: avals, jaxpr };
 }

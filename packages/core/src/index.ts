@@ -30,6 +30,7 @@ export { type HostRule, hostRule, type HostStep, hostStep, runsOnHost } from "./
 export { refuseTracedIntegers } from "./integers.ts";
 export { identity } from "./identity.ts";
 export type { ArgumentAt, Input, Inputs, PositionOption, Positions } from "./inputs.ts";
+export { innerJaxprs } from "./innerjaxprs.ts";
 export * from "./jaxpr.ts";
 export { JaxprMemo } from "./jaxprmemo.ts";
 export * from "./jit.ts";
@@ -43,11 +44,15 @@ export {
   type OwnPrimitives,
   type ReplacementRule,
 } from "./lowering.ts";
+export * from "./mesh.ts";
 export * from "./ndarray.ts";
 export * from "./ownership.ts";
 export { Partial } from "./partial.ts";
+export * from "./partitionspec.ts";
 export * from "./primitive.ts";
+export * from "./process.ts";
 export * from "./print.ts";
+export * as profiler from "./profiler.ts";
 export {
   type CacheCounts,
   clearExecutables,
@@ -59,15 +64,19 @@ export {
 } from "./programs.ts";
 export { deviceFor, runFloatChecked } from "./eager.ts";
 export * from "./promotion.ts";
+export { type Propagation, providePropagation, resultShardings } from "./propagation.ts";
 export * from "./pytree.ts";
 export * from "./queue.ts";
 export { type ArrayScope, arrayScope } from "./scope.ts";
 export { namedScope } from "./scopes.ts";
+export { activeRecorder, type EventArgs, hostTrack, type Recorder, type Track } from "./recorder.ts";
+export * from "./sharding.ts";
+export type { Shard } from "./shards.ts";
 export { ShapeDtypeStruct } from "./shapestruct.ts";
 export * from "./source.ts";
 export * from "./staging.ts";
 export { avalKey, jaxprId, paramsKey, valueKey } from "./structure.ts";
 export * from "./trace.ts";
 export * from "./tracetree.ts";
-export { blockUntilReady, deviceGet, devicePut } from "./transfer.ts";
+export { blockUntilReady, deviceGet, devicePut, type Placement } from "./transfer.ts";
 export { provideVmap, providedVmap, type Vectorizer } from "./vectorizer.ts";

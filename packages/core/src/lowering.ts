@@ -3,7 +3,7 @@ import type { Aval } from "./avals.ts";
 import { RuleError } from "./errors.ts";
 import { type Atom, Jaxpr, Literal, type Var } from "./jaxpr.ts";
 import type { NDArray } from "./ndarray.ts";
-import { lowerRule, type Params, type Primitive } from "./primitive.ts";
+import { lowerRule, type Params, type Primitive, withinScope } from "./primitive.ts";
 import { JaxprTrace } from "./staging.ts";
 import { withSource } from "./source.ts";
 import { avalKey } from "./structure.ts";
@@ -60,7 +60,13 @@ export class JaxprRewriter {
         const rule = this.#ruleOf(primitive, params);
         const operands = invars.map(read);
         const outs = withSource(source, () =>
-          rule === undefined ? trace.process(primitive, operands, this.#params(params)) : rule(operands, params),
+          rule === undefined
+            ? trace.process(
+                primitive,
+                operands,
+                withinScope(primitive, params, () => this.#params(params)),
+              )
+            : rule(operands, params),
         );
         if (rule !== undefined) checkResults(primitive.name, outvars, outs);
         outvars.forEach((v, i) => env.set(v, outs[i]));

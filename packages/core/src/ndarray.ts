@@ -11,6 +11,8 @@ import {
 } from "./errors.ts";
 import type { TypedArray } from "./host.ts";
 import { type Nested, nest } from "./host.ts";
+import type { Sharding } from "./sharding.ts";
+import type { Shard } from "./shards.ts";
 import type { Trace } from "./trace.ts";
 
 /**
@@ -38,6 +40,25 @@ export abstract class NDArray implements Disposable {
   }
   get weakType(): boolean {
     return this.aval.weakType;
+  }
+
+  /**
+   * How the array is laid out over devices. @throws {TracerError} for a tracer: where a traced value will be is not known
+   */
+  get sharding(): Sharding {
+    return this.concrete("sharding").sharding;
+  }
+  /** The parts that devices of this process hold, in the order of the devices. */
+  get addressableShards(): readonly Shard[] {
+    return this.concrete("addressableShards").addressableShards;
+  }
+  /** Whether all devices that hold a part of the array belong to this process. */
+  get isFullyAddressable(): boolean {
+    return this.sharding.isFullyAddressable;
+  }
+  /** Whether every device that holds the array holds all of it. */
+  get isFullyReplicated(): boolean {
+    return this.sharding.isFullyReplicated;
   }
 
   /** The array that holds the values now. @throws {TracerError} for a tracer without one */
@@ -105,6 +126,8 @@ Object.defineProperty(NDArray.prototype, Symbol.for("nodejs.util.inspect.custom"
 
 /** What a value on a device can do; implemented by `ConcreteArray`. */
 export interface ConcreteValue {
+  readonly sharding: Sharding;
+  readonly addressableShards: readonly Shard[];
   read(): Promise<TypedArray>;
   readSync(): TypedArray;
   hostSync(): HostArray;

@@ -2,6 +2,7 @@ import type { Aval } from "./avals.ts";
 import type { Effect } from "./effects.ts";
 import type { Jaxpr } from "./jaxpr.ts";
 import type { NDArray } from "./ndarray.ts";
+import type { Sharding } from "./sharding.ts";
 
 /** The parameters of an equation: plain data (numbers, strings, arrays, dtypes, jaxprs, functions). Never mutated. */
 export type Params = Readonly<Record<string, unknown>>;
@@ -40,6 +41,42 @@ export type StepsRule<P = Params> = (
   params: P,
   run: (jaxpr: Jaxpr, args: readonly NDArray[]) => NDArray[],
 ) => NDArray[] | null;
+
+/**
+ * How the inner jaxprs of a primitive are read: `(params, run) => run()` within the axis names that they mention and the equation
+ * binds, as those of a mesh. Whoever infers types inside goes through it.
+ */
+export const scopeRule: unique symbol = Symbol.for("traceform.rule.scope");
+export type ScopeRule<P = Params> = <T>(params: P, run: () => T) => T;
+
+/** Runs `fn`, which reads the inner jaxprs of an equation, within the names that it binds. */
+export function withinScope<T>(primitive: Primitive<never>, params: Params, fn: () => T): T {
+  const scope = primitive.rules[scopeRule] as ScopeRule | undefined;
+  return scope === undefined ? fn() : scope(params, fn);
+}
+
+/**
+ * `true` for a primitive whose abstract evaluation says itself along which mesh axes results vary, as collectives do. Results of
+ * others vary along all axes that an operand varies along.
+ */
+export const ownVarying: unique symbol = Symbol.for("traceform.rule.ownVarying");
+
+/**
+ * `(params) => names` of a primitive that communicates: the named axes along which all positions must take part in it. One under
+ * a predicate that differs between positions would wait forever.
+ */
+export const communicatesRule: unique symbol = Symbol.for("traceform.rule.communicates");
+
+/**
+ * How results are laid out over devices when operands are laid out as given (`null`: on one device). Standard rules belong to the
+ * package that propagates shardings; a primitive may carry its own.
+ */
+export const shardingRule: unique symbol = Symbol.for("traceform.rule.sharding");
+export type ShardingRule<P = Params> = (
+  operands: readonly (Sharding | null)[],
+  params: P,
+  avals: readonly Aval[],
+) => readonly (Sharding | null)[];
 
 /** Rules by symbol. The packages that read a rule own its type: see `JvpRule` in grad, `BatchRule` in vmap. */
 export interface PrimitiveRules {

@@ -1,21 +1,25 @@
 import type { Aval } from "./avals.ts";
-import { innerJaxprs } from "./check.ts";
 import type { ClosedJaxpr } from "./closed.ts";
 import { ConcreteArray } from "./concrete.ts";
 import type { Backend, Buffer, CompileOptions, Device, Executable } from "./device.ts";
 import { BackendError, ConcretizationTypeError, TraceformError } from "./errors.ts";
+import { innerJaxprs } from "./innerjaxprs.ts";
 import type { Jaxpr } from "./jaxpr.ts";
 import { expandLowerRules } from "./lowering.ts";
 import { LruCache } from "./lru.ts";
 import { isTracer, type NDArray, type Tracer } from "./ndarray.ts";
 import { type Params, refuseRule } from "./primitive.ts";
+import { activeRecorder, hostTrack } from "./recorder.ts";
 import { jaxprId } from "./structure.ts";
+import { type Sharding, SingleDeviceSharding } from "./sharding.ts";
 import { leaked } from "./trace.ts";
 
 /** A program as the eager path runs it: an executable and the avals of its results. */
 export interface Compiled {
   readonly executable: Executable;
   readonly outAvals: readonly Aval[];
+  /** What was compiled: says how results are laid out over devices. */
+  readonly jaxpr: Jaxpr;
 }
 
 /** @internal */
@@ -72,6 +76,7 @@ export function compileProgram(backend: Backend, jaxpr: Jaxpr, options: CompileO
   let executable = programs.get(key);
   if (executable === undefined) {
     counters.compilations++;
+    const begin = performance.now();
     refuseUncompilable(jaxpr);
     const program: ClosedJaxpr = { jaxpr: expandLowerRules(jaxpr, backend.capabilities.ownPrimitives), consts: [] };
     try {
@@ -85,6 +90,8 @@ export function compileProgram(backend: Backend, jaxpr: Jaxpr, options: CompileO
       });
     }
     programs.set(key, executable);
+    const recorder = activeRecorder();
+    if (recorder?.programs) recorder.add(hostTrack, `compile ${options.name ?? "a program"}`, begin, performance.now());
   } else counters.found++;
   return executable;
 }
@@ -98,12 +105,18 @@ function refuseUncompilable(jaxpr: Jaxpr): void {
   }
 }
 
-/** Runs an executable on concrete arguments; `donated` handles end their life here. */
+/** A device that shares the memory of another works on the other's buffers: its results are said to be on it. */
+function elsewhere(buffer: Buffer, device: Device): Sharding | null {
+  return buffer.device === device ? null : new SingleDeviceSharding(device);
+}
+
+/** Runs an executable on concrete arguments; `donated` handles end their life here. `shardings` are those of the results. */
 export function runCompiled(
   { executable, outAvals }: Compiled,
   args: readonly NDArray[],
   device: Device,
   donated?: readonly boolean[],
+  shardings?: readonly (Sharding | null)[] | null,
 ): NDArray[] {
   const buffers: Buffer[] = new Array(args.length);
   for (let i = 0; i < args.length; i++) {
@@ -123,7 +136,9 @@ export function runCompiled(
     }
   }
   const outs: NDArray[] = new Array(results.length);
-  for (let i = 0; i < results.length; i++) outs[i] = ConcreteArray.fromBuffer(results[i], outAvals[i]);
+  for (let i = 0; i < results.length; i++) {
+    outs[i] = ConcreteArray.fromBuffer(results[i], outAvals[i], shardings?.[i] ?? elsewhere(results[i], device));
+  }
   return outs;
 }
 

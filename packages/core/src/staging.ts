@@ -1,11 +1,13 @@
-import type { Aval } from "./avals.ts";
+import { type Aval, joinVarying, updateAval } from "./avals.ts";
+import { anyTracked } from "./axis.ts";
 import { ConcreteArray } from "./concrete.ts";
 import type { ClosedJaxpr } from "./closed.ts";
 import { type Effect, joinEffects, noEffects } from "./effects.ts";
 import { ConcretizationTypeError } from "./errors.ts";
 import { type Atom, type Eqn, Jaxpr, Literal, Var } from "./jaxpr.ts";
+import { innerJaxprs } from "./innerjaxprs.ts";
 import { type NDArray, Tracer } from "./ndarray.ts";
-import type { AbstractResult, Params, Primitive } from "./primitive.ts";
+import { type AbstractResult, ownVarying, type Params, type Primitive } from "./primitive.ts";
 import { currentSource } from "./source.ts";
 import { leaked, refuseAsync, Trace, withNewTrace } from "./trace.ts";
 
@@ -101,7 +103,10 @@ export function abstractEval(
   params: Params,
 ): { readonly avals: readonly Aval[]; readonly effects?: readonly Effect[] } {
   const result = primitive.abstractEval(avals, params as never);
-  return Array.isArray(result) ? { avals: result as readonly Aval[] } : (result as AbstractResult);
+  const given = Array.isArray(result) ? { avals: result as readonly Aval[] } : (result as AbstractResult);
+  // Inner jaxprs were traced with operands that vary, so their results say what varies.
+  if (!anyTracked() || primitive.rules[ownVarying] === true || innerJaxprs(params).length > 0) return given;
+  return { ...given, avals: given.avals.map((aval) => updateAval(aval, { varying: joinVarying([aval, ...avals]) })) };
 }
 
 /**

@@ -2,17 +2,74 @@ import { asArray, type ArrayLike } from "./arrays.ts";
 import { ConcreteArray } from "./concrete.ts";
 import { defaultDevice } from "./backends.ts";
 import type { Device } from "./device.ts";
+import { TransformError } from "./errors.ts";
 import type { TypedArray } from "./host.ts";
 import type { NDArray } from "./ndarray.ts";
-import { type Pytree, treeFlatten, treeMap, treeUnflatten } from "./pytree.ts";
+import { broadcastPrefix, type Pytree, treeFlatten, treeUnflatten } from "./pytree.ts";
+import { Sharding, SingleDeviceSharding } from "./sharding.ts";
 
-/** The same tree with its arrays on `device` (the default device if none is named). Numbers become arrays. */
-export function devicePut<T>(tree: T, device: Device = defaultDevice()): T {
-  return treeMap((x: ArrayLike) => {
-    const array = asArray(x);
-    if (array instanceof ConcreteArray) array.bufferOn(device);
-    return array;
-  }, tree);
+/** Where arrays go: a device, a sharding over several, or a tree of such for the first levels of the tree of arrays. */
+export type Placement = Device | Sharding | readonly Placement[] | { readonly [key: string]: Placement };
+
+function isDevice(x: unknown): x is Device {
+  return typeof x === "object" && x !== null && "backend" in x && "releaseById" in x;
+}
+
+/**
+ * The same tree with its arrays on a device (the default one unless named), or laid out as a sharding says. Numbers become arrays.
+ *
+ * @throws {ShapeError} for arrays that the sharding cannot cut into equal shards
+ * @throws {TreeError} for placements that are no prefix of the tree
+ * @example
+ * ```ts
+ * const mesh = makeMesh([2], ["data"]);
+ * const x = devicePut(array([[1, 2], [3, 4]]), new NamedSharding(mesh, PartitionSpec("data")));
+ * x.addressableShards[1].data.jsSync(); // => [[3, 4]]
+ * ```
+ */
+export function devicePut<T>(tree: T, placement: Placement = defaultDevice()): T {
+  const [leaves, treedef] = treeFlatten(tree);
+  const places =
+    isDevice(placement) || placement instanceof Sharding
+      ? leaves.map(() => placement)
+      : broadcastPrefix(devicesAsLeaves(placement), treedef, "devicePut", "the placement").map((p) =>
+          p instanceof Held ? p.device : p,
+        );
+  return treeUnflatten(
+    treedef,
+    leaves.map((leaf, i) => put(asArray(leaf as ArrayLike), places[i] as Device | Sharding)),
+  ) as T;
+}
+
+/** A device as a leaf of a tree, whatever kind of object it is. */
+class Held {
+  readonly device: Device;
+  constructor(device: Device) {
+    this.device = device;
+  }
+}
+
+function devicesAsLeaves(placement: Placement): unknown {
+  if (isDevice(placement)) return new Held(placement);
+  if (placement instanceof Sharding) return placement;
+  if (Array.isArray(placement)) return placement.map(devicesAsLeaves);
+  if (typeof placement === "object" && placement !== null) {
+    return Object.fromEntries(Object.entries(placement).map(([k, v]) => [k, devicesAsLeaves(v as Placement)]));
+  }
+  throw new TransformError("devicePut", {
+    message: `${String(placement)} is neither a device nor a sharding`,
+    fix: "give one of devices(), or a NamedSharding",
+  });
+}
+
+function put(x: NDArray, place: Device | Sharding): NDArray {
+  if (!(x instanceof ConcreteArray)) return x;
+  if (place instanceof Sharding) {
+    place.shardShape(x.shape);
+    return x.withSharding(place);
+  }
+  x.bufferOn(place);
+  return x.device === place ? x : x.withSharding(new SingleDeviceSharding(place));
 }
 
 /** The same tree with typed arrays, copied from the device, in place of the arrays. */

@@ -18,6 +18,7 @@ import {
   withoutSource,
   withSource,
 } from "@traceform/core";
+import { psum } from "@traceform/lax";
 import { merge, pick } from "./internal/flags.ts";
 import { addTangents, hasTangent, instantiate } from "./internal/zeros.ts";
 import { context as jvpContext } from "./jvp.ts";
@@ -61,20 +62,17 @@ export function backwardPass(
     }
   }
 
-  const cts = new Map<Var, NDArray>();
+  const cts = new Cotangents();
   const accumulate = (a: Atom, ct: Tangent): void => {
-    if (ct === null || !isLinearAtom(a)) return;
-    cts.set(a, addTangents(cts.get(a) ?? null, ct)!);
+    if (ct !== null && isLinearAtom(a)) cts.add(a, ct);
   };
   jaxpr.outvars.forEach((a, i) => accumulate(a, cotangents[i]));
   for (let i = pending.length - 1; i >= 0; i--) {
     const eqn = pending[i];
     let zero = true;
     const out = eqn.outvars.map((v) => {
-      const ct = cts.get(v);
-      if (ct === undefined) return null;
-      zero = false;
-      cts.delete(v);
+      const ct = cts.take(v);
+      if (ct !== null) zero = false;
       return ct;
     });
     if (zero) continue;
@@ -87,7 +85,40 @@ export function backwardPass(
     const result = userCode && ownership !== null ? ownership.whileUserCode(run) : run();
     eqn.invars.forEach((a, k) => accumulate(a, result[k] ?? null));
   }
-  return jaxpr.invars.map((v) => (linear.has(v) ? (cts.get(v) ?? null) : null));
+  return jaxpr.invars.map((v) => (linear.has(v) ? cts.take(v) : null));
+}
+
+/**
+ * The cotangents of variables, as they come together. A value that is the same along an axis of a mesh may be used together with
+ * others that vary along it: then its cotangents vary too, and its own is their sum over the axis. That sum is taken once, when
+ * all of them are there, and not for each use.
+ */
+class Cotangents {
+  readonly #own = new Map<Var, NDArray>();
+  /** Sums of cotangents that vary along more axes than their variable, by these axes. */
+  readonly #wider = new Map<Var, Map<string, NDArray>>();
+
+  add(v: Var, ct: NDArray): void {
+    const more = ct.aval.varying.length === 0 ? [] : ct.aval.varying.filter((a) => !v.aval.varying.includes(a));
+    if (more.length === 0) {
+      this.#own.set(v, addTangents(this.#own.get(v) ?? null, ct)!);
+      return;
+    }
+    const key = JSON.stringify(more);
+    let wider = this.#wider.get(v);
+    if (wider === undefined) this.#wider.set(v, (wider = new Map()));
+    wider.set(key, addTangents(wider.get(key) ?? null, ct)!);
+  }
+  /** The cotangent of a variable; it is forgotten. */
+  take(v: Var): Tangent {
+    let ct: Tangent = this.#own.get(v) ?? null;
+    this.#own.delete(v);
+    for (const [key, wide] of this.#wider.get(v) ?? []) {
+      ct = addTangents(ct, psum(wide, JSON.parse(key) as string[]));
+    }
+    this.#wider.delete(v);
+    return ct;
+  }
 }
 
 function findRule(primitive: Primitive<never>): TransposeRule<never> {

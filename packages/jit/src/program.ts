@@ -8,6 +8,7 @@ import {
   type Jaxpr,
   type JitParams,
   type NDArray,
+  resultShardings,
   runCompiled,
   runFloatChecked,
   type Treedef,
@@ -46,14 +47,15 @@ export function compileTraced({ params, outAvals }: TracedProgram, device: Devic
   const drops = usedInputs.includes(false);
   const flags = drops ? donated.filter((_, i) => usedInputs[i]) : donated;
   const donate = flags.flatMap((d, i) => (d ? [i] : []));
-  const compiled: Compiled = { executable: compileProgram(device.backend, jaxpr, { name, donate }), outAvals };
+  const compiled: Compiled = { executable: compileProgram(device.backend, jaxpr, { name, donate }), outAvals, jaxpr };
   const ended = flags.includes(true) ? flags : undefined;
   return {
     device,
     jaxpr,
     run: (operands) => {
       if (checksFloats()) return runFloatChecked(params.jaxpr, outAvals, `jit(${name})`, operands, device);
-      return runCompiled(compiled, drops ? operands.filter((_, i) => usedInputs[i]) : operands, device, ended);
+      const used = drops ? operands.filter((_, i) => usedInputs[i]) : operands;
+      return runCompiled(compiled, used, device, ended, resultShardings(jaxpr, used, name));
     },
     prepare: async () => compiled.executable.prepare?.(),
     inspect: () => compiled.executable.inspect(),

@@ -4,14 +4,19 @@ import {
   type Aval,
   bind,
   bind1,
+  communicatesRule,
   definePrimitive,
   DTypeError,
   dtypeKind,
   isInexact,
+  lowerRule,
   makeAval,
   namedAxisSize,
   type NDArray,
+  ownVarying,
   type Primitive,
+  tracksVarying,
+  TransformError,
   treeFlatten,
   treeMap,
   treeUnflatten,
@@ -32,13 +37,15 @@ export interface CollectiveParams {
 function collective(name: string): Primitive<CollectiveParams> {
   return definePrimitive<CollectiveParams>(name, {
     hiddenParams: ["axisIndexGroups"],
-    abstractEval: (avals, { axes }) => {
+    rules: { [ownVarying]: true, [communicatesRule]: ({ axes }: CollectiveParams) => axes },
+    abstractEval: (avals, { axes, axisIndexGroups }) => {
       for (const axis of axes) namedAxisSize(name, axis);
       return avals.map((x: Aval) => {
         const kind = dtypeKind(x.dtype);
         if (kind === "bool" || kind === "extended") {
           throw new DTypeError(name, { message: "needs a numeric dtype", operands: { x }, fix: "convert it to int32 first" });
         }
+        if (axisIndexGroups !== null) return varyAlong(x, axes);
         // A reduced value is the same on every device of the axis.
         const varying = x.varying.filter((a) => !axes.includes(a));
         return varying.length === x.varying.length ? x : updateAval(x, { varying });
@@ -55,11 +62,53 @@ export interface AxisIndexParams {
 }
 /** No operands: the position along a named axis, int32. */
 export const axisIndexP: Primitive<AxisIndexParams> = /* @__PURE__ */ definePrimitive<AxisIndexParams>("axis_index", {
+  rules: { [ownVarying]: true },
   abstractEval: (_avals, { axisName }) => {
     namedAxisSize("axisIndex", axisName);
-    return [makeAval([], "int32")];
+    return [varyAlong(makeAval([], "int32"), [axisName])];
   },
 });
+
+/** `aval` also varying along those of the axes along which values know that they vary. @internal */
+export function varyAlong(aval: Aval, axes: readonly string[]): Aval {
+  const more = axes.filter((a) => tracksVarying(a) && !aval.varying.includes(a));
+  return more.length === 0 ? aval : updateAval(aval, { varying: [...aval.varying, ...more].sort() });
+}
+
+export interface PvaryParams {
+  readonly axes: readonly string[];
+}
+/** The operand, said to vary along more axes of a mesh. */
+export const pvaryP: Primitive<PvaryParams> = /* @__PURE__ */ definePrimitive<PvaryParams>("pvary", {
+  rules: { [ownVarying]: true, [lowerRule]: (args: readonly NDArray[]) => args },
+  abstractEval: (avals, { axes }) => avals.map((x) => varyAlong(x, axes)),
+});
+
+/** `x` varying along all of `varying` at least. @internal */
+export function varyTo(x: NDArray, varying: readonly string[]): NDArray {
+  if (varying.length === 0) return x;
+  const axes = varying.filter((a) => tracksVarying(a) && !x.aval.varying.includes(a));
+  return axes.length === 0 ? x : bind1(pvaryP, [x], { axes });
+}
+
+/**
+ * Each array of the pytree as a value that varies along named axes of a mesh, though it is the same everywhere. Operations do so by
+ * themselves where operands differ; said explicitly it is for what must have one type, as derivatives with respect to a value before
+ * they are summed over devices. Outside `shardMap` with `checkVma` it does nothing.
+ *
+ * @throws {TransformError} for `to` other than "varying": use `psum` or `pmax` to make values equal
+ */
+export function pcast<T>(x: T, axisName: AxisName, { to }: { readonly to: "varying" }): T {
+  if (to !== "varying") {
+    throw new TransformError("pcast", {
+      message: `a value cannot be said to be ${String(to)}: that would have to be made so`,
+      fix: 'give { to: "varying" }; reduce with psum, pmax or pmean to get one value for all devices',
+    });
+  }
+  const axes = axisList(axisName);
+  for (const name of axes) namedAxisSize("pcast", name);
+  return treeMap((leaf: never): NDArray => varyTo(asArray(leaf), axes), x);
+}
 
 /** A named axis, or several, of which the first varies slowest. */
 export type AxisName = string | readonly string[];

@@ -1,12 +1,14 @@
 import {
   type ArrayLike,
   asArray,
+  type Aval,
   bind,
   dceRule,
   definePrimitive,
   DTypeError,
   isInteger,
   joinEffects,
+  joinVarying,
   type Jaxpr,
   type NDArray,
   type Primitive,
@@ -15,6 +17,7 @@ import {
   TreeError,
   treeFlatten,
   treeUnflatten,
+  updateAval,
   ValueError,
 } from "@traceform/core";
 import type { Arrays, Returned } from "./carrytypes.ts";
@@ -22,6 +25,7 @@ import { ne } from "./binary.ts";
 import { convertElementType } from "./convert.ts";
 import { convertResults, shareConsts, traceBody, type TracedBody } from "./internal/bodies.ts";
 import { joinTypes, typeMismatch } from "./internal/carry.ts";
+import { refuseDivergence } from "./internal/divergence.ts";
 import { dceCond } from "./internal/dce.ts";
 import { condSteps } from "./internal/steps.ts";
 import { varyingLike } from "./internal/infer.ts";
@@ -44,9 +48,10 @@ export const condP: Primitive<CondParams> = /* @__PURE__ */ definePrimitive<Cond
         fix: 'convert it with convertElementType(index, "int32")',
       });
     }
-    // Whatever is picked by a varying index varies.
+    refuseDivergence("cond", index.varying, branches);
+    // Whatever is picked by a varying index varies, and what varies in one branch.
     return {
-      avals: branches[0].outAvals.map((a) => varyingLike(a, [index])),
+      avals: branches[0].outAvals.map((a, i) => varyingLike(a, [index, ...branches.map((b) => b.outvars[i].aval)])),
       effects: [...joinEffects(branches.map((b) => b.effects))],
     };
   },
@@ -133,13 +138,13 @@ function branch(
   const flat = leaves.map((x) => asArray(x as ArrayLike));
   const avals = flat.map((x) => x.aval);
   const bodies = fns.map((f, i) => traceBody(`${fn} ${names[i]}`, f as (...args: unknown[]) => unknown, inTree, avals));
-  const unified = unifyBranches(fn, bodies, names);
+  const unified = unifyBranches(fn, bodies, names, index.aval);
   const { jaxprs, consts } = shareConsts(unified);
   const outs = bind(condP, [index, ...consts, ...flat], { branches: jaxprs });
   return treeUnflatten(bodies[0].outTree, outs);
 }
 
-function unifyBranches(fn: string, bodies: readonly TracedBody[], names: readonly string[]): TracedBody[] {
+function unifyBranches(fn: string, bodies: readonly TracedBody[], names: readonly string[], index: Aval): TracedBody[] {
   const [first] = bodies;
   let types = leavesOf(first);
   bodies.forEach((body, k) => {
@@ -169,7 +174,9 @@ function unifyBranches(fn: string, bodies: readonly TracedBody[], names: readonl
     ...b,
     jaxpr: convertResults(
       b.jaxpr,
-      types.map((t) => t.aval),
+      types.map((t, i) =>
+        updateAval(t.aval, { varying: joinVarying([index, ...bodies.map(({ jaxpr }) => jaxpr.outvars[i].aval)]) }),
+      ),
       b.numbers,
     ),
   }));

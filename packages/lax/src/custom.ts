@@ -31,7 +31,6 @@ import { add } from "./binary.ts";
 import { full } from "./create.ts";
 import { traceBody } from "./internal/bodies.ts";
 import { customSteps } from "./internal/steps.ts";
-import { varyingLike } from "./internal/infer.ts";
 import { broadcastInDim } from "./shape.ts";
 
 /**
@@ -62,8 +61,8 @@ export const customJvpCallP: Primitive<CustomJvpCallParams> = /* @__PURE__ */ de
   {
     hiddenParams: ["jvp"],
     rules: { [stepsRule]: customSteps },
-    abstractEval: (avals, { callJaxpr }) => ({
-      avals: callJaxpr.outAvals.map((a) => varyingLike(a, avals)),
+    abstractEval: (_avals, { callJaxpr }) => ({
+      avals: callJaxpr.outAvals,
       effects: [...callJaxpr.effects],
     }),
   },
@@ -100,8 +99,8 @@ export const customVjpCallP: Primitive<CustomVjpCallParams> = /* @__PURE__ */ de
   {
     hiddenParams: ["fwd"],
     rules: { [stepsRule]: customSteps },
-    abstractEval: (avals, { callJaxpr }) => ({
-      avals: callJaxpr.outAvals.map((a) => varyingLike(a, avals)),
+    abstractEval: (_avals, { callJaxpr }) => ({
+      avals: callJaxpr.outAvals,
       effects: [...callJaxpr.effects],
     }),
   },

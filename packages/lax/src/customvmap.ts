@@ -20,7 +20,6 @@ import {
 } from "@traceform/core";
 import { map } from "./loops.ts";
 import { traceBody } from "./internal/bodies.ts";
-import { varyingLike } from "./internal/infer.ts";
 
 /**
  * The batching rule of a `custom_vmap_call`, on the flattened arguments: those that `inBatched` marks have the batch as
@@ -46,8 +45,8 @@ export const customVmapCallP: Primitive<CustomVmapCallParams> = /* @__PURE__ */ 
   "custom_vmap_call",
   {
     hiddenParams: ["rule", "numConsts"],
-    abstractEval: (avals, { callJaxpr }) => ({
-      avals: callJaxpr.outAvals.map((a) => varyingLike(a, avals)),
+    abstractEval: (_avals, { callJaxpr }) => ({
+      avals: callJaxpr.outAvals,
       effects: [...callJaxpr.effects],
     }),
     rules: {

@@ -4,18 +4,22 @@ import {
   type Aval,
   bind1,
   canonicalAxis,
+  communicatesRule,
   definePrimitive,
   fromTyped,
   namedAxisSize,
   type NDArray,
+  ownVarying,
   type Primitive,
   ShapeError,
+  tracksVarying,
   TransformError,
   treeFlatten,
   treeUnflatten,
   updateAval,
+  ValueError,
 } from "@traceform/core";
-import { axisIndex, type AxisName, axisList, axisSize, type CollectiveOptions } from "./collectives.ts";
+import { axisIndex, type AxisName, axisList, axisSize, type CollectiveOptions, varyAlong } from "./collectives.ts";
 import { fullLike } from "./create.ts";
 import { checkGroups } from "./internal/groups.ts";
 import { concatenate, reshape, transpose } from "./shape.ts";
@@ -54,12 +58,14 @@ export interface PpermuteParams {
 function exchange<P extends { readonly axisName: string }>(
   name: string,
   shape: (x: Aval, params: P) => readonly number[],
+  varying: (x: Aval, axes: readonly string[]) => Aval = varyAlong,
 ): Primitive<P> {
   return definePrimitive<P>(name, {
     hiddenParams: ["axisIndexGroups"],
+    rules: { [ownVarying]: true, [communicatesRule]: ({ axisName }: P) => [axisName] },
     abstractEval: (avals, params) => {
       namedAxisSize(name, params.axisName);
-      return avals.map((x) => updateAval(x, { shape: shape(x, params) }));
+      return avals.map((x) => varying(updateAval(x, { shape: shape(x, params) }), [params.axisName]));
     },
   });
 }
@@ -67,9 +73,17 @@ function exchange<P extends { readonly axisName: string }>(
 const place = (shape: readonly number[], at: number, n: number): number[] => [...shape.slice(0, at), n, ...shape.slice(at)];
 const scaled = (shape: readonly number[], at: number, factor: number): number[] => shape.map((n, i) => (i === at ? n * factor : n));
 
-/** One operand x: the x of all positions, the same everywhere. */
-export const allGatherP: Primitive<AllGatherParams> = /* @__PURE__ */ exchange<AllGatherParams>("all_gather", (x, p) =>
-  p.tiled ? scaled(x.shape, p.allGatherDimension, p.axisSize) : place(x.shape, p.allGatherDimension, p.axisSize),
+const gatheredShape = (x: Aval, p: AllGatherParams): readonly number[] =>
+  p.tiled ? scaled(x.shape, p.allGatherDimension, p.axisSize) : place(x.shape, p.allGatherDimension, p.axisSize);
+
+/** One operand x: the x of all positions, the same everywhere, though its type does not say so: a cotangent differs. */
+export const allGatherP: Primitive<AllGatherParams> = /* @__PURE__ */ exchange<AllGatherParams>("all_gather", gatheredShape);
+
+/** One operand x: the x of all positions, which is known to be the same everywhere. */
+export const allGatherInvariantP: Primitive<AllGatherParams> = /* @__PURE__ */ exchange<AllGatherParams>(
+  "all_gather_invariant",
+  gatheredShape,
+  (x, axes) => updateAval(x, { varying: x.varying.filter((a) => !axes.includes(a)) }),
 );
 
 /** One operand: the sum over all positions, of which each keeps its part. */
@@ -133,20 +147,56 @@ function refuseGroups(fn: string, axes: readonly string[], { axisIndexGroups }: 
 export function allGather<T>(x: T, axisName: AxisName, options: AllGatherOptions = {}): T {
   const axes = axisList(axisName);
   refuseGroups("allGather", axes, options);
+  return gatherAll("allGather", allGatherP, x, axes, options);
+}
+
+/**
+ * `allGather` whose result is known to be the same along the axis, so that `outSpecs` may say so. Its transpose takes the own part of
+ * the one cotangent, where that of `allGather` sums the cotangents of all positions. Along axes other than those of `shardMap` with
+ * `checkVma` it is `allGather`.
+ */
+export function allGatherInvariant<T>(x: T, axisName: AxisName, options: Pick<AllGatherOptions, "axis" | "tiled"> = {}): T {
+  const axes = axisList(axisName);
+  return gatherAll("allGatherInvariant", axes.every(tracksVarying) ? allGatherInvariantP : allGatherP, x, axes, options);
+}
+
+function gatherAll<T>(
+  fn: string,
+  primitive: Primitive<AllGatherParams>,
+  x: T,
+  axes: readonly string[],
+  options: AllGatherOptions,
+): T {
   const { tiled = false } = options;
   const one = (y: NDArray, name: string, axis: number, join: boolean): NDArray =>
-    bind1(allGatherP, [y], {
+    bind1(primitive, [y], {
       axisName: name,
-      ...participants("allGather", name, options.axisIndexGroups),
+      ...participants(fn, name, options.axisIndexGroups),
       allGatherDimension: axis,
       tiled: join,
     });
   return mapArrays((y) => {
-    const axis = canonicalAxis("allGather", options.axis ?? 0, y.ndim + (tiled ? 0 : 1));
+    const axis = canonicalAxis(fn, options.axis ?? 0, y.ndim + (tiled ? 0 : 1));
     const [last, ...outer] = axes.toReversed();
     // What was gathered first is one block of what is gathered next.
     return outer.reduce((z, name) => one(z, name, axis, true), one(y, last, axis, tiled));
   }, x);
+}
+
+/**
+ * The array of one position along a named axis, for all of them, for each array of the pytree.
+ * @throws {ValueError} when `source` is no position along the axis
+ */
+export function pbroadcast<T>(x: T, axisName: AxisName, source: number): T {
+  const axes = axisList(axisName);
+  const size = axisSize(axes);
+  if (!Number.isInteger(source) || source < 0 || source >= size) {
+    throw new ValueError("pbroadcast", {
+      message: `${source} is no position along ${axes.map((a) => `"${a}"`).join(" and ")}, which has ${size}`,
+      fix: `name one from 0 to ${size - 1}`,
+    });
+  }
+  return mapArrays((y) => dynamicIndexInDim(allGather(y, axes), source, 0, false), x);
 }
 
 /**

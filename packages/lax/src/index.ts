@@ -16,6 +16,7 @@ export * from "./exchange.ts";
 export * from "./fft.ts";
 export * from "./gather.ts";
 export * from "./identity.ts";
+export { refuseDivergence } from "./internal/divergence.ts";
 export * as linalg from "./linalg.ts";
 export * from "./linearcall.ts";
 export {
@@ -34,6 +35,7 @@ export * from "./remat.ts";
 export * from "./root.ts";
 export * from "./scatter.ts";
 export * from "./select.ts";
+export * from "./shardmap.ts";
 export * from "./shape.ts";
 export * from "./slice.ts";
 export * from "./sort.ts";

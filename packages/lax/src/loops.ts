@@ -8,6 +8,7 @@ import {
   definePrimitive,
   isInteger,
   joinEffects,
+  joinVarying,
   type Jaxpr,
   lowerRule,
   makeAval,
@@ -31,9 +32,11 @@ import {
 } from "@traceform/core";
 import type { Arrays, Returned } from "./carrytypes.ts";
 import { add, lt } from "./binary.ts";
+import { varyTo } from "./collectives.ts";
 import { convertElementTypeWeak } from "./convert.ts";
 import { convertResults, traceBody, type TracedBody } from "./internal/bodies.ts";
 import { dceScan, dceWhile } from "./internal/dce.ts";
+import { refuseDivergence } from "./internal/divergence.ts";
 import { scanSteps, whileSteps } from "./internal/steps.ts";
 import { unrolled } from "./internal/unroll.ts";
 import { checkStructure, joinTypes, typeMismatch } from "./internal/carry.ts";
@@ -93,10 +96,10 @@ export interface WhileParams {
 /** Operands: condConsts, bodyConsts, initial carry. Results: final carry. */
 export const whileP: Primitive<WhileParams> = /* @__PURE__ */ definePrimitive<WhileParams>("while", {
   rules: { [dceRule]: dceWhile, [stepsRule]: whileSteps },
-  abstractEval: (_avals, { condJaxpr, bodyJaxpr }) => ({
-    avals: bodyJaxpr.outAvals,
-    effects: [...joinEffects([condJaxpr.effects, bodyJaxpr.effects])],
-  }),
+  abstractEval: (_avals, { condJaxpr, bodyJaxpr }) => {
+    refuseDivergence("whileLoop", condJaxpr.outAvals[0].varying, [condJaxpr, bodyJaxpr]);
+    return { avals: bodyJaxpr.outAvals, effects: [...joinEffects([condJaxpr.effects, bodyJaxpr.effects])] };
+  },
 });
 
 type Body = (...args: unknown[]) => unknown;
@@ -151,7 +154,10 @@ function fixCarry(
         "convert the initial value, or what the body returns, to one dtype and shape",
       );
     }
-    const next = joined.map((a, i) => updateAval(avals[i], { dtype: a!.dtype, weakType: a!.weakType }));
+    // A carry that varies along an axis of a mesh after a step varies from the start.
+    const next = joined.map((a, i) =>
+      updateAval(avals[i], { dtype: a!.dtype, weakType: a!.weakType, varying: joinVarying([avals[i], outs[i].aval]) }),
+    );
     if (next.every((a, i) => a === avals[i])) {
       const jaxpr = convertResults(body.jaxpr, next, body.numbers);
       const carry = init.arrays.map((x, i) => convertCarry(x, next[i]));
@@ -163,7 +169,7 @@ function fixCarry(
 }
 
 function convertCarry(x: NDArray, aval: Aval): NDArray {
-  return convertElementTypeWeak(x, aval.dtype, aval.weakType);
+  return varyTo(convertElementTypeWeak(x, aval.dtype, aval.weakType), aval.varying);
 }
 
 export interface ScanOptions {
@@ -277,18 +283,25 @@ export function whileLoop<const C>(
   }
   const start = flattenTree(initVal);
   const [, inTree] = treeFlatten([initVal]);
-  const { body, carry } = fixCarry(
-    "whileLoop",
-    start,
-    (avals) => traceBody("whileLoop body", bodyFn as unknown as Body, inTree, avals),
-    ({ outTree }) => outTree,
-  );
-  const cond = traceBody(
-    "whileLoop cond",
-    condFn as unknown as Body,
-    inTree,
-    carry.map((x) => x.aval),
-  );
+  const traceLoop = (init: FlatTree): { body: TracedBody; carry: NDArray[]; cond: TracedBody } => {
+    const { body, carry } = fixCarry(
+      "whileLoop",
+      init,
+      (avals) => traceBody("whileLoop body", bodyFn as unknown as Body, inTree, avals),
+      ({ outTree }) => outTree,
+    );
+    const cond = traceBody(
+      "whileLoop cond",
+      condFn as unknown as Body,
+      inTree,
+      carry.map((x) => x.aval),
+    );
+    // Where devices do different numbers of steps, what the loop carries differs between them.
+    const { varying } = cond.jaxpr.outAvals[0] ?? { varying: [] };
+    if (carry.every((x) => varying.every((a) => x.aval.varying.includes(a)))) return { body, carry, cond };
+    return traceLoop({ ...init, arrays: init.arrays.map((x) => varyTo(x, varying)) });
+  };
+  const { body, carry, cond } = traceLoop(start);
   const outs = cond.jaxpr.outAvals;
   if (outs.length !== 1 || outs[0].ndim !== 0 || outs[0].dtype !== "bool") {
     throw new DTypeError("whileLoop", {

@@ -19,7 +19,6 @@ import {
 import { traceBody } from "./internal/bodies.ts";
 import { dceCheckpoint } from "./internal/dce.ts";
 import { checkpointSteps } from "./internal/steps.ts";
-import { varyingLike } from "./internal/infer.ts";
 
 /**
  * Decides for each equation of a checkpointed function whether its results may be kept for the backward pass
@@ -37,8 +36,8 @@ export interface CheckpointParams {
 export const checkpointP: Primitive<CheckpointParams> = /* @__PURE__ */ definePrimitive<CheckpointParams>("checkpoint", {
   rules: { [dceRule]: dceCheckpoint, [stepsRule]: checkpointSteps },
   hiddenParams: ["preventCse"],
-  abstractEval: (avals, { jaxpr }) => ({
-    avals: jaxpr.outAvals.map((a) => varyingLike(a, avals)),
+  abstractEval: (_avals, { jaxpr }) => ({
+    avals: jaxpr.outAvals,
     effects: [...jaxpr.effects],
   }),
 });

@@ -1,1 +1,18 @@
-export {};
+export {
+  type MakeMeshOptions,
+  Mesh,
+  type NestedDevices,
+  NamedSharding,
+  PartitionSpec,
+  type Shard,
+  Sharding,
+  SingleDeviceSharding,
+  type Slice,
+  type SpecEntry,
+} from "@traceform/core";
+export { lockstep } from "./lockstep.ts";
+export { makeMesh } from "./mesh.ts";
+export { pmap } from "./pmap.ts";
+export { propagateShardings } from "./propagate.ts";
+export { shardMap } from "./shardmap.ts";
+export type { PmapOptions, ShardMapOptions, Specs } from "./types.ts";

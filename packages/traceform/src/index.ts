@@ -11,14 +11,21 @@ export {
   config,
   debugInfs,
   debugNans,
+  deviceGet,
+  devicePut,
   devices,
   deviceCount,
   type DType,
   defaultBackend,
   effectsBarrier,
+  localDeviceCount,
+  localDevices,
   NDArray,
   namedScope,
   printJaxpr,
+  profiler,
+  processCount,
+  processIndex,
   pytreeNode,
   registerPytreeNode,
   setDefaultBackend,
@@ -60,6 +67,17 @@ export {
   makeJaxpr,
   ShapeDtypeStruct,
 } from "@traceform/jit";
+export {
+  makeMesh,
+  Mesh,
+  NamedSharding,
+  PartitionSpec,
+  pmap,
+  type PmapOptions,
+  shardMap,
+  type ShardMapOptions,
+  SingleDeviceSharding,
+} from "@traceform/pmap";
 export { customVmap, sequentialVmap, vmap, type VmapOptions } from "@traceform/vmap";
 export { debug, ioCallback, pureCallback } from "@traceform/lax";
 export * as checkify from "@traceform/checkify";

@@ -24,7 +24,7 @@ import {
   withTrace,
 } from "@traceform/core";
 import { insert, toFront } from "./internal/axes.ts";
-import type { BatchAxis, BatchContext, BatchDim, BatchedJaxpr, BatchRule } from "./rule.ts";
+import type { BatchAxis, BatchContext, BatchDim, BatchedJaxpr, BatchRule, BatchShare } from "./rule.ts";
 import { batchRules, userRules } from "./rules/index.ts";
 
 /** A value of one member of the batch, standing for all of them: `value` has them along axis `dim`. */
@@ -137,8 +137,17 @@ class Context implements BatchContext {
   get spmdAxisName(): readonly string[] {
     return this.#axis.spmd;
   }
-  batchJaxpr(jaxpr: Jaxpr, batched: readonly boolean[], instantiate: boolean | readonly boolean[] = false): BatchedJaxpr {
-    return batchJaxpr(jaxpr, this.#axis, batched, instantiate);
+  get isMesh(): boolean {
+    return this.#axis.isMesh === true;
+  }
+  batchJaxpr(
+    jaxpr: Jaxpr,
+    batched: readonly boolean[],
+    instantiate: boolean | readonly boolean[] = false,
+    share?: BatchShare,
+  ): BatchedJaxpr {
+    const axis = share === undefined ? this.#axis : { ...this.#axis, size: this.#axis.size / share.parts };
+    return batchJaxpr(jaxpr, axis, batched, instantiate, share?.varying);
   }
   batched(
     fn: (...args: NDArray[]) => readonly NDArray[],
@@ -175,16 +184,18 @@ const memo = new JaxprMemo<BatchedJaxpr>();
 
 /**
  * A jaxpr over whole batches: operands that `batched` marks, and the results that depend on them, have the batch as
- * their leading axis. Results that `instantiate` marks have it in any case.
+ * their leading axis. Results that `instantiate` marks have it in any case. `varying` are mesh axes along which the operands vary
+ * because the batch is spread over them; values no longer vary along the axis that is batched.
  */
 export function batchJaxpr(
   jaxpr: Jaxpr,
   axis: BatchAxis,
   batched: readonly boolean[],
   instantiate: boolean | readonly boolean[] = false,
+  varying: readonly string[] = [],
 ): BatchedJaxpr {
   const force = typeof instantiate === "boolean" ? jaxpr.outvars.map(() => instantiate) : instantiate;
-  const key = `${axis.size}:${JSON.stringify([axis.name, axis.spmd])}:${bits(batched)}:${bits(force)}`;
+  const key = `${axis.size}:${JSON.stringify([axis.name, axis.spmd, axis.isMesh, varying])}:${bits(batched)}:${bits(force)}`;
   return memo.get(jaxpr, key, () => {
     let batchedOut: boolean[] = [];
     const traced = traceToJaxpr(
@@ -194,7 +205,14 @@ export function batchJaxpr(
         batchedOut = outDims.map((d, i) => d !== null || force[i]);
         return outs.map((x, i) => (batchedOut[i] ? toFront(x, outDims[i], axis.size) : x));
       },
-      jaxpr.inAvals.map((aval, i) => (batched[i] ? updateAval(aval, { shape: insert(aval.shape, 0, axis.size) }) : aval)),
+      jaxpr.inAvals.map((whole, i) => {
+        const aval = axis.isMesh === true ? updateAval(whole, { varying: whole.varying.filter((a) => a !== axis.name) }) : whole;
+        if (!batched[i]) return aval;
+        return updateAval(aval, {
+          shape: insert(aval.shape, 0, axis.size),
+          varying: [...new Set([...aval.varying, ...varying])].sort(),
+        });
+      }),
       "vmap",
     );
     return { jaxpr: constvarsToInvars(traced.jaxpr), consts: traced.consts, batchedOut };

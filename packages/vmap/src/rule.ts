@@ -11,14 +11,29 @@ export interface BatchContext {
   readonly axisName: string | null;
   /** The mesh axes over which the batch is spread: rules of what knows of meshes add them to theirs. */
   readonly spmdAxisName: readonly string[];
+  /** Whether the members of the batch are devices: no collective may be under a predicate that differs between them. */
+  readonly isMesh: boolean;
   /** A jaxpr batched along leading axes: see `batch.ts`. Memoised. */
-  batchJaxpr(jaxpr: Jaxpr, batched: readonly boolean[], instantiate?: boolean | readonly boolean[]): BatchedJaxpr;
+  batchJaxpr(
+    jaxpr: Jaxpr,
+    batched: readonly boolean[],
+    instantiate?: boolean | readonly boolean[],
+    share?: BatchShare,
+  ): BatchedJaxpr;
   /** Runs a function of arrays whose operands are batched along leading axes where `batched` says so. */
   batched(
     fn: (...args: NDArray[]) => readonly NDArray[],
     args: readonly NDArray[],
     batched: readonly boolean[],
   ): [outs: NDArray[], dims: BatchDim[]];
+}
+
+/** The part of a batch that one device has, where the batch is spread over devices. */
+export interface BatchShare {
+  /** Over how many devices. */
+  readonly parts: number;
+  /** The mesh axes along which what is batched varies for that reason. */
+  readonly varying: readonly string[];
 }
 
 export interface BatchedJaxpr {
@@ -34,6 +49,8 @@ export interface BatchAxis {
   readonly size: number;
   readonly name: string | null;
   readonly spmd: readonly string[];
+  /** Whether the members are devices that go in step: see `lockstep.ts` in pmap. */
+  readonly isMesh?: boolean;
 }
 
 /** Operands with the places of their batch axes, and parameters, in; results with the places of theirs out. */

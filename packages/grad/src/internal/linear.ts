@@ -1,4 +1,5 @@
 import { evalJaxpr, type NDArray, type Ownership, withTrace } from "@traceform/core";
+import { varyTo } from "@traceform/lax";
 import type { Linearized } from "../linearize.ts";
 import { pick, place } from "./flags.ts";
 import { instantiate } from "./zeros.ts";
@@ -17,6 +18,7 @@ export function pushForward(lin: Linearized, tangents: readonly Tangent[]): NDAr
 export function pullBack(lin: Linearized, cotangents: readonly Tangent[], ownership: Ownership | null = null): Tangent[] {
   const { jaxpr } = lin;
   const operands = jaxpr.invars.map((v) => new LinearOperand(v.aval));
-  const run = (): Tangent[] => backwardPass(jaxpr, lin.residuals, operands, pick(cotangents, lin.nonzeroOut), ownership);
+  const cts = cotangents.map((ct, i) => (ct === null ? null : varyTo(ct, lin.outs[i].aval.varying)));
+  const run = (): Tangent[] => backwardPass(jaxpr, lin.residuals, operands, pick(cts, lin.nonzeroOut), ownership);
   return place(lin.nonzeroIn, ownership === null ? run() : withTrace(ownership.trace, run));
 }

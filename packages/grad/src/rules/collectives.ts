@@ -1,17 +1,23 @@
-import { bind, bind1, type NDArray, type Primitive } from "@traceform/core";
+import { bind, bind1, type NDArray, type Primitive, tracksVarying } from "@traceform/core";
 import {
+  allGatherInvariantP,
   allGatherP,
   allToAllP,
+  axisIndex,
   type CollectiveParams,
   convertElementType,
   div,
+  dynamicSliceInDim,
   eq,
   mul,
   pmaxP,
   pminP,
   ppermuteP,
   psumP,
+  pvaryP,
   reduceScatterP,
+  squeeze,
+  varyTo,
 } from "@traceform/lax";
 import { type JvpEntry, jvpEntry, type Tangent, type TransposeEntry, transposeEntry } from "../rule.ts";
 
@@ -50,7 +56,9 @@ function extreme(primitive: Primitive<CollectiveParams>): JvpEntry {
 
 export const collectiveJvps = (): JvpEntry[] => [
   linear(psumP),
+  linear(pvaryP),
   linear(allGatherP),
+  linear(allGatherInvariantP),
   linear(reduceScatterP),
   linear(allToAllP),
   linear(ppermuteP),
@@ -60,7 +68,19 @@ export const collectiveJvps = (): JvpEntry[] => [
 
 export const collectiveTransposes = (): TransposeEntry[] => [
   // Every member's result depends on every member's operand, so the cotangents of all results are summed.
-  transposeEntry(psumP, (cts, _operands, params) => present(psumP, cts, params)),
+  transposeEntry(psumP, (cts, _operands, params) => {
+    if (params.axisIndexGroups !== null) return present(psumP, cts, params);
+    // Along an axis where values know that they vary, the sum is one value for all, and so is its cotangent.
+    const axes = params.axes.filter((a) => !tracksVarying(a));
+    const summed = axes.length === 0 ? cts : present(psumP, cts, { ...params, axes });
+    return summed.map((ct) => (ct === null ? null : varyTo(ct, params.axes)));
+  }),
+  transposeEntry(pvaryP, (cts) => cts),
+  transposeEntry(allGatherInvariantP, ([ct], _operands, { allGatherDimension, axisName, axisSize, tiled }) => {
+    const size = tiled ? ct!.shape[allGatherDimension] / axisSize : 1;
+    const own = dynamicSliceInDim(varyTo(ct!, [axisName]), mul(axisIndex(axisName), size), size, allGatherDimension);
+    return [tiled ? own : squeeze(own, [allGatherDimension])];
+  }),
   transposeEntry(allGatherP, (cts, _operands, { allGatherDimension: scatterDimension, ...rest }) =>
     present(reduceScatterP, cts, { ...rest, scatterDimension }),
   ),

@@ -18,6 +18,7 @@ import { reduceJvps, reduceTransposes } from "./reduce.ts";
 import { scanJvps, scanPartialEvals, scanTransposes } from "./scan.ts";
 import { selectJvps, selectTransposes } from "./select.ts";
 import { shapeJvps, shapeTransposes } from "./shape.ts";
+import { shardMapJvps, shardMapPartialEvals, shardMapTransposes } from "./shardmap.ts";
 import { unaryJvps, unaryTransposes } from "./unary.ts";
 import { whileJvps, whilePartialEvals, whileTransposes } from "./while.ts";
 import { windowJvps, windowTransposes } from "./window.ts";
@@ -36,6 +37,7 @@ export const jvpRules: RuleTable<SymbolicJvpRule<never>> = /* @__PURE__ */ new R
   windowJvps(),
   windowFoldJvps(),
   collectiveJvps(),
+  shardMapJvps(),
   callbackJvps(),
   jitJvps(),
   scanJvps(),
@@ -59,6 +61,7 @@ export const transposeRules: RuleTable<TransposeRule<never>> = /* @__PURE__ */ n
   indexingTransposes(),
   windowTransposes(),
   collectiveTransposes(),
+  shardMapTransposes(),
   callbackTransposes(),
   jitTransposes(),
   scanTransposes(),
@@ -78,6 +81,7 @@ export const partialEvalRules: RuleTable<PartialEvalRule<never>> = /* @__PURE__ 
   condPartialEvals(),
   customVmapPartialEvals(),
   checkpointPartialEvals(),
+  shardMapPartialEvals(),
 ]);
 
 /** The primitives whose rules run functions that users wrote. */

@@ -294,7 +294,11 @@ export const scanTransposes = (): TransposeEntry[] => [
     const presentYs = pick(ctYs, nzYs) as NDArray[];
     const body = transposeBody(t, nonlinearConsts.length, numLinear, p.numCarry, presentYs.length);
     const sums = pick(consts, linConsts).map((c) => instantiate(null, c.aval));
-    const ctCarry = cts.slice(0, p.numCarry).map((ct, i) => instantiate(ct, makeAval(init[i].aval.shape, init[i].aval.dtype)));
+    const ctCarry = cts
+      .slice(0, p.numCarry)
+      .map((ct, i) =>
+        instantiate(ct, makeAval(init[i].aval.shape, init[i].aval.dtype, { varying: p.jaxpr.outvars[i].aval.varying })),
+      );
     const outs = bind(scanP, [...t.consts, ...nonlinearConsts, ...sums, ...ctCarry, ...presentYs, ...nonlinearXs], {
       ...p,
       jaxpr: body,

@@ -1,13 +1,17 @@
 import {
   type ArrayLike,
   asArray,
+  type Atom,
   type Aval,
   type ConcreteArray,
   type Eqn,
   Jaxpr,
+  joinVarying,
   Literal,
   type NDArray,
   noEffects,
+  type Params,
+  type Primitive,
   refuseAsync,
   scalar,
   traceToJaxpr,
@@ -17,6 +21,7 @@ import {
   updateAval,
   Var,
 } from "@traceform/core";
+import { pvaryP } from "../collectives.ts";
 import { convertElementTypeP } from "../convert.ts";
 
 /** A function of pytrees, staged: what it closed over is hoisted into the first operands of its jaxpr. */
@@ -51,28 +56,33 @@ export function traceBody(name: string, fn: (...args: unknown[]) => unknown, inT
   };
 }
 
-/** `jaxpr` with its results converted to `avals`, where dtype or weak type differ. Constants are rewritten in place. */
+/**
+ * `jaxpr` with its results converted to `avals`, where dtype, weak type or the axes along which they vary differ. Constants are
+ * rewritten in place.
+ */
 export function convertResults(jaxpr: Jaxpr, avals: readonly Aval[], numbers: readonly boolean[] = []): Jaxpr {
   const extra: Eqn[] = [];
-  const outvars = jaxpr.outvars.map((v, i) => {
-    const want = avals[i];
-    if (want === undefined || (v.aval.dtype === want.dtype && v.aval.weakType === want.weakType)) return v;
+  const add = (primitive: Primitive<never>, from: Atom, aval: Aval, params: Params): Var => {
+    const to = new Var(aval);
+    extra.push({ primitive, invars: [from], outvars: [to], params, effects: noEffects, source: null });
+    return to;
+  };
+  const convert = (v: Atom, want: Aval, isNumber: boolean): Atom => {
+    if (v.aval.dtype === want.dtype && v.aval.weakType === want.weakType) return v;
     const aval = updateAval(v.aval, { dtype: want.dtype, weakType: want.weakType });
-    if (v instanceof Literal && (numbers[i] || v.aval.dtype === want.dtype)) {
+    if (v instanceof Literal && (isNumber || v.aval.dtype === want.dtype)) {
       const value = (scalar(v.value, want.dtype, want.weakType) as ConcreteArray).scalarValue!;
       return new Literal(value, aval);
     }
-    const converted = new Var(aval);
-    extra.push({
-      primitive: convertElementTypeP as unknown as Eqn["primitive"],
-      invars: [v],
-      outvars: [converted],
-      params: { newDtype: want.dtype, weakType: want.weakType, sharding: null },
-      effects: noEffects,
-      source: null,
-    });
-    return converted;
-  });
+    const params = { newDtype: want.dtype, weakType: want.weakType, sharding: null };
+    return add(convertElementTypeP as never, v, aval, params);
+  };
+  const vary = (v: Atom, want: Aval): Atom => {
+    const axes = want.varying.filter((a) => !v.aval.varying.includes(a));
+    if (axes.length === 0) return v;
+    return add(pvaryP as never, v, updateAval(v.aval, { varying: joinVarying([v.aval, want]) }), { axes });
+  };
+  const outvars = jaxpr.outvars.map((v, i) => (avals[i] === undefined ? v : vary(convert(v, avals[i], numbers[i]), avals[i])));
   if (extra.length === 0 && outvars.every((v, i) => v === jaxpr.outvars[i])) return jaxpr;
   return new Jaxpr(jaxpr.constvars, jaxpr.invars, [...jaxpr.eqns, ...extra], outvars, jaxpr.effects);
 }

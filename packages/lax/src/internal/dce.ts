@@ -2,6 +2,7 @@ import { dceJaxpr, type DceRule, type Eqn, type Jaxpr } from "@traceform/core";
 import type { CondParams } from "../cond.ts";
 import type { ScanParams, WhileParams } from "../loops.ts";
 import type { CheckpointParams } from "../remat.ts";
+import type { ShardMapParams } from "../shardmap.ts";
 
 type Flags = readonly boolean[];
 
@@ -77,4 +78,15 @@ export const dceCond: DceRule = (usedOutputs, eqn) => {
 export const dceCheckpoint: DceRule = (usedOutputs, eqn) => {
   const { jaxpr, usedInputs } = dceJaxpr((eqn.params as unknown as CheckpointParams).jaxpr, usedOutputs);
   return smaller(eqn, usedInputs, usedOutputs, { jaxpr });
+};
+
+export const dceShardMap: DceRule = (usedOutputs, eqn) => {
+  const { jaxpr: whole, inSpecs, outSpecs } = eqn.params as unknown as ShardMapParams;
+  const { jaxpr, usedInputs } = dceJaxpr(whole, usedOutputs);
+  const params: Partial<ShardMapParams> = {
+    jaxpr,
+    inSpecs: pick(inSpecs, usedInputs),
+    outSpecs: pick(outSpecs, usedOutputs),
+  };
+  return smaller(eqn, usedInputs, usedOutputs, params);
 };

@@ -102,25 +102,32 @@ class RefExecutable implements Executable {
 
 /**
  * A backend that interprets jaxprs in double precision, one element at a time: the oracle of the conformance suite.
- * It has every dtype and reads synchronously.
+ * It has every dtype and reads synchronously. Logical devices share their memory.
  */
-export function referenceBackend(): Backend {
+export function referenceBackend(options: { readonly devices?: number } = {}): Backend {
   const device: RefDevice[] = [];
   const backend: Backend = {
     name: "reference",
     devices: device,
-    capabilities: { dtypes: standardDTypes, syncReads: true, collectives: false, maxBufferBytes: 1 << 30, ownPrimitives },
+    capabilities: {
+      dtypes: standardDTypes,
+      syncReads: true,
+      collectives: true,
+      sharedMemory: true,
+      maxBufferBytes: 1 << 30,
+      ownPrimitives,
+    },
     compile(program) {
       if (program.consts.length > 0) throw new RuleError("reference", { message: "constants are passed as arguments" });
       return new RefExecutable(program, device[0]);
     },
-    put: (data: HostArray) => new RefBuffer(device[0], fromHost(data)),
+    put: (data: HostArray, on) => new RefBuffer(on as RefDevice, fromHost(data)),
     read: async (buffer) => toHost((buffer as RefBuffer).value),
     readSync: (buffer) => toHost((buffer as RefBuffer).value),
     [Symbol.dispose]() {
-      device[0].live.clear();
+      for (const d of device) d.live.clear();
     },
   };
-  device.push(new RefDevice(backend, 0));
+  for (let i = 0; i < (options.devices ?? 1); i++) device.push(new RefDevice(backend, i));
   return backend;
 }

@@ -1,10 +1,12 @@
 import { bind, bind1, fromTyped, type NDArray, type Primitive, scalar } from "@traceform/core";
 import {
+  allGatherInvariantP,
   allGatherP,
   allToAllP,
   axisIndexP,
   type CollectiveParams,
   concatenate,
+  fullLike,
   gather,
   iota,
   mul,
@@ -12,11 +14,13 @@ import {
   pminP,
   ppermuteP,
   psumP,
+  pvaryP,
   reduceMax,
   reduceMin,
   reduceScatterP,
   reduceSum,
   reshape,
+  sliceInDim,
 } from "@traceform/lax";
 import { moveAxis, toFront } from "../internal/axes.ts";
 import { type BatchContext, type BatchDim, type BatchEntry, type BatchRule, entry } from "../rule.ts";
@@ -24,8 +28,24 @@ import { type BatchContext, type BatchDim, type BatchEntry, type BatchRule, entr
 type Result = ReturnType<BatchRule>;
 type Groups = readonly (readonly number[])[];
 
+/** Up to how many runs of members are taken by slices. */
+const mostSlices = 64;
+
 /** Member i of the result is member `rows[i]` of `x` along axis 0, and zeros where there is no such member. */
 function takeRows(x: NDArray, rows: readonly number[]): NDArray {
+  const n = x.shape[0];
+  const runs: { from: number; length: number }[] = [];
+  for (const row of rows) {
+    const last = runs.at(-1);
+    if (last !== undefined && (row >= n ? last.from >= n : row === last.from + last.length)) last.length++;
+    else runs.push({ from: row, length: 1 });
+  }
+  if (runs.length <= mostSlices) {
+    const parts = runs.map(({ from, length }) =>
+      from < n ? sliceInDim(x, from, from + length) : fullLike(x, 0, { shape: [length, ...x.shape.slice(1)] }),
+    );
+    return parts.length === 1 ? parts[0] : concatenate(parts, 0);
+  }
   return gather(
     x,
     fromTyped(Int32Array.from(rows), [rows.length, 1], "int32"),
@@ -129,13 +149,20 @@ export const collectiveRules = (): BatchEntry[] => [
   entry(axisIndexP, (_args, _dims, params, { axisName, axisSize }) =>
     params.axisName === axisName ? [[iota("int32", axisSize)], [0]] : [bind(axisIndexP, [], params), [null]],
   ),
-  exchange(
-    allGatherP,
-    (p) => ({ allGatherDimension: p.allGatherDimension + 1 }),
-    (x, { allGatherDimension: at, tiled }) => {
-      const beside = moveAxis(x, 0, at);
-      return [tiled ? merge(beside, at) : beside, null];
-    },
+  // On the whole batch nothing is left to be said of where values are the same.
+  entry(pvaryP, (args, dims, params, { axisName }) => {
+    const axes = params.axes.filter((a) => a !== axisName);
+    return [axes.length === 0 ? args : bind(pvaryP, args, { axes }), dims];
+  }),
+  ...[allGatherP, allGatherInvariantP].map((primitive) =>
+    exchange(
+      primitive,
+      (p) => ({ allGatherDimension: p.allGatherDimension + 1 }),
+      (x, { allGatherDimension: at, tiled }) => {
+        const beside = moveAxis(x, 0, at);
+        return [tiled ? merge(beside, at) : beside, null];
+      },
+    ),
   ),
   exchange(
     reduceScatterP,

@@ -20,6 +20,7 @@ import {
   condP,
   eq,
   reduceOr,
+  refuseDivergence,
   type ScanParams,
   scanP,
   selectNP,
@@ -94,6 +95,7 @@ function whileLoop(args: readonly NDArray[], dims: readonly BatchDim[], p: While
     });
     return [outs, outDims(carry)];
   }
+  if (context.isMesh) refuseDivergence("whileLoop", [context.axisName!], [p.condJaxpr, p.bodyJaxpr]);
   if ([p.bodyJaxpr, p.condJaxpr].some(mustNotRepeat)) {
     throw new TransformError("vmap", {
       message: "a loop whose members finish at different times goes on for those that have finished, but it has effects",
@@ -143,6 +145,7 @@ function cond(args: readonly NDArray[], dims: readonly BatchDim[], { branches }:
   const operands = inFront(rest, dOperands);
   const batched = isBatched(dOperands);
   if (dIndex !== null) {
+    if (context.isMesh) refuseDivergence("cond", [context.axisName!], branches);
     if (branches.some(mustNotRepeat)) {
       throw new TransformError("vmap", {
         message: "a cond whose predicate differs between members runs all branches, but one of them has effects",

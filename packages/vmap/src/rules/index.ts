@@ -12,6 +12,7 @@ import { implicitRules } from "./implicit.ts";
 import { indexingRules } from "./indexing.ts";
 import { reduceRules } from "./reduce.ts";
 import { shapeRules } from "./shape.ts";
+import { shardMapRules } from "./shardmap.ts";
 import { windowRules } from "./window.ts";
 
 export const batchRules: BatchTable = /* @__PURE__ */ new BatchTable(() => [
@@ -22,6 +23,7 @@ export const batchRules: BatchTable = /* @__PURE__ */ new BatchTable(() => [
   indexingRules(),
   windowRules(),
   collectiveRules(),
+  shardMapRules(),
   callbackRules(),
   controlRules(),
   customRules(),

@@ -1,0 +1,47 @@
+import type { ConcreteArray } from "./concrete.ts";
+import { innerJaxprs } from "./innerjaxprs.ts";
+import type { Jaxpr } from "./jaxpr.ts";
+import { JaxprMemo } from "./jaxprmemo.ts";
+import type { NDArray } from "./ndarray.ts";
+import { shardingRule } from "./primitive.ts";
+import type { Sharding } from "./sharding.ts";
+
+/**
+ * How the results of a program are laid out when its operands are laid out as given. `null` stands for an array on one device.
+ * @throws {RuleError} where no rule says how the result of an operation on a large array is laid out
+ */
+export type Propagation = (jaxpr: Jaxpr, operands: readonly (Sharding | null)[], name: string) => readonly (Sharding | null)[];
+
+let provided: Propagation | null = null;
+
+/** Names what follows layouts through programs. Whoever makes a mesh with `@traceform/pmap` has named its `propagateShardings`. */
+export function providePropagation(propagation: Propagation | null): void {
+  provided = propagation;
+}
+
+const meshes = new JaxprMemo<boolean>();
+
+/** Whether some operation of a program lays its results out over a mesh. */
+function hasMesh(jaxpr: Jaxpr): boolean {
+  return meshes.get(jaxpr, "", () =>
+    jaxpr.eqns.some(({ primitive, params }) => primitive.rules[shardingRule] !== undefined || innerJaxprs(params).some(hasMesh)),
+  );
+}
+
+const memo = new JaxprMemo<readonly (Sharding | null)[]>();
+
+/** The layouts of a program's results on these arguments; `null` when all of them are on one device. */
+export function resultShardings(jaxpr: Jaxpr, args: readonly NDArray[], name: string): readonly (Sharding | null)[] | null {
+  let spread = false;
+  for (let i = 0; i < args.length && !spread; i++) spread = layoutOf(args[i]) !== null;
+  if (provided === null || !(spread || hasMesh(jaxpr))) return null;
+  const propagate = provided;
+  const layouts = args.map(layoutOf);
+  return memo.get(jaxpr, layouts.map((s) => s?.key ?? "").join(";"), () => propagate(jaxpr, layouts, name));
+}
+
+/** The layout of an array over several devices; `null` for one on a single device. */
+function layoutOf(x: NDArray): Sharding | null {
+  const given = (x as ConcreteArray).givenSharding ?? null;
+  return given !== null && given.devices.length > 1 ? given : null;
+}

@@ -1,0 +1,2 @@
+export { initialize, type InitializeOptions, isInitialized, shutdown } from "./distributed.ts";
+export type { Groups, ReduceOp, ReducibleDType, Transport } from "./transport.ts";
