@@ -28,7 +28,8 @@ function generator(seed: number): () => number {
 }
 
 let seed = 1;
-function tensor(shape: readonly number[], scale = 1): Tensor {
+/** Numbers in (-scale, scale), the same ones in every run. */
+export function tensor(shape: readonly number[], scale = 1): Tensor {
   const next = generator(seed++ * 7919);
   const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => Math.fround((next() * 2 - 1) * scale));
   return { shape, data };
@@ -38,7 +39,7 @@ function tensor(shape: readonly number[], scale = 1): Tensor {
 export const layers = [784, 512, 512, 10] as const;
 export const batch = 128;
 
-function mlpInputs(): Record<string, Tensor> {
+export function mlpInputs(): Record<string, Tensor> {
   const inputs: Record<string, Tensor> = { x: tensor([batch, layers[0]]) };
   const labels = new Float32Array(batch * 10);
   for (let i = 0; i < batch; i++) labels[i * 10 + ((i * 7) % 10)] = 1;

@@ -16,4 +16,6 @@ export interface Library {
   readonly native: boolean;
   /** Cases by name; what is not here is printed as missing. */
   readonly cases: Readonly<Record<string, Setup>>;
+  /** Resolves when all that runs have begun is done; missing where a run ends when it returns, or resolves. */
+  readonly settle?: () => Promise<unknown>;
 }

@@ -13,7 +13,15 @@ function varint(n: number): number[] {
   return bytes;
 }
 
-const concat = (parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(parts));
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(parts.reduce((n, p) => n + p.length, 0));
+  let at = 0;
+  for (const p of parts) {
+    all.set(p, at);
+    at += p.length;
+  }
+  return all;
+}
 const int = (field: number, n: number): Field => Uint8Array.from([...varint(field << 3), ...varint(n)]);
 const bytes = (field: number, data: Uint8Array): Field =>
   concat([Uint8Array.from([...varint((field << 3) | 2), ...varint(data.length)]), data]);

@@ -1,6 +1,7 @@
 // Traceform beside other libraries: all sides in one process, timed alternately, medians, results compared.
 //
 //   npm run bench [-- --json] [--only matmul] [--rounds 9] [--python python3]
+//   npm run bench -- --gpu                          (see gpu/run.ts)
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,11 +12,14 @@ import type { Case } from "./cases.ts";
 import type { Library, Side } from "./library.ts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
-if (!existsSync(`${here}node_modules/onnxruntime-web`)) {
+if (!existsSync(`${here}node_modules/@tensorflow/tfjs-backend-webgpu`)) {
   // The peers are large, so nobody but the benchmark installs them. Their install scripts download; none is needed.
   const { packageManager } = (await import("../package.json", { with: { type: "json" } })).default;
   execFileSync("npx", ["-y", packageManager, "install", "--ignore-scripts"], { cwd: here, stdio: "inherit" });
 }
+
+// Runs to its end, and ends the process.
+if (process.argv.includes("--gpu")) await import("./gpu/run.ts");
 
 const { values: options } = parseArgs({
   options: {

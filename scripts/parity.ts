@@ -80,6 +80,7 @@ const homes: Record<string, readonly object[]> = {
   "jax.flatten_util": [numpy],
   "jax.ops": [numpy],
   optax: [optim],
+  "jax.profiler": [core["profiler"] as object],
   "jax.config": [core["config"] as object],
   "jax.debug": [lax["debug"] as object],
   "jax.experimental": [lax],
@@ -127,6 +128,7 @@ const typePackages: Record<string, readonly string[]> = {
   jax: ["core", "jit"],
   "jax.typing": ["core", "numpy"],
   "jax.Array": ["core"],
+  "jax.profiler": ["core"],
 };
 
 const tests = globSync(

@@ -129,13 +129,15 @@ function layerNorm(x: Arr, g: Arr, b: Arr): Arr {
   return nn.standardize(x, -1, { epsilon: 1e-5 }).mul(g).add(b);
 }
 
-export async function jaxjs(): Promise<Library> {
-  await init("wasm");
-  defaultDevice("wasm");
+export async function jaxjs(device: "wasm" | "webgpu" = "wasm"): Promise<Library> {
+  await init(device);
+  defaultDevice(device);
   const matmulCase = jitted((a, b) => np.matmul(a, b));
   return {
     name: "jax-js",
     native: false,
+    // Reads come after everything else in the GPU's queue.
+    ...(device === "webgpu" ? { settle: () => np.zeros([1]).add(1).data() } : {}),
     cases: {
       "matmul 512": matmulCase,
       "matmul 1024": matmulCase,

@@ -1,6 +1,4 @@
 import * as tf from "@tensorflow/tfjs";
-import { setThreadsCount, setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
-import { fileURLToPath } from "node:url";
 import { type Tensor } from "../cases.ts";
 import type { Library, Setup } from "../library.ts";
 
@@ -46,47 +44,61 @@ const mlp: Setup = (inputs) => {
   };
   const step = (): void => optimizer.minimize(loss, false, Object.values(vars) as tf.Variable[]) as unknown as void;
   step();
-  const first = vars["w2"].dataSync() as Float32Array;
-  return { run: step, result: async () => first };
+  const first = vars["w2"].clone();
+  return { run: step, result: async () => (await first.data()) as Float32Array };
 };
 
 export async function tfjs(): Promise<Library> {
-  const folder = fileURLToPath(new URL("../node_modules/@tensorflow/tfjs-backend-wasm/dist/", import.meta.url));
-  setWasmPaths(folder);
+  const { setThreadsCount, setWasmPaths } = await import("@tensorflow/tfjs-backend-wasm");
+  setWasmPaths(new URL("../node_modules/@tensorflow/tfjs-backend-wasm/dist/", import.meta.url).pathname);
   // The threaded build needs a browser's workers; in Node the package runs one thread.
   setThreadsCount(1);
   await tf.setBackend("wasm");
   await tf.ready();
+  return { name: "tfjs-wasm", native: false, cases: tfjsCases() };
+}
+
+/** Its WebGPU backend. */
+export async function tfjsGpu(): Promise<Library> {
+  await import("@tensorflow/tfjs-backend-webgpu");
+  await tf.setBackend("webgpu");
+  await tf.ready();
+  // Reading sends what has been encoded, and comes after it in the GPU's queue.
+  const settle = async (): Promise<void> => {
+    const last = tf.add(tf.zeros([1]), 1);
+    await last.data();
+    last.dispose();
+  };
+  return { name: "tfjs-webgpu", native: false, cases: tfjsCases(), settle };
+}
+
+function tfjsCases(): Library["cases"] {
   const matmulCase = op((a, b) => tf.matMul(a as tf.Tensor2D, b as tf.Tensor2D));
   return {
-    name: "tfjs-wasm",
-    native: false,
-    cases: {
-      "matmul 512": matmulCase,
-      "matmul 1024": matmulCase,
-      "matmul 2048": matmulCase,
-      "elementwise chain with tanh 4M": op((x) => tf.add(tf.mul(tf.tanh(tf.add(tf.mul(x, 0.5), 1)), x), tf.exp(tf.mul(x, -0.25)))),
-      "softmax 1024x1024": op((x) => tf.softmax(x)),
-      "layer norm 4096x1024": op(layerNorm),
-      "attention causal 8x512x64": op(attention),
-      "sum 1M": op((x) => tf.sum(x)),
-      "conv 3x3 8x64x56x56": (inputs) => {
-        // The library's own layouts, converted outside the clock: NHWC and HWIO.
-        const x = tf.transpose(put(inputs["x"]), [0, 2, 3, 1]) as tf.Tensor4D;
-        const w = tf.transpose(put(inputs["w"]), [2, 3, 1, 0]) as tf.Tensor4D;
-        let out = tf.conv2d(x, w, 1, "same");
-        return {
-          run() {
-            out.dispose();
-            out = tf.conv2d(x, w, 1, "same");
-          },
-          result: async () => (await tf.transpose(out, [0, 3, 1, 2]).data()) as Float32Array,
-        };
-      },
-      "sort 1M": op((x) => tf.reverse(tf.topk(x as tf.Tensor1D, x.size, true).values)),
-      "cumsum 1M": op((x) => tf.cumsum(x)),
-      "mlp adam step": mlp,
-      "eager add of 3": op((a, b) => tf.add(a, b)),
+    "matmul 512": matmulCase,
+    "matmul 1024": matmulCase,
+    "matmul 2048": matmulCase,
+    "elementwise chain with tanh 4M": op((x) => tf.add(tf.mul(tf.tanh(tf.add(tf.mul(x, 0.5), 1)), x), tf.exp(tf.mul(x, -0.25)))),
+    "softmax 1024x1024": op((x) => tf.softmax(x)),
+    "layer norm 4096x1024": op(layerNorm),
+    "attention causal 8x512x64": op(attention),
+    "sum 1M": op((x) => tf.sum(x)),
+    "conv 3x3 8x64x56x56": (inputs) => {
+      // The library's own layouts, converted outside the clock: NHWC and HWIO.
+      const x = tf.transpose(put(inputs["x"]), [0, 2, 3, 1]) as tf.Tensor4D;
+      const w = tf.transpose(put(inputs["w"]), [2, 3, 1, 0]) as tf.Tensor4D;
+      let out = tf.conv2d(x, w, 1, "same");
+      return {
+        run() {
+          out.dispose();
+          out = tf.conv2d(x, w, 1, "same");
+        },
+        result: async () => (await tf.transpose(out, [0, 3, 1, 2]).data()) as Float32Array,
+      };
     },
+    "sort 1M": op((x) => tf.reverse(tf.topk(x as tf.Tensor1D, x.size, true).values)),
+    "cumsum 1M": op((x) => tf.cumsum(x)),
+    "mlp adam step": mlp,
+    "eager add of 3": op((a, b) => tf.add(a, b)),
   };
 }

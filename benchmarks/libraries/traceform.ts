@@ -10,7 +10,7 @@ import { adam, applyUpdates } from "@traceform/optim";
 import { hidden, type Tensor } from "../cases.ts";
 import type { Library, Setup } from "../library.ts";
 
-const put = ({ data, shape }: Tensor): NDArray => fromTyped(data, shape, "float32");
+export const put = ({ data, shape }: Tensor): NDArray => fromTyped(data, shape, "float32");
 
 /** A jitted function of all inputs, in order. */
 function jitted(f: (...xs: NDArray[]) => NDArray): Setup {
@@ -117,40 +117,41 @@ const conv = (x: NDArray, w: NDArray): NDArray => convGeneralDilated(x, w, [1, 1
 
 export function traceform(options: Parameters<typeof cpu>[0] = {}): Library {
   setDefaultBackend(cpu(options));
+  return { name: "traceform", native: false, cases: traceformCases() };
+}
+
+/** The cases on the default backend. */
+export function traceformCases(): Library["cases"] {
   const matmulCase = jitted((a, b) => matmul(a, b));
   return {
-    name: "traceform",
-    native: false,
-    cases: {
-      "matmul 512": matmulCase,
-      "matmul 1024": matmulCase,
-      "matmul 2048": matmulCase,
-      "elementwise chain with tanh 4M": jitted((x) => add(multiply(tanh(add(multiply(x, 0.5), 1)), x), exp(multiply(x, -0.25)))),
-      "softmax 1024x1024": jitted((x) => softmax(x)),
-      "layer norm 4096x1024": layerNorm,
-      "attention causal 8x512x64": jitted((q, k, v) => attention(q, k, v)),
-      "sum 1M": jitted((x) => sum(x)),
-      "conv 3x3 8x64x56x56": jitted(conv),
-      "conv 3x3 8x64x56x56, gradient of the image": jitted((x, w, r) => grad((y: NDArray) => sum(multiply(conv(y, w), r)))(x)),
-      "conv 3x3 8x64x56x56, gradient of the filter": jitted((x, w, r) => grad((v: NDArray) => sum(multiply(conv(x, v), r)))(w)),
-      "sort 1M": jitted((x) => sort(x)),
-      "cumsum 1M": jitted((x) => cumsum(x)),
-      "fft 65536 complex": fourier,
-      "mlp adam step": mlp,
-      "lstm-64 256 steps value and grad": lstm,
-      "eager add of 3": (inputs) => {
-        const [a, b] = [put(inputs["a"]), put(inputs["b"])];
-        let out = add(a, b);
-        return {
-          run() {
-            out.dispose();
-            out = add(a, b);
-          },
-          result: async () => (await out.data()) as Float32Array,
-        };
-      },
-      "jitted call, tiny": jitted((a, b) => add(multiply(a, 2), b)),
+    "matmul 512": matmulCase,
+    "matmul 1024": matmulCase,
+    "matmul 2048": matmulCase,
+    "elementwise chain with tanh 4M": jitted((x) => add(multiply(tanh(add(multiply(x, 0.5), 1)), x), exp(multiply(x, -0.25)))),
+    "softmax 1024x1024": jitted((x) => softmax(x)),
+    "layer norm 4096x1024": layerNorm,
+    "attention causal 8x512x64": jitted((q, k, v) => attention(q, k, v)),
+    "sum 1M": jitted((x) => sum(x)),
+    "conv 3x3 8x64x56x56": jitted(conv),
+    "conv 3x3 8x64x56x56, gradient of the image": jitted((x, w, r) => grad((y: NDArray) => sum(multiply(conv(y, w), r)))(x)),
+    "conv 3x3 8x64x56x56, gradient of the filter": jitted((x, w, r) => grad((v: NDArray) => sum(multiply(conv(x, v), r)))(w)),
+    "sort 1M": jitted((x) => sort(x)),
+    "cumsum 1M": jitted((x) => cumsum(x)),
+    "fft 65536 complex": fourier,
+    "mlp adam step": mlp,
+    "lstm-64 256 steps value and grad": lstm,
+    "eager add of 3": (inputs) => {
+      const [a, b] = [put(inputs["a"]), put(inputs["b"])];
+      let out = add(a, b);
+      return {
+        run() {
+          out.dispose();
+          out = add(a, b);
+        },
+        result: async () => (await out.data()) as Float32Array,
+      };
     },
+    "jitted call, tiny": jitted((a, b) => add(multiply(a, 2), b)),
   };
 }
 

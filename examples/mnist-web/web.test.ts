@@ -97,7 +97,50 @@ describe("the page", () => {
     await drawDigit(page, drawings["7"]);
     await answer(page, "7");
     expect(await page.textContent("#steps")).toBe("186");
+    await page.screenshot({ path: `${pictures}/moved.png`, fullPage: true });
     expect(errors).toEqual([]);
+    await page.close();
+  });
+
+  test("learns on the GPU, can be stopped, and goes on on the CPU", async () => {
+    const { page, errors } = await open("?digits=640&batch=32");
+    await page.click("text=GPU");
+    await page.locator("#status", { hasText: /WebGPU, .*Ready to train/ }).waitFor({ timeout: 20_000 });
+    await page.click("#train");
+    await page.locator("#status", { hasText: "Pass 1, step 10 of 60" }).waitFor({ timeout: 50_000 });
+    const first = await numberIn(page, "loss");
+    expect(first).toBeLessThan(2.5);
+    await page.click("#train");
+    await page.locator("#status", { hasText: "steps learned" }).waitFor({ timeout: 50_000 });
+    const learned = await numberIn(page, "steps");
+    expect(learned % 10).toBe(0);
+    expect(learned).toBeLessThan(60);
+    expect(await numberIn(page, "accuracy")).toBeGreaterThan(25);
+    await page.click("text=CPU");
+    await page.locator("#status", { hasText: /WebAssembly, .*The network came along/ }).waitFor({ timeout: 20_000 });
+    await page.click("#train");
+    await page.locator("#status", { hasText: "steps learned" }).waitFor({ timeout: 50_000 });
+    expect(await numberIn(page, "steps")).toBe(learned + 60);
+    expect(await numberIn(page, "loss")).toBeLessThan(first);
+    expect(errors).toEqual([]);
+    await page.close();
+  });
+
+  test("says what is missing where there is no GPU, and stays on the CPU", async () => {
+    const page = await browser.newPage();
+    // Workers have a navigator of their own, so the page's cannot be changed for them: their adapter is asked for and not there.
+    await page.route("**/worker-*.js", async (route) => {
+      const response = await route.fetch();
+      const none = "navigator.gpu.requestAdapter = () => Promise.resolve(null);";
+      await route.fulfill({ response, body: none + (await response.text()) });
+    });
+    await page.goto(server.resolvedUrls!.local[0]);
+    await page.locator("#status", { hasText: "Ready to train" }).waitFor();
+    await page.click("text=GPU");
+    await page.locator("#status.failed", { hasText: "no adapter" }).waitFor();
+    expect(await page.textContent("#status")).toContain("or use the CPU backend");
+    expect(await page.isChecked("input[value=cpu]")).toBe(true);
+    expect(await page.isEnabled("#train")).toBe(true);
     await page.close();
   });
 });

@@ -1,5 +1,6 @@
 import { setDefaultBackend } from "@traceform/core";
 import { cpu } from "@traceform/backend-cpu";
+import { wgpu } from "@traceform/backend-wgpu";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,8 +11,9 @@ import { digitPng, writeReport } from "./report.ts";
 import { confusionMatrix, formatConfusion, lossCurve } from "./terminal.ts";
 import { train } from "./train.ts";
 
+const host = cpu();
 beforeAll(() => {
-  setDefaultBackend(cpu());
+  setDefaultBackend(host);
 });
 
 test("the files hold the digits", () => {
@@ -43,6 +45,23 @@ for (const [name, digits, floor] of [
     expect(epochs).toEqual(trained.accuracies);
   });
 }
+
+test.each(["mlp", "cnn"])("the %s learns on the GPU what it learns on the CPU", async (name) => {
+  const options = { epochs: 1, batch: 32, learningRate: 1e-3, seed: 1 };
+  const run = async (): Promise<{ losses: readonly number[]; accuracy: number }> =>
+    train(models[name], loadMnist("train", 96), loadMnist("t10k", 50), options);
+  const expected = await run();
+  const gpu = setDefaultBackend(await wgpu());
+  try {
+    const { losses, accuracy } = await run();
+    expect(losses).toHaveLength(expected.losses.length);
+    losses.forEach((loss, i) => expect(Math.abs(loss / expected.losses[i] - 1)).toBeLessThan(1e-4));
+    expect(Math.abs(accuracy - expected.accuracy)).toBeLessThan(0.05);
+  } finally {
+    setDefaultBackend(host);
+    gpu[Symbol.dispose]();
+  }
+});
 
 test("training is repeatable: the same seed gives the same losses", async () => {
   const run = async (): Promise<readonly number[]> =>

@@ -1,8 +1,10 @@
+import { activeRecorder, hostTrack } from "@traceform/core";
 import type { Program, Step } from "@traceform/compiler";
 import { contractionRate, emitProgram, type EmitOptions, usesContractions } from "./emit/program.ts";
 import { compileWide, type GemmLibrary } from "./gemm.ts";
 import type { Heap } from "./heap.ts";
 import { HostSteps } from "./hoststeps.ts";
+import { TimedRun } from "./timedrun.ts";
 import { type PooledJobs, type WorkerPool, workersAreQuiet } from "./threads/pool.ts";
 
 /** What the code of all programs of a backend shares. */
@@ -27,6 +29,7 @@ type Run = (table: number, arena: number) => void;
  * pay. Its results are the same, bit by bit.
  */
 export class ProgramCode {
+  readonly #program: Program;
   readonly #host: CodeHost;
   readonly #contracts: boolean;
   readonly #hasJobs: boolean;
@@ -42,9 +45,12 @@ export class ProgramCode {
   #table = 0;
   /** Runs that have not returned: host steps may run the program again. */
   #depth = 0;
+  /** The same program with a clock, once somebody has recorded a run of it. */
+  #timed: TimedRun | null = null;
 
   constructor(program: Program, host: CodeHost) {
     const { bytes, hasJobs } = emitProgram(program, host);
+    this.#program = program;
     this.#host = host;
     this.#hasJobs = hasJobs;
     this.#contracts = usesContractions(program);
@@ -59,24 +65,31 @@ export class ProgramCode {
   run(table: number, arena: number): void {
     // What runs now has its jobs with the workers, which would lose them.
     if (this.#bytes !== null && this.#depth === 0) this.#warm();
+    const recorder = activeRecorder();
+    if (recorder === null) return this.#enter(this.#run, table, arena);
+    const begin = performance.now();
+    this.#enter(recorder.kernels ? this.#clocked().begin(recorder, this.#program.name) : this.#run, table, arena);
+    if (recorder.programs) recorder.add(hostTrack, this.#program.name, begin, performance.now());
+  }
+  #enter(run: Run, table: number, arena: number): void {
     const jobs = this.#jobs;
-    if (this.#steps !== null) return this.#runWithSteps(table, arena);
-    if (jobs === null) return this.#run(table, arena);
+    if (this.#steps !== null) return this.#runWithSteps(run, table, arena);
+    if (jobs === null) return run(table, arena);
     jobs.select();
     try {
-      this.#run(table, arena);
+      run(table, arena);
     } catch (error) {
       jobs.settle();
       throw error;
     }
   }
 
-  #runWithSteps(table: number, arena: number): void {
+  #runWithSteps(run: Run, table: number, arena: number): void {
     this.#table = table;
     this.#depth++;
     this.#jobs?.select();
     try {
-      this.#run(table, arena);
+      run(table, arena);
     } catch (error) {
       this.#jobs?.settle();
       throw error;
@@ -109,13 +122,29 @@ export class ProgramCode {
     return true;
   }
 
-  #instantiate(module: WebAssembly.Module): void {
+  /** The program with a clock, as good as the one without. Workers go on with theirs: the jobs are the same. */
+  #clocked(): TimedRun {
+    if (this.#timed === null || (this.#bytes === null && !this.#timed.wide)) {
+      const { bytes, marks } = emitProgram(this.#program, { ...this.#host, marks: true });
+      const wide = this.#bytes === null && workersAreQuiet() ? compileWide(bytes) : null;
+      const timed = new TimedRun(marks, wide !== null);
+      timed.run = this.#link(wide ?? new WebAssembly.Module(bytes), { mark: timed.mark });
+      this.#timed = timed;
+    }
+    return this.#timed;
+  }
+
+  #link(module: WebAssembly.Module, more: Record<string, WebAssembly.ImportValue> = {}): Run {
     const { memory, pool, library } = this.#host;
-    const imports: Record<string, WebAssembly.ImportValue> = { m: memory };
+    const imports: Record<string, WebAssembly.ImportValue> = { m: memory, ...more };
     if (this.#contracts) imports["block"] = library().block(memory);
     if (pool !== null) imports["trouble"] = pool.trouble;
     if (this.#steps !== null) imports["host"] = this.#callOut;
-    this.#run = new WebAssembly.Instance(module, { e: imports }).exports["run"] as Run;
+    return new WebAssembly.Instance(module, { e: imports }).exports["run"] as Run;
+  }
+  #instantiate(module: WebAssembly.Module): void {
+    const { pool, library } = this.#host;
+    this.#run = this.#link(module);
     if (this.#hasJobs)
       this.#jobs = pool!.register({ module, library: this.#contracts ? library().module : null, work: this.#work });
   }

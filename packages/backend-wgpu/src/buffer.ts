@@ -1,4 +1,4 @@
-import { type Buffer, invariant, type StandardDType } from "@traceform/core";
+import { type Buffer, invariant, isComplex, type StandardDType } from "@traceform/core";
 import type { WgpuDevice } from "./device.ts";
 import type { Piece } from "./memory.ts";
 import { joinOutcomes, type Outcome } from "./outcome.ts";
@@ -14,6 +14,8 @@ export class WgpuBuffer implements Buffer {
   readonly byteLength: number;
   /** Whether what is to write it goes well. */
   outcome: Outcome | null = null;
+  /** Resolves when what writes it has been submitted, where that waits for something; null when it has been. */
+  submitted: Promise<void> | null = null;
   readonly piece: Piece;
   #references = 1;
   #given = false;
@@ -23,7 +25,7 @@ export class WgpuBuffer implements Buffer {
     this.device = device;
     this.shape = shape;
     this.dtype = dtype;
-    this.byteLength = wordsOf(shape) * 4;
+    this.byteLength = wordsOf(shape, dtype) * 4;
     this.piece = piece ?? device.memory.allocate(this.byteLength, `${dtype}[${shape.join(",")}]`);
     this.outcome = joinOutcomes([this.piece.slab.outcome]);
     device.live.set(this.id, this);
@@ -50,7 +52,7 @@ export class WgpuBuffer implements Buffer {
   }
 }
 
-/** Words of an array: one for each element. */
-export function wordsOf(shape: readonly number[]): number {
-  return shape.reduce((a, b) => a * b, 1);
+/** Words of an array: one for each element, or one in each of the two planes of a complex one. */
+export function wordsOf(shape: readonly number[], dtype: StandardDType): number {
+  return shape.reduce((a, b) => a * b, isComplex(dtype) ? 2 : 1);
 }

@@ -1,4 +1,4 @@
-import { type Backend, BackendError, type Device, type MemoryStats } from "@traceform/core";
+import { type Backend, BackendError, type Device, DeviceQueue, type MemoryStats } from "@traceform/core";
 import type { WgpuBuffer } from "./buffer.ts";
 import { Memory } from "./memory.ts";
 import type { Outcome } from "./outcome.ts";
@@ -12,6 +12,8 @@ export class WgpuDevice implements Device {
   readonly gpu: GPUDevice;
   readonly memory: Memory;
   readonly reads: Reads;
+  /** Programs run in order: those that have to wait for values of the GPU hold up the ones after them. */
+  readonly queue: DeviceQueue = new DeviceQueue();
   readonly live: Map<number, WgpuBuffer> = new Map();
   /** Why the device is of no use any more, or what it has complained about that no program was asked for. */
   #failure: BackendError | null = null;

@@ -1,10 +1,11 @@
-import { BackendError, invariant } from "@traceform/core";
-import { type BufferInfo, kernelKey, type Kernel, type Origin, type Program, type Step, type View } from "@traceform/compiler";
-import { type GpuKernel, groupsFor, groupsOf, type Schedule, type Scheduled, scheduleNest } from "./emit/kernel.ts";
+import { invariant } from "@traceform/core";
+import { type BufferInfo, kernelKey, type Kernel, type Origin } from "@traceform/compiler";
+import { gateKernel, type GpuKernel, groupsFor, groupsOf, type Schedule, type Scheduled, scheduleNest } from "./emit/kernel.ts";
+import { type Gate, gates, type Workgroups } from "./gates.ts";
 
 /** A pointer of a dispatch, in bytes from the start of a buffer. */
 export interface Pointer {
-  readonly buffer: BufferInfo;
+  readonly buffer: BufferInfo | typeof gates;
   readonly offset: number;
 }
 
@@ -15,15 +16,20 @@ export interface Dispatch {
   /** Equal keys are equal code. */
   readonly key: string;
   readonly pointers: readonly Pointer[];
-  /** How many workgroups. */
-  readonly groups: number;
-  /** Of a copy, how many words. */
-  readonly words: number;
+  readonly workgroups: Workgroups;
+  /** Words that the kernel is given beside its pointers; asked for when the program runs. */
+  readonly words: () => readonly number[];
+  /** What decides on the device whether it runs, and which of its records says so; null where it always runs. */
+  readonly gate: { readonly gate: Gate; readonly record: number } | null;
   /** The equations that it computes. */
   readonly origins: readonly Origin[];
 }
 
+/** A dispatch of so many workgroups before it is known under which gate it runs. */
+export type BareDispatch = Omit<Dispatch, "gate" | "workgroups"> & { readonly groups: number };
+
 const copy: GpuKernel = { kind: "copy" };
+const none = (): readonly number[] => [];
 
 /** Keys of kernels that are not compared. */
 const ownKeys = new WeakMap<Kernel, string>();
@@ -34,89 +40,68 @@ function ownKey(kernel: Kernel): string {
   return key;
 }
 
-/** More than this take longer to encode than anybody would wait for. */
-const mostDispatches = 1 << 18;
-
-/**
- * The dispatches of a program, in order. Loops of a known number of trips are written out, with the addresses of every trip; all
- * else that depends on values is refused.
- *
- * @throws {BackendError} for loops of unknown length, branches, calls out to JavaScript, and kernels that are no nests
- */
-export function planDispatches(program: Program, schedule: Schedule): Dispatch[] {
-  const out: Dispatch[] = [];
-  /** Which trip each loop is at. */
-  const trips = new Map<number, number>();
-  /** Where the buffers are that have traded places. */
-  const places = new Map<BufferInfo, BufferInfo>();
-  const pointer = ({ buffer, offset, steps }: View): Pointer => ({
-    buffer: places.get(buffer) ?? buffer,
-    offset: steps.reduce((sum, s) => sum + trips.get(s.loop)! * s.bytes, offset),
-  });
-  const push = (d: Dispatch): void => {
-    if (d.groups === 0) return;
-    if (out.push(d) > mostDispatches) {
-      throw new BackendError(program.name, {
-        message: `the program has more than ${mostDispatches} dispatches when its loops are written out`,
-        fix: "make the loops shorter, or run the program on the CPU backend",
-      });
+/** The dispatches of a launch. */
+export function launchDispatches(
+  kernel: Kernel,
+  args: readonly Pointer[],
+  origins: readonly Origin[],
+  schedule: Schedule,
+): BareDispatch[] {
+  switch (kernel.kind) {
+    case "bundle":
+      return kernel.parts.flatMap(({ nest, args: own }) =>
+        launchDispatches(
+          nest,
+          own.map((i) => args[i]),
+          origins,
+          schedule,
+        ),
+      );
+    case "contraction":
+      return invariant(false, "the compiler was told that there is no micro-kernel") as never;
+    default: {
+      const gpu: Scheduled = kernel.kind === "nest" ? scheduleNest(kernel, schedule) : { kind: "routine", routine: kernel.routine };
+      const key = kernelKey(kernel) ?? ownKey(kernel);
+      return [{ name: kernel.name, kernel: gpu, key, pointers: args, groups: groupsOf(gpu), words: none, origins }];
     }
-  };
-  const launch = (kernel: Kernel, args: readonly Pointer[], origins: readonly Origin[]): void => {
-    switch (kernel.kind) {
-      case "bundle":
-        for (const { nest, args: own } of kernel.parts) {
-          const pointers = own.map((i) => args[i]);
-          launch(nest, pointers, origins);
-        }
-        return;
-      case "contraction":
-        return invariant(false, "the compiler was told that there is no micro-kernel") as never;
-      default: {
-        const gpu: Scheduled =
-          kernel.kind === "nest" ? scheduleNest(kernel, schedule) : { kind: "routine", routine: kernel.routine };
-        const { name } = kernel;
-        const key = kernelKey(kernel) ?? ownKey(kernel);
-        push({ name, kernel: gpu, key, pointers: args, groups: groupsOf(gpu), words: 0, origins });
-      }
-    }
-  };
-  const refuse = (name: string, what: string): never => {
-    throw new BackendError(name, {
-      message: `${what}, which the WebGPU backend cannot run yet`,
-      fix: "run this part on the CPU backend",
-    });
-  };
-  const walk = (steps: readonly Step[]): void => {
-    for (const s of steps) {
-      switch (s.kind) {
-        case "launch":
-          launch(s.kernel, s.args.map(pointer), s.origins);
-          break;
-        case "copy": {
-          const [from, to] = [pointer(s.from), pointer(s.to)];
-          const words = s.bytes / 4;
-          push({ name: "copy", kernel: copy, key: "copy", pointers: [from, to], groups: groupsFor(words), words, origins: [] });
-          break;
-        }
-        case "loop":
-          if (s.trips === null) return refuse("while", "a loop of unknown length needs values of the GPU on the host");
-          for (let i = 0; i < s.trips; i++) {
-            trips.set(s.loop, i);
-            walk(s.body);
-            for (const [a, b] of s.swaps) {
-              const [x, y] = [places.get(a) ?? a, places.get(b) ?? b];
-              places.set(a, y).set(b, x);
-            }
-          }
-          break;
-        case "branch":
-          return refuse("cond", "a branch needs values of the GPU on the host");
-        case "host":
-          return refuse(program.hosts[s.step].name, `${program.hosts[s.step].name} calls out to JavaScript`);
-      }
-    }
-  };
-  walk(program.steps);
-  return out;
+  }
 }
+
+export function copyDispatch(from: Pointer, to: Pointer, bytes: number): BareDispatch {
+  const words = bytes / 4;
+  return {
+    name: "copy",
+    kernel: copy,
+    key: "copy",
+    pointers: [from, to],
+    groups: groupsFor(words),
+    words: () => [words],
+    origins: [],
+  };
+}
+
+/** Opens or closes a gate. `value` is the predicate of a loop or the index of a branch; a loop that starts has none. */
+export function gateDispatch(gate: Gate, value: Pointer | null, test: GateTest): BareDispatch {
+  const state: Pointer = { buffer: gates, offset: 0 };
+  return {
+    name: "gate",
+    kernel: gateKernel,
+    key: "gate",
+    pointers: [value ?? state, state],
+    groups: 1,
+    // Where the gates and their records are is known when all of them are.
+    words: () => {
+      const parent = gate.parent?.position ?? 0xffffffff;
+      return [parent, gate.position, modes.indexOf(test.kind), test.branch ?? 0, test.last ?? 0, gate.records.length];
+    },
+    origins: [],
+  };
+}
+
+/** How a gate decides: as the one around it (a loop starts), as long as the predicate holds, or if a branch is chosen. */
+export interface GateTest {
+  readonly kind: "start" | "holds" | "chosen";
+  readonly branch?: number;
+  readonly last?: number;
+}
+const modes: readonly GateTest["kind"][] = ["start", "holds", "chosen"];

@@ -1,21 +1,27 @@
 import { BackendError, type Buffer, DisposedError, type Executable, type ExecutableInfo } from "@traceform/core";
-import { programCost, programSegments, programText, type BufferInfo, type Program } from "@traceform/compiler";
+import { programCost, programSegments, programText, type Program } from "@traceform/compiler";
 import { WgpuBuffer } from "./buffer.ts";
 import type { WgpuDevice } from "./device.ts";
-import { type Dispatch, planDispatches } from "./dispatches.ts";
-import { firstPointer, type Schedule, specials } from "./emit/kernel.ts";
+import type { Pointer } from "./dispatches.ts";
+import type { Schedule } from "./emit/kernel.ts";
+import { usage } from "./flags.ts";
+import { gates } from "./gates.ts";
 import { toWords } from "./host.ts";
-import type { Piece, Slab } from "./memory.ts";
-import { joinOutcomes, type Outcome } from "./outcome.ts";
-import { type Compiled, type Pipelines, wordBytes } from "./pipelines.ts";
+import type { Piece } from "./memory.ts";
+import { joinOutcomes, Outcome } from "./outcome.ts";
+import type { Compiled, Pipelines } from "./pipelines.ts";
+import { planProgram, type ProgramPlan } from "./plan.ts";
+import { Run } from "./run.ts";
 
 /** What an executable has of the device's memory. */
 class Holdings {
   readonly #device: WgpuDevice;
   readonly captured: readonly WgpuBuffer[];
   readonly constants: readonly Piece[];
+  /** The memory of the gates: a buffer of its own, because no kernel may write what a dispatch takes its workgroups from. */
+  readonly gates: Piece | null;
 
-  constructor(program: Program, device: WgpuDevice, captured: readonly WgpuBuffer[]) {
+  constructor(program: Program, device: WgpuDevice, captured: readonly WgpuBuffer[], first: ProgramPlan["gates"]) {
     this.#device = device;
     this.captured = captured;
     this.constants = program.constants.map((table) => {
@@ -24,12 +30,27 @@ class Holdings {
       device.guarded([piece.slab.outcome], () => device.gpu.queue.writeBuffer(piece.slab.gpu, piece.offset, words));
       return piece;
     });
+    this.gates = first.length === 0 ? null : gatesPiece(device.gpu, first);
   }
 
   [Symbol.dispose](): void {
     for (const piece of this.constants) this.#device.memory.free(piece);
     for (const buffer of this.captured) buffer.release();
+    this.gates?.slab.gpu.destroy();
   }
+}
+
+/** Slabs of the device's memory count from 0. */
+let nextGates = -1;
+function gatesPiece(gpu: GPUDevice, words: ProgramPlan["gates"]): Piece {
+  const bytes = words.byteLength;
+  const buffer = gpu.createBuffer({
+    label: "gates",
+    size: bytes,
+    usage: usage.storage | usage.indirect | usage.copyFrom | usage.copyTo,
+  });
+  gpu.queue.writeBuffer(buffer, 0, words);
+  return { slab: { id: nextGates--, gpu: buffer, bytes, outcome: new Outcome(Promise.resolve()) }, offset: 0, bytes };
 }
 
 /** Frees the memory of executables that nobody refers to any more: caches drop them without knowing who else holds them. */
@@ -40,20 +61,22 @@ export class WgpuExecutable implements Executable {
   readonly #program: Program;
   readonly #device: WgpuDevice;
   readonly #pipelines: Pipelines;
-  readonly #dispatches: readonly Dispatch[];
+  readonly #plan: ProgramPlan;
   readonly #compiled: readonly Compiled[];
   readonly #holdings: Holdings;
   #disposed = false;
+  /** Runs that wait. */
+  #runs = 0;
 
   /** `captured` are the leading arguments, owned by the executable. */
   constructor(program: Program, device: WgpuDevice, pipelines: Pipelines, captured: readonly WgpuBuffer[], schedule: Schedule) {
     this.#program = program;
     this.#device = device;
     this.#pipelines = pipelines;
-    this.#dispatches = planDispatches(program, schedule);
+    this.#plan = planProgram(program, schedule, device.gpu.limits.maxComputeWorkgroupsPerDimension);
     // What cannot be written in WGSL is refused now; most programs run with all of their memory in one slab.
-    this.#compiled = this.#dispatches.map((d) => pipelines.pipeline(d, new Array<number>(d.pointers.length).fill(0)));
-    this.#holdings = new Holdings(program, device, captured);
+    this.#compiled = this.#plan.dispatches.map((d) => pipelines.pipeline(d, likelyBindings(d.pointers)));
+    this.#holdings = new Holdings(program, device, captured, this.#plan.gates);
     abandoned.register(this, this.#holdings, this);
   }
 
@@ -71,7 +94,7 @@ export class WgpuExecutable implements Executable {
       });
     }
     this.#device.check();
-    const { captured, constants } = this.#holdings;
+    const { captured } = this.#holdings;
     const inputs = [...captured, ...(args as readonly WgpuBuffer[])];
     if (inputs.length !== program.arguments.length) {
       throw new BackendError(program.name, {
@@ -79,38 +102,114 @@ export class WgpuExecutable implements Executable {
         fix: "pass one array for each argument that the program was compiled for",
       });
     }
-    const { memory } = this.#device;
-    const arena = program.arenaBytes > 0 ? memory.allocate(program.arenaBytes, `the temporaries of ${program.name}`) : null;
+    const { steps } = this.#plan;
+    const alone = steps.every((s) => s.kind === "dispatches");
+    return alone && this.#device.queue.isIdle ? this.#runNow(inputs) : this.#runLater(inputs);
+  }
+
+  #runNow(inputs: readonly WgpuBuffer[]): WgpuBuffer[] {
     const made: WgpuBuffer[] = [];
     try {
-      const donors = this.#donors(inputs);
-      program.sources.forEach((source, i) => {
-        const { shape, dtype } = program.results[i];
-        if (source.kind !== "buffer") return;
-        made[source.position] ??= new WgpuBuffer(this.#device, shape, dtype, donors.get(source.position)?.give());
-      });
-      const outcome = this.#submit((buffer) => {
-        switch (buffer.kind) {
-          case "argument":
-            return inputs[buffer.position].piece;
-          case "result":
-            return made[buffer.position].piece;
-          case "constant":
-            return constants[buffer.position];
-          case "temporary":
-            return { ...arena!, offset: arena!.offset + program.offsets.get(buffer.id)! };
-        }
-      });
-      const joined = joinOutcomes([outcome, ...inputs.map((b) => b.outcome)]);
+      this.#makeResults(made, this.#donors(inputs));
+      const { run, end } = this.#start(inputs, made);
+      try {
+        for (const s of this.#plan.steps) if (s.kind === "dispatches") run.add(s.list);
+        run.submit();
+      } finally {
+        end();
+      }
+      const joined = joinOutcomes([run.outcome, ...inputs.map((b) => b.outcome)]);
       for (const buffer of made) buffer.outcome = joined;
     } catch (error) {
       for (const buffer of made) buffer.release();
       throw error;
-    } finally {
-      // Whoever has it next comes later in the queue.
-      if (arena !== null) memory.free(arena);
     }
     return this.#results(inputs, made);
+  }
+
+  /**
+   * The program waits for values of the GPU, or for programs before it that do: its results are pending until then. Memory that it
+   * is going to use is kept, since nobody else may have it meanwhile.
+   */
+  #runLater(inputs: readonly WgpuBuffer[]): WgpuBuffer[] {
+    const made: WgpuBuffer[] = [];
+    try {
+      this.#makeResults(made, new Map());
+    } catch (error) {
+      for (const buffer of made) buffer.release();
+      throw error;
+    }
+    const kept = [...inputs, ...made];
+    for (const buffer of kept) buffer.retain();
+    this.#runs++;
+    const outs = this.#results(inputs, made);
+    const done = Promise.resolve(this.#device.queue.submit(() => this.#perform(inputs, made)));
+    const submitted = done.then(() => {
+      for (const buffer of made) buffer.submitted = null;
+      for (const buffer of kept) buffer.release();
+      if (--this.#runs === 0 && this.#disposed) this.#holdings[Symbol.dispose]();
+    });
+    for (const buffer of made) buffer.submitted = submitted;
+    return outs;
+  }
+  /** Never rejects: failures are those of the results. */
+  async #perform(inputs: readonly WgpuBuffer[], made: readonly WgpuBuffer[]): Promise<void> {
+    let outcome: Outcome | null;
+    try {
+      this.#device.check();
+      // What was never computed may keep a loop going for ever.
+      const known = joinOutcomes(inputs.map((b) => b.outcome));
+      if (known !== null) await known.check();
+      const { run, end } = this.#start(inputs, made);
+      try {
+        await run.perform(this.#plan.steps);
+        run.submit();
+      } finally {
+        end();
+      }
+      outcome = run.outcome;
+    } catch (error) {
+      outcome = new Outcome(Promise.reject(error));
+    }
+    for (const buffer of made) buffer.outcome = joinOutcomes([buffer.outcome, outcome]);
+  }
+
+  /** Adds a buffer for each buffer of results, with one reference. */
+  #makeResults(made: WgpuBuffer[], donors: ReadonlyMap<number, WgpuBuffer>): void {
+    const { sources, results } = this.#program;
+    sources.forEach((source, i) => {
+      const { shape, dtype } = results[i];
+      if (source.kind !== "buffer") return;
+      made[source.position] ??= new WgpuBuffer(this.#device, shape, dtype, donors.get(source.position)?.give());
+    });
+  }
+
+  /** A run with memory for temporaries, until `end`: whoever has that next comes later in the queue. */
+  #start(inputs: readonly WgpuBuffer[], made: readonly WgpuBuffer[]): { readonly run: Run; readonly end: () => void } {
+    const program = this.#program;
+    const { memory } = this.#device;
+    const { constants, gates: gatesOf } = this.#holdings;
+    const arena = program.arenaBytes > 0 ? memory.allocate(program.arenaBytes, `the temporaries of ${program.name}`) : null;
+    const pieceOf = (buffer: Pointer["buffer"]): Piece => {
+      if (buffer === gates) return gatesOf!;
+      switch (buffer.kind) {
+        case "argument":
+          return inputs[buffer.position].piece;
+        case "result":
+          return made[buffer.position].piece;
+        case "constant":
+          return constants[buffer.position];
+        case "temporary":
+          return { ...arena!, offset: arena!.offset + program.offsets.get(buffer.id)! };
+      }
+    };
+    const run = new Run({ program, device: this.#device, pipelines: this.#pipelines, pieceOf });
+    return {
+      run,
+      end: () => {
+        if (arena !== null) memory.free(arena);
+      },
+    };
   }
 
   /** For results that may have it, the argument whose memory they take over: a donated one that nobody else has. */
@@ -131,40 +230,6 @@ export class WgpuExecutable implements Executable {
     return outs;
   }
 
-  /** Encodes all dispatches into one pass. Errors of a run are those of its pipelines. */
-  #submit(pieceOf: (buffer: BufferInfo) => Piece): Outcome | null {
-    const pipelines = this.#pipelines;
-    const { gpu } = this.#device;
-    if (this.#dispatches.length === 0) return null;
-    const places = this.#dispatches.map((d) => placesOf(d, pieceOf));
-    const compiled = this.#dispatches.map((d, i) => pipelines.pipeline(d, places[i].bindings));
-    const slabs = places.flatMap((p) => p.slabs);
-    const outcome = joinOutcomes([...compiled, ...slabs].map((c) => c.outcome));
-    if (outcome !== null && outcome.failure !== null) return outcome;
-    const bytes = this.#dispatches.reduce((sum, d) => sum + wordBytes(d.pointers.length), 0);
-    const words = new Uint32Array(bytes / 4);
-    const buffer = pipelines.words(bytes);
-    // A pipeline that turns out to be none makes the commands invalid too; what it says itself is what counts.
-    if (outcome !== null) gpu.pushErrorScope("validation");
-    const encoder = gpu.createCommandEncoder({ label: this.#program.name });
-    const pass = encoder.beginComputePass({ label: this.#program.name });
-    let at = 0;
-    this.#dispatches.forEach((d, i) => {
-      const { slabs, offsets } = places[i];
-      words.set([...specials, ...offsets], at / 4);
-      if (d.kernel.kind === "copy") words[at / 4 + firstPointer + offsets.length] = d.words;
-      pass.setPipeline(compiled[i].pipeline);
-      pass.setBindGroup(0, pipelines.group(slabs, offsets.length), [at]);
-      pass.dispatchWorkgroups(...workgroups(d.groups, gpu.limits.maxComputeWorkgroupsPerDimension));
-      at += wordBytes(offsets.length);
-    });
-    pass.end();
-    gpu.queue.writeBuffer(buffer, 0, words);
-    gpu.queue.submit([encoder.finish()]);
-    if (outcome !== null) void gpu.popErrorScope();
-    return outcome;
-  }
-
   execute(args: readonly (readonly Buffer[])[]): Buffer[][] {
     return args.map((list) => this.run(list));
   }
@@ -178,28 +243,12 @@ export class WgpuExecutable implements Executable {
     if (this.#disposed) return;
     this.#disposed = true;
     abandoned.unregister(this);
-    this.#holdings[Symbol.dispose]();
+    if (this.#runs === 0) this.#holdings[Symbol.dispose]();
   }
 }
 
-/** The slabs that a dispatch uses, and for each pointer which of them it is in and at which word. */
-function placesOf(
-  { pointers }: Dispatch,
-  pieceOf: (buffer: BufferInfo) => Piece,
-): { readonly slabs: readonly Slab[]; readonly bindings: readonly number[]; readonly offsets: readonly number[] } {
-  const slabs: Slab[] = [];
-  const offsets: number[] = [];
-  const bindings = pointers.map((p) => {
-    const { slab, offset } = pieceOf(p.buffer);
-    offsets.push((offset + p.offset) / 4);
-    const known = slabs.indexOf(slab);
-    return known < 0 ? slabs.push(slab) - 1 : known;
-  });
-  return { slabs, bindings, offsets };
-}
-
-/** So many workgroups in two dimensions, neither of which may be longer than the device's limit. */
-function workgroups(groups: number, most: number): [number, number] {
-  const rows = Math.ceil(groups / most);
-  return [Math.ceil(groups / rows), rows];
+/** Most programs run with all of their memory in one slab, and gates beside it. */
+function likelyBindings(pointers: readonly Pointer[]): readonly number[] {
+  const own = pointers.some((p) => p.buffer !== gates);
+  return pointers.map((p) => (p.buffer === gates && own ? 1 : 0));
 }

@@ -1,7 +1,7 @@
 import { BackendError, LruCache } from "@traceform/core";
 import type { Origin } from "@traceform/compiler";
 import type { Dispatch } from "./dispatches.ts";
-import { firstPointer, writeKernel } from "./emit/kernel.ts";
+import { firstPointer, mostWords, writeKernel } from "./emit/kernel.ts";
 import { computeStage, usage } from "./flags.ts";
 import type { Slab } from "./memory.ts";
 import { Outcome } from "./outcome.ts";
@@ -87,7 +87,7 @@ function writeOrigins(origins: readonly Origin[]): string {
 
 /** Bytes of the words of a dispatch in the uniform buffer: copies have one more than pointers, and bindings begin at multiples of 256. */
 export function wordBytes(pointers: number): number {
-  return Math.ceil(((firstPointer + pointers + 1) * 4) / 256) * 256;
+  return Math.ceil(((firstPointer + pointers + mostWords + 1) * 4) / 256) * 256;
 }
 
 /** As many as large models have, and more. */

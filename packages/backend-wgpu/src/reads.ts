@@ -3,6 +3,7 @@ import { type WgpuBuffer, wordsOf } from "./buffer.ts";
 import type { WgpuDevice } from "./device.ts";
 import { mapForReading, usage } from "./flags.ts";
 import { fromWords } from "./host.ts";
+import type { Piece } from "./memory.ts";
 
 /** A read that waits for its batch. */
 interface Wanted {
@@ -33,11 +34,39 @@ export class Reads {
 
   read(buffer: WgpuBuffer): Promise<HostArray> {
     const { shape, dtype } = buffer;
-    const bytes = wordsOf(shape) * 4;
+    const bytes = wordsOf(shape, dtype) * 4;
     if (bytes === 0) return Promise.resolve({ shape, dtype, bytes: new Uint8Array(0) });
     buffer.retain();
+    if (buffer.submitted !== null) return buffer.submitted.then(() => this.read(buffer)).finally(() => buffer.release());
     if (this.#wanted.length === 0) queueMicrotask(() => this.#flush());
     return new Promise((resolve, reject) => this.#wanted.push({ buffer, bytes, resolve, reject }));
+  }
+
+  /** The words in pieces of memory, as they are when what was submitted so far has run. */
+  async words(ranges: readonly { readonly piece: Piece; readonly bytes: number }[]): Promise<Uint32Array<ArrayBuffer>[]> {
+    this.#device.check();
+    const { gpu } = this.#device;
+    const bytes = ranges.reduce((sum, r) => sum + r.bytes, 0);
+    if (bytes === 0) return ranges.map(() => new Uint32Array(0));
+    const staging = this.#staging(bytes);
+    const encoder = gpu.createCommandEncoder({ label: "read" });
+    let at = 0;
+    for (const { piece, bytes: own } of ranges) {
+      encoder.copyBufferToBuffer(piece.slab.gpu, piece.offset, staging, at, own);
+      at += own;
+    }
+    gpu.queue.submit([encoder.finish()]);
+    try {
+      await staging.mapAsync(mapForReading, 0, bytes);
+    } catch (error) {
+      staging.destroy();
+      return this.#explain(error, [null]) as never;
+    }
+    const all = new Uint32Array(staging.getMappedRange(0, bytes).slice());
+    staging.unmap();
+    this.#keep(staging);
+    at = 0;
+    return ranges.map((r) => all.slice(at / 4, (at += r.bytes) / 4));
   }
 
   #flush(): void {

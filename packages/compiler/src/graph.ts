@@ -60,9 +60,15 @@ function makeValue(type: TensorType, node: Node | null, out: number, literal: nu
 export class BlockBuilder {
   readonly params: Value[] = [];
   readonly nodes: Node[] = [];
+  /** Whether the target has 64-bit floats; otherwise values between that gain from them are float32. */
+  readonly float64: boolean;
   #seen = new Map<string, readonly Value[]>();
   /** What the nodes that are added now are made for. */
   origin: Origin | null = null;
+
+  constructor(float64 = true) {
+    this.float64 = float64;
+  }
 
   param(type: TensorType): Value {
     const v = makeValue(type, null, 0, null);

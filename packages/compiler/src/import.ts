@@ -3,6 +3,7 @@ import {
   type Aval,
   BackendError,
   type DType,
+  DTypeError,
   type Eqn,
   hostStep,
   isComplex,
@@ -23,10 +24,11 @@ import { incompleteFunction, incompleteFunctions } from "./incomplete.ts";
 /** The arrays that stand for one variable: real and imaginary plane of a complex one, otherwise one array. */
 export type Parts = readonly Value[];
 
-/** What a device holds of an aval: one dense array, or two planes of a complex one. */
-export function partTypes(aval: Aval): TensorType[] {
+/** What a device holds of an aval: one dense array, or two planes of a complex one. Without 64-bit floats they are float32. */
+export function partTypes(aval: Aval, float64: boolean): TensorType[] {
   const { shape, dtype } = physical(aval);
-  const type: TensorType = { shape, dtype: realDType(dtype) as StandardDType };
+  const real = realDType(dtype) as StandardDType;
+  const type: TensorType = { shape, dtype: real === "float64" && !float64 ? "float32" : real };
   return isComplex(dtype) ? [type, type] : [type];
 }
 
@@ -36,9 +38,9 @@ export function partTypes(aval: Aval): TensorType[] {
  *
  * @throws {BackendError} for effects and for primitives that no table knows
  */
-export function importJaxpr(jaxpr: Jaxpr): Block {
-  const g = new BlockBuilder();
-  const args = [...jaxpr.constvars, ...jaxpr.invars].map((v) => partTypes(v.aval).map((t) => g.param(t)));
+export function importJaxpr(jaxpr: Jaxpr, float64: boolean): Block {
+  const g = new BlockBuilder(float64);
+  const args = [...jaxpr.constvars, ...jaxpr.invars].map((v) => partTypes(v.aval, float64).map((t) => g.param(t)));
   return g.finish(inline(g, jaxpr, args).flat());
 }
 
@@ -48,7 +50,7 @@ function inline(g: BlockBuilder, jaxpr: Jaxpr, args: readonly Parts[]): Parts[] 
   [...jaxpr.constvars, ...jaxpr.invars].forEach((v, i) => env.set(v, args[i]));
   const read = (a: Atom): Parts => {
     if (a instanceof Var) return env.get(a)!;
-    const [type, imaginary] = partTypes(a.aval);
+    const [type, imaginary] = partTypes(a.aval, g.float64);
     const re = g.literal(a.value, type.dtype);
     const scalar = imaginary === undefined ? [re] : [re, g.literal(0, type.dtype)];
     if (a.aval.ndim === 0) return scalar;
@@ -86,6 +88,19 @@ const identities: ReadonlySet<string> = new Set([
   "sharding_constraint",
 ]);
 
+/** Makes float64 of what gains from it in between; only backends without float64 have it as an equation. */
+const widening = "widen";
+
+/** @throws {DTypeError} for an equation that makes float64 of other things, on a target that has none */
+function refuseFloat64({ primitive, invars, outvars }: Eqn): void {
+  const isWide = ({ aval }: Atom): boolean => realDType(aval.dtype) === "float64";
+  if (!outvars.some((v) => v !== null && isWide(v)) || invars.some((v) => v instanceof Var && isWide(v))) return;
+  throw new DTypeError(primitive.name, {
+    message: `${primitive.name} makes an array of float64, which the device does not have`,
+    fix: "compute in float32, or run this part on the CPU backend",
+  });
+}
+
 function importEqn(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readonly Parts[] {
   const { name } = eqn.primitive;
   const { params } = eqn;
@@ -104,6 +119,8 @@ function importEqn(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readonly P
     });
   }
   if (identities.has(name)) return ins;
+  if (name === widening) return ins;
+  if (!g.float64) refuseFloat64(eqn);
   if (name in linalgRules) return importPlanes(g, eqn, ins);
   const complex = ins.some((p) => p.length > 1) || eqn.outvars.some((v) => v !== null && isComplex(v.aval.dtype));
   if (complex) return importComplex(g, eqn, ins);
@@ -115,7 +132,7 @@ function importEqn(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readonly P
 }
 
 function importPlain(g: BlockBuilder, eqn: Eqn, ins: readonly Value[]): readonly Parts[] {
-  const outs = eqn.outvars.map((v) => partTypes(v.aval)[0]);
+  const outs = eqn.outvars.map((v) => partTypes(v.aval, g.float64)[0]);
   const name = eqn.primitive.name;
   const extended = [...eqn.invars, ...eqn.outvars].find((v) => typeof v.aval.dtype !== "string");
   if (extended !== undefined) {
@@ -126,11 +143,11 @@ function importPlain(g: BlockBuilder, eqn: Eqn, ins: readonly Value[]): readonly
   if (incompleteFunctions.has(name)) return [[incompleteFunction(g, name, ins, outs[0])]];
   if (name === "reduce")
     return g
-      .add(name, ins, outs, { dimensions: eqn.params["dimensions"] }, [importJaxpr(eqn.params["jaxpr"] as Jaxpr)])
+      .add(name, ins, outs, { dimensions: eqn.params["dimensions"] }, [importJaxpr(eqn.params["jaxpr"] as Jaxpr, g.float64)])
       .map((v) => [v]);
   if (name === "reduce_window") {
     const { jaxpr, ...rest } = eqn.params;
-    return g.add(name, ins, outs, rest, [importJaxpr(jaxpr as Jaxpr)]).map((v) => [v]);
+    return g.add(name, ins, outs, rest, [importJaxpr(jaxpr as Jaxpr, g.float64)]).map((v) => [v]);
   }
   return g.add(name, ins, outs, eqn.params).map((v) => [v]);
 }
@@ -139,7 +156,7 @@ function importPlain(g: BlockBuilder, eqn: Eqn, ins: readonly Value[]): readonly
 function importHost(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readonly Parts[] {
   const avals = (list: readonly Atom[]): Aval[] => list.map((v) => v.aval);
   const host = hostStep(eqn.primitive, eqn.params, avals(eqn.invars), avals(eqn.outvars));
-  const outs = eqn.outvars.map((v) => partTypes(v.aval));
+  const outs = eqn.outvars.map((v) => partTypes(v.aval, g.float64));
   const values = g.add(hostOperation, ins.flat(), outs.flat(), { host }, [], eqn.effects.size > 0);
   let next = 0;
   return outs.map((types) => types.map(() => values[next++]));
@@ -147,7 +164,7 @@ function importHost(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readonly 
 
 /** An operation that takes and returns the planes of complex values as they are, one value after the other. */
 function importPlanes(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readonly Parts[] {
-  const outs = eqn.outvars.map((v) => partTypes(v.aval));
+  const outs = eqn.outvars.map((v) => partTypes(v.aval, g.float64));
   const values = g.add(eqn.primitive.name, ins.flat(), outs.flat(), eqn.params);
   let next = 0;
   return outs.map((types) => types.map(() => values[next++]));
@@ -172,8 +189,14 @@ function importControl(g: BlockBuilder, eqn: Eqn, ins: readonly Parts[]): readon
     params[key] = flatCount(at, n);
     at += n;
   }
-  const outs = eqn.outvars.map((v) => partTypes(v.aval));
-  const values = g.add(name, ins.flat(), outs.flat(), params, controlBlocks[name](eqn.params).map(importJaxpr));
+  const outs = eqn.outvars.map((v) => partTypes(v.aval, g.float64));
+  const values = g.add(
+    name,
+    ins.flat(),
+    outs.flat(),
+    params,
+    controlBlocks[name](eqn.params).map((j) => importJaxpr(j, g.float64)),
+  );
   let next = 0;
   return outs.map((types) => types.map(() => values[next++]));
 }

@@ -26,7 +26,7 @@ function arraySpec(aval: Parameters<typeof physical>[0], { leastBytes }: Target)
  */
 export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, donate: readonly number[] = []): Program {
   const { jaxpr } = closed;
-  const block = importJaxpr(jaxpr);
+  const block = importJaxpr(jaxpr, target.float64);
   const lowering = new Lowering(target, kernelRules);
   const scope = new Scope(lowering);
   const inputs = [...jaxpr.constvars, ...jaxpr.invars];
@@ -35,7 +35,7 @@ export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, 
   let next = 0;
   inputs.forEach((v, i) => {
     const buffer = lowering.buffer("argument", argumentSpecs[i].bytes, i);
-    const parts = partTypes(v.aval).length;
+    const parts = partTypes(v.aval, target.float64).length;
     for (let p = 0; p < parts; p++) {
       const value = block.params[next++];
       argumentOf.set(value, i);

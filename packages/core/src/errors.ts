@@ -108,6 +108,10 @@ export class RuleError extends TraceformError {
 export class BackendError extends TraceformError {
   readonly code = "TRACEFORM_BACKEND";
 }
+/** A trace was begun twice, or ended without having been begun. */
+export class ProfilerError extends TraceformError {
+  readonly code = "TRACEFORM_PROFILER";
+}
 /** Use of an array after it was disposed of or donated. */
 export class DisposedError extends TraceformError {
   readonly code = "TRACEFORM_DISPOSED";

@@ -52,6 +52,7 @@ export * from "./partitionspec.ts";
 export * from "./primitive.ts";
 export * from "./process.ts";
 export * from "./print.ts";
+export * as profiler from "./profiler.ts";
 export {
   type CacheCounts,
   clearExecutables,
@@ -68,6 +69,7 @@ export * from "./pytree.ts";
 export * from "./queue.ts";
 export { type ArrayScope, arrayScope } from "./scope.ts";
 export { namedScope } from "./scopes.ts";
+export { activeRecorder, type EventArgs, hostTrack, type Recorder, type Track } from "./recorder.ts";
 export * from "./sharding.ts";
 export type { Shard } from "./shards.ts";
 export { ShapeDtypeStruct } from "./shapestruct.ts";

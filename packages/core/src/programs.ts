@@ -9,6 +9,7 @@ import { expandLowerRules } from "./lowering.ts";
 import { LruCache } from "./lru.ts";
 import { isTracer, type NDArray, type Tracer } from "./ndarray.ts";
 import { type Params, refuseRule } from "./primitive.ts";
+import { activeRecorder, hostTrack } from "./recorder.ts";
 import { jaxprId } from "./structure.ts";
 import { type Sharding, SingleDeviceSharding } from "./sharding.ts";
 import { leaked } from "./trace.ts";
@@ -75,6 +76,7 @@ export function compileProgram(backend: Backend, jaxpr: Jaxpr, options: CompileO
   let executable = programs.get(key);
   if (executable === undefined) {
     counters.compilations++;
+    const begin = performance.now();
     refuseUncompilable(jaxpr);
     const program: ClosedJaxpr = { jaxpr: expandLowerRules(jaxpr, backend.capabilities.ownPrimitives), consts: [] };
     try {
@@ -88,6 +90,8 @@ export function compileProgram(backend: Backend, jaxpr: Jaxpr, options: CompileO
       });
     }
     programs.set(key, executable);
+    const recorder = activeRecorder();
+    if (recorder?.programs) recorder.add(hostTrack, `compile ${options.name ?? "a program"}`, begin, performance.now());
   } else counters.found++;
   return executable;
 }

@@ -23,6 +23,7 @@ export {
   NDArray,
   namedScope,
   printJaxpr,
+  profiler,
   processCount,
   processIndex,
   pytreeNode,

@@ -27,12 +27,16 @@ export interface EmitOptions {
   readonly relaxed: boolean;
   /** What the compiler's target says: operations of one chunk. */
   readonly grain: number;
+  /** Whether the module calls the import `mark` after each launch, copy and host step, with its number. */
+  readonly marks?: boolean;
 }
 
 /** A module, and whether it has jobs for worker threads. */
 export interface EmittedProgram {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly hasJobs: boolean;
+  /** The names of what is marked, by number. */
+  readonly marks: readonly string[];
 }
 
 /**
@@ -46,6 +50,8 @@ export function emitProgram(program: Program, options: EmitOptions): EmittedProg
   // The inner loops of matrix products are in a module of their own.
   const block = usesContractions(program) ? module.import("block", new Array<"i32">(blockParameters).fill("i32"), []) : null;
   const host = program.hosts.length > 0 ? module.import("host", ["i32"], []) : null;
+  const mark = options.marks === true ? module.import("mark", ["i32"], []) : null;
+  const marks: string[] = [];
   const entry = module.declare(["i32", "i32"], [], "run");
   const jobs = trouble === null ? null : new Jobs(module, trouble);
   const helpers = new Helpers(module, options.relaxed);
@@ -95,6 +101,13 @@ export function emitProgram(program: Program, options: EmitOptions): EmittedProg
     program.donations.some((d) => d.argument === from.buffer.position && d.result === to.buffer.position);
   const steps = (list: readonly Step[]): void => list.forEach(step);
   const step = (s: Step): void => {
+    emit(s);
+    const name = mark === null ? null : markedName(s, program);
+    if (name === null) return;
+    code.i32(marks.push(name) - 1);
+    code.call(mark!);
+  };
+  const emit = (s: Step): void => {
     switch (s.kind) {
       case "launch":
         return launch(s.kernel, s.args);
@@ -269,7 +282,14 @@ export function emitProgram(program: Program, options: EmitOptions): EmittedProg
   code.finish();
   jobs?.finish();
   const bytes = module.finish({ shared: options.shared, maximumPages: options.maximumPages });
-  return { bytes, hasJobs: jobs !== null && jobs.count > 0 };
+  return { bytes, hasJobs: jobs !== null && jobs.count > 0, marks };
+}
+
+/** What a trace calls a step; null for those that are made of others. */
+function markedName(s: Step, { hosts }: Program): string | null {
+  if (s.kind === "launch") return s.kernel.name;
+  if (s.kind === "copy") return "copy";
+  return s.kind === "host" ? hosts[s.step].name : null;
 }
 
 /** The most pointers in locals: engines allow a function 50,000 locals of all kinds, and the loops of launches take some, too. */

@@ -19,13 +19,19 @@ export type GpuKernel =
   | { readonly kind: "product"; readonly product: Product }
   | { readonly kind: "rows"; readonly rows: Rows }
   | { readonly kind: "routine"; readonly routine: Routine }
-  | { readonly kind: "copy" };
+  | { readonly kind: "copy" }
+  | typeof gateKernel;
+
+/** Opens or closes a gate: see `gates.ts` and `gateDispatch`. Its pointers are the value that decides and the memory of the gates. */
+export const gateKernel = { kind: "gate" } as const;
+/** The most words that a kernel is given beside its pointers. */
+export const mostWords = 8;
 
 /** How much kernels do at a time; `tiny` where large ones take long to compile, as on a GPU that the CPU imitates. */
 export type Schedule = "full" | "tiny";
 
 /** What the compiler's kernels become. */
-export type Scheduled = Exclude<GpuKernel, { readonly kind: "copy" }>;
+export type Scheduled = Exclude<GpuKernel, { readonly kind: "copy" | "gate" }>;
 
 /** How a nest is run. */
 export function scheduleNest(nest: Nest, schedule: Schedule): Scheduled {
@@ -71,7 +77,8 @@ export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly 
   if (kernel.kind === "copy") {
     only(word(end));
     values.line(`m${bindings[1]}[p1 + invocation] = m${bindings[0]}[p0 + invocation];`);
-  } else {
+  } else if (kernel.kind === "gate") writeGate(values, bindings, (i) => word(end + i));
+  else {
     values.line("let infinity = bitcast<f32>(words[0][0]);");
     values.line("let nan = bitcast<f32>(words[0][1]);");
     values.line("let zero = words[0][2];");
@@ -98,7 +105,7 @@ export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly 
   const memories = [...new Set(bindings)].sort((a, b) => a - b);
   return [
     `// ${name}`,
-    `@group(0) @binding(0) var<uniform> words: array<vec4<u32>, ${(end >> 2) + 1}>;`,
+    `@group(0) @binding(0) var<uniform> words: array<vec4<u32>, ${((end + mostWords) >> 2) + 1}>;`,
     ...memories.map((m) => `@group(0) @binding(${m + 1}) var<storage, read_write> m${m}: array<u32>;`),
     ...memory,
     helperText(values.helpers),
@@ -108,4 +115,27 @@ export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly 
     "}",
     "",
   ].join("\n");
+}
+
+/** One workgroup: it decides, and writes into the records how many workgroups the dispatches of the gate have. */
+function writeGate(values: Values, [value, state]: readonly number[], word: (i: number) => string): void {
+  const [parent, own, mode, branch, last, records] = [0, 1, 2, 3, 4, 5].map(word);
+  values.line(`let gate = p1 + ${own};`);
+  values.line("var open = true;");
+  values.block(`if (${parent} != 0xffffffffu) `, () => values.line(`open = m${state}[p1 + ${parent}] != 0u;`));
+  values.line(`let value = bitcast<i32>(m${value}[p0]);`);
+  values.block(`if (${mode} == 1u) `, () => values.line(`open = m${state}[gate] != 0u && value != 0;`));
+  // Out of range picks the nearest branch.
+  values.block(`if (${mode} == 2u) `, () =>
+    values.line(`open = open && clamp(value, 0, bitcast<i32>(${last})) == bitcast<i32>(${branch});`),
+  );
+  values.line("storageBarrier();");
+  values.block("if (local == 0u) ", () => {
+    values.line(`m${state}[gate] = select(0u, 1u, open);`);
+    values.line(`m${state}[gate + 1u] = select(0u, m${state}[gate + 1u] + select(0u, 1u, open), ${mode} == 1u);`);
+  });
+  values.block(`for (var i = local; i < ${records}; i += ${workgroupSize}u) `, () => {
+    values.line("let at = gate + 2u + i * 5u;");
+    values.line(`m${state}[at] = select(0u, m${state}[at + 3u], open);`);
+  });
 }

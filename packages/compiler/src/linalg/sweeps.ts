@@ -2,32 +2,47 @@ import type { Node } from "../graph.ts";
 import type { Ex } from "../expr.ts";
 import { Field, type Num, RoutineBuilder, type Whole } from "../routinebuilder.ts";
 import type { Scope } from "../scope.ts";
+import { constants } from "../math/common.ts";
+import { scalarInfo } from "../scalars.ts";
 import { chunkOf, copyIn, launchRoutine, leafOf } from "./leaf.ts";
 
 // The iterations on tridiagonal and bidiagonal matrices change O(n) numbers a sweep; only applying their rotations to the
-// vectors is work. So the sweeps run first, a batch of them, in f64, and write their rotations down; then each strip of the
+// vectors is work. So the sweeps run first, a batch of them, in f64 where there is one, and write their rotations down; then each strip of the
 // vectors, which stays in the first cache, goes through all rotations of the batch.
 //
 // Sweeps run towards the end of the block where the matrix is smaller: a sweep upwards is one downwards on the matrix with
 // its order reversed.
 
-const f64 = "f64";
-
 /** The rotation with (c, s; -s, c) (f, g)ᵀ = (r, 0)ᵀ. */
 function rotation(r: RoutineBuilder, f: Ex, g: Ex): { c: Ex; s: Ex; r: Ex } {
   const { e } = r;
+  const c = constants(e, f);
+  if (f.type === "f32") return scaledRotation(r, f, g);
   const length = r.let(e.unary("sqrt", e.fma(f, f, e.mul(g, g))));
-  const none = r.let(e.eq(length, e.f64(0)));
+  const none = r.let(e.eq(length, c(0)));
   return {
-    c: r.let(e.select(none, e.f64(1), e.div(f, length))),
-    s: r.let(e.select(none, e.f64(0), e.div(g, length))),
+    c: r.let(e.select(none, c(1), e.div(f, length))),
+    s: r.let(e.select(none, c(0), e.div(g, length))),
     r: length,
   };
+}
+/** Squares of single precision would overflow, or vanish, too soon. */
+function scaledRotation(r: RoutineBuilder, f: Ex, g: Ex): { c: Ex; s: Ex; r: Ex } {
+  const { e } = r;
+  const c = constants(e, f);
+  const [x, y] = [e.unary("abs", f), e.unary("abs", g)];
+  const size = r.let(e.select(e.lt(x, y), y, x));
+  const none = r.let(e.eq(size, c(0)));
+  const safe = r.let(e.select(none, c(1), size));
+  const [p, q] = [r.let(e.div(f, safe)), r.let(e.div(g, safe))];
+  const root = r.let(e.select(none, c(1), e.unary("sqrt", e.fma(p, p, e.mul(q, q)))));
+  return { c: r.let(e.select(none, c(1), e.div(p, root))), s: r.let(e.div(q, root)), r: r.let(e.mul(size, root)) };
 }
 
 /** What the sweeps of both kinds share: the vectors d and e, and where rotations and ranges go. */
 interface State {
   readonly r: RoutineBuilder;
+  readonly type: "f32" | "f64";
   readonly n: number;
   readonly d: (i: Whole) => Ex;
   readonly setD: (i: Whole, x: Ex) => void;
@@ -57,8 +72,9 @@ function direction(r: RoutineBuilder, lo: Ex, hi: Ex, down: Ex): Direction {
 }
 
 /** Sets elements beside the diagonal that are negligible to zero, from the bottom up; `hi` ends at the last one that is not. */
-function deflate({ r, setOff, negligible }: State, hi: Ex): void {
+function deflate({ r, type, setOff, negligible }: State, hi: Ex): void {
   const { e } = r;
+  const zero = e.constant(type, 0);
   const go = r.variable("bool");
   r.while(
     () => {
@@ -68,14 +84,15 @@ function deflate({ r, setOff, negligible }: State, hi: Ex): void {
     },
     () => {
       r.set(hi, r.sub(hi, 1));
-      setOff(hi, e.f64(0));
+      setOff(hi, zero);
     },
   );
 }
 
 /** Where the block that ends at `hi` begins. */
-function blockStart({ r, setOff, negligible }: State, hi: Ex): Ex {
+function blockStart({ r, type, setOff, negligible }: State, hi: Ex): Ex {
   const { e } = r;
+  const zero = e.constant(type, 0);
   const lo = r.let(r.sub(hi, 1));
   const go = r.variable("bool");
   r.while(
@@ -85,7 +102,7 @@ function blockStart({ r, setOff, negligible }: State, hi: Ex): Ex {
         const small = r.let(negligible(r.let(r.sub(lo, 1))));
         r.if(
           small,
-          () => setOff(r.sub(lo, 1), e.f64(0)),
+          () => setOff(r.sub(lo, 1), zero),
           () => r.set(go, e.constant("bool", 1)),
         );
       });
@@ -110,17 +127,20 @@ function lowerSweeps(
   const sweeps = ranges.shape.at(-2)!;
   const leaf = leafOf(node, dOut, false, 1);
   const views = [...copyIn(scope, ins.slice(0, 2), [dOut, eOut]), ...[cosines, sines, ranges, active].map((v) => scope.target(v))];
+  const { type } = scalarInfo(dOut.dtype);
+  const storage = type === "f32" ? "f32" : "f64";
   const narrow = cosines.dtype === "float32";
   const routine = RoutineBuilder.tasks(leaf.key, leaf.batch, 1, (r, task) => {
     const { e } = r;
     const base = r.let(r.mul(task, n));
     const partial: Omit<State, "negligible"> = {
       r,
+      type: storage,
       n,
-      d: (i) => r.load(0, f64, r.add(base, i)),
-      setD: (i, x) => r.store(0, f64, r.add(base, i), x),
-      off: (i) => r.load(1, f64, r.add(base, i)),
-      setOff: (i, x) => r.store(1, f64, r.add(base, i), x),
+      d: (i) => r.load(0, storage, r.add(base, i)),
+      setD: (i, x) => r.store(0, storage, r.add(base, i), x),
+      off: (i) => r.load(1, storage, r.add(base, i)),
+      setOff: (i, x) => r.store(1, storage, r.add(base, i), x),
     };
     const state: State = { ...partial, negligible: (i) => negligible(partial, i) };
     const hi = r.let(e.i32(n - 1));
@@ -139,7 +159,7 @@ function lowerSweeps(
           // Seen from below, rows are columns: the sides change places.
           const which = sides === 1 ? e.i32(0) : e.select(down, e.i32(side), e.i32(1 - side));
           const place = r.let(r.add(r.mul(r.add(r.mul(r.add(r.mul(task, sides), which), sweeps), t), n), i));
-          [c, s].forEach((x, k) => r.store(2 + k, narrow ? "f32" : f64, place, narrow ? e.convert("demote", "f32", x) : x));
+          [c, s].forEach((x, k) => r.store(2 + k, narrow ? "f32" : "f64", place, narrow ? e.convert("demote", "f32", x) : x));
         };
         sweep(state, at, keep);
       });
@@ -152,7 +172,12 @@ function lowerSweeps(
 
 /** Relative to the precision of the result: f64 arithmetic on numbers that were rounded to f32 gains nothing beyond it. */
 function unitRoundoff(node: Node): number {
+  if (node.outs[0].dtype === "float32") return 2 ** -24;
   return node.outs[2].dtype === "float32" ? 2 ** -26 : 2 ** -53;
+}
+/** Numbers that are small beside anything of a matrix that was scaled, and their squares are numbers yet. */
+function nothing(node: Node): { readonly value: number; readonly square: number } {
+  return node.outs[0].dtype === "float32" ? { value: 1e-36, square: 1e-37 } : { value: 1e-290, square: 1e-300 };
 }
 
 /**
@@ -168,21 +193,22 @@ export function lowerTridiagonalSweeps(scope: Scope, node: Node): void {
     scope,
     node,
     1,
-    ({ r, d, off }, i) => {
+    ({ r, type, d, off }, i) => {
       const { e } = r;
       const x = off(i);
       const size = e.unary("abs", e.mul(d(i), d(r.add(i, 1))));
-      return e.le(e.mul(x, x), e.fma(size, e.f64(eps * eps), e.f64(1e-300)));
+      return e.le(e.mul(x, x), e.fma(size, e.constant(type, eps * eps), e.constant(type, nothing(node).square)));
     },
-    ({ r, d, setD, off, setOff }, at, keep) => {
+    ({ r, type, d, setD, off, setOff }, at, keep) => {
       const { e } = r;
+      const number = (x: number): Ex => e.constant(type, x);
       const last = at.length;
       const previous = r.let(r.sub(last, 1));
       const b = off(at.between(previous));
       const bottom = d(at.at(last));
-      const half = r.let(e.mul(e.sub(d(at.at(previous)), bottom), e.f64(0.5)));
+      const half = r.let(e.mul(e.sub(d(at.at(previous)), bottom), number(0.5)));
       const root = r.let(e.unary("sqrt", e.fma(half, half, e.mul(b, b))));
-      const signed = e.add(half, e.select(e.lt(half, e.f64(0)), e.neg(root), root));
+      const signed = e.add(half, e.select(e.lt(half, number(0)), e.neg(root), root));
       const shift = r.let(e.sub(bottom, e.div(e.mul(b, b), signed)));
       const x = r.let(e.sub(d(at.at(0)), shift));
       const z = r.let(off(at.between(0)));
@@ -193,7 +219,7 @@ export function lowerTridiagonalSweeps(scope: Scope, node: Node): void {
         const beside = r.let(at.between(i));
         const [d1, d2, o] = [d(p), d(q), off(beside)];
         // Differences of d's are formed once, so that a small change does not cancel.
-        const change = r.let(e.mul(s, e.fma(s, e.sub(d2, d1), e.mul(e.mul(c, o), e.f64(2)))));
+        const change = r.let(e.mul(s, e.fma(s, e.sub(d2, d1), e.mul(e.mul(c, o), number(2)))));
         setD(p, e.add(d1, change));
         setD(q, e.sub(d2, change));
         const mixed = r.let(e.fma(e.mul(c, s), e.sub(d2, d1), e.mul(e.sub(e.mul(c, c), e.mul(s, s)), o)));
@@ -223,15 +249,16 @@ export function lowerBidiagonalSweeps(scope: Scope, node: Node): void {
     scope,
     node,
     2,
-    ({ r, d, off }, i) => {
+    ({ r, type, d, off }, i) => {
       const { e } = r;
       const size = e.add(e.unary("abs", d(i)), e.unary("abs", d(r.add(i, 1))));
-      return e.le(e.unary("abs", off(i)), e.fma(size, e.f64(eps), e.f64(1e-290)));
+      return e.le(e.unary("abs", off(i)), e.fma(size, e.constant(type, eps), e.constant(type, nothing(node).value)));
     },
     (state, at, keep) => {
-      const { r, d, off } = state;
+      const { r, type, d, off } = state;
       const { e } = r;
-      const [least, most] = [r.let(e.f64(Infinity)), r.let(e.f64(0))];
+      const number = (x: number): Ex => e.constant(type, x);
+      const [least, most] = [r.let(number(Infinity)), r.let(number(0))];
       r.for(0, r.add(at.length, 1), (i) => {
         const size = r.let(e.unary("abs", d(at.at(i))));
         r.if(e.lt(size, least), () => r.set(least, size));
@@ -243,7 +270,7 @@ export function lowerBidiagonalSweeps(scope: Scope, node: Node): void {
       const first = r.let(e.unary("abs", d(at.at(0))));
       // A shift that is nothing beside the first element would only add rounding errors.
       const ratio = e.div(shift, first);
-      const useful = e.and(e.gt(least, e.mul(most, e.f64(eps))), e.gt(e.mul(ratio, ratio), e.f64(eps)));
+      const useful = e.and(e.gt(least, e.mul(most, number(eps))), e.gt(e.mul(ratio, ratio), number(eps)));
       r.if(
         useful,
         () => shiftedSweep(state, at, keep, shift),
@@ -256,21 +283,23 @@ export function lowerBidiagonalSweeps(scope: Scope, node: Node): void {
 /** The smaller singular value of (f g; 0 h), to full relative precision. */
 function smallerSingularValue(r: RoutineBuilder, f: Ex, g: Ex, h: Ex): Ex {
   const { e } = r;
+  const number = constants(e, f);
   const [x, y, z] = [f, h, g].map((v) => r.let(e.unary("abs", v)));
   const small = r.let(e.select(e.lt(x, y), x, y));
   const large = r.let(e.select(e.lt(x, y), y, x));
-  const sum = r.let(e.add(e.f64(1), e.div(small, large)));
+  const sum = r.let(e.add(number(1), e.div(small, large)));
   const gap = r.let(e.div(e.sub(large, small), large));
   const side = r.let(e.div(z, large));
   const square = e.mul(side, side);
   const roots = e.add(e.unary("sqrt", e.fma(sum, sum, square)), e.unary("sqrt", e.fma(gap, gap, square)));
-  return r.let(e.select(e.eq(small, e.f64(0)), e.f64(0), e.mul(small, e.div(e.f64(2), roots))));
+  return r.let(e.select(e.eq(small, number(0)), number(0), e.mul(small, e.div(number(2), roots))));
 }
 
-function shiftedSweep({ r, d, setD, off, setOff }: State, at: Direction, keep: Keep, shift: Ex): void {
+function shiftedSweep({ r, type, d, setD, off, setOff }: State, at: Direction, keep: Keep, shift: Ex): void {
   const { e } = r;
+  const number = (x: number): Ex => e.constant(type, x);
   const d0 = d(at.at(0));
-  const sign = e.select(e.lt(d0, e.f64(0)), e.f64(-1), e.f64(1));
+  const sign = e.select(e.lt(d0, number(0)), number(-1), number(1));
   const f = r.let(e.mul(e.sub(e.unary("abs", d0), shift), e.add(sign, e.div(shift, d0))));
   const g = r.let(off(at.between(0)));
   r.for(0, at.length, (i) => {
@@ -298,10 +327,11 @@ function shiftedSweep({ r, d, setD, off, setOff }: State, at: Direction, keep: K
 }
 
 /** A sweep with shift zero in a form without subtractions, so that every element keeps its relative precision. */
-function plainSweep({ r, d, setD, off, setOff }: State, at: Direction, keep: Keep): void {
+function plainSweep({ r, type, d, setD, off, setOff }: State, at: Direction, keep: Keep): void {
   const { e } = r;
-  const cosRight = r.let(e.f64(1));
-  const [cosLeft, sinLeft] = [r.let(e.f64(1)), r.let(e.f64(0))];
+  const number = (x: number): Ex => e.constant(type, x);
+  const cosRight = r.let(number(1));
+  const [cosLeft, sinLeft] = [r.let(number(1)), r.let(number(0))];
   r.for(0, at.length, (i) => {
     const [p, q] = [r.let(at.at(i)), r.let(at.at(r.add(i, 1)))];
     const right = rotation(r, r.let(e.mul(d(p), cosRight)), off(r.let(at.between(i))));

@@ -3,6 +3,7 @@ import {
   asArray,
   batchRule,
   bind,
+  bind1,
   definePrimitive,
   isComplex,
   jvpRule,
@@ -14,7 +15,7 @@ import {
 import { add, bitwiseAnd, bitwiseOr, div, gt, lt, mul, ne, sub } from "../binary.ts";
 import { convertElementType, imag, real } from "../convert.ts";
 import { broadcastedIota, full } from "../create.ts";
-import { result } from "../internal/infer.ts";
+import { noParams, result } from "../internal/infer.ts";
 import { reduceMax, reduceSum } from "../reduce.ts";
 import { select } from "../select.ts";
 import { broadcastInDim, concatenate, pad } from "../shape.ts";
@@ -39,7 +40,7 @@ import {
 import { takeColumns } from "./permute.ts";
 import { householderProduct } from "./qr.ts";
 import { batchLeading } from "./rules.ts";
-import { panelColumns, panelElements, scanPanels, sweepAll, tridiagonalSweepsP } from "./sweeps.ts";
+import { panelColumns, panelElements, scanPanels, sweepAll, tridiagonalSweepsP, widenP } from "./sweeps.ts";
 
 type PanelParams = { readonly width: number };
 
@@ -113,7 +114,7 @@ function lowered(x: NDArray, { lower, sortEigenvalues, computeV }: EighParams): 
   });
   const first = (y: NDArray, k: number): NDArray => sliceInDim(y, 0, k, 1, y.ndim - 1);
   const vectors = computeV ? [basis(panelColumns(v), panelElements(taus), n)] : [];
-  const wide = (y: NDArray): NDArray => convertElementType(first(panelElements(y), n), "float64");
+  const wide = (y: NDArray): NDArray => bind1(widenP, [first(panelElements(y), n)], noParams);
   const swept = sweepAll(tridiagonalSweepsP, wide(d), wide(e), vectors, x.dtype);
   const w0 = convertElementType(swept.d, realType);
   const good = bitwiseAnd(valid, isFalse(swept.failed));

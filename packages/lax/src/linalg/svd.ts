@@ -3,6 +3,7 @@ import {
   asArray,
   batchRule,
   bind,
+  bind1,
   definePrimitive,
   jvpRule,
   lowerRule,
@@ -14,7 +15,7 @@ import {
 import { add, bitwiseAnd, div, eq, lt, mul, ne, sub } from "../binary.ts";
 import { convertElementType } from "../convert.ts";
 import { broadcastedIota, full } from "../create.ts";
-import { result } from "../internal/infer.ts";
+import { noParams, result } from "../internal/infer.ts";
 import { select } from "../select.ts";
 import { concatenate, pad } from "../shape.ts";
 import { sliceInDim } from "../slice.ts";
@@ -39,7 +40,7 @@ import {
 import { takeColumns } from "./permute.ts";
 import { householderProduct, qr } from "./qr.ts";
 import { batchLeading } from "./rules.ts";
-import { bidiagonalSweepsP, panelColumns, panelElements, scanPanels, sweepAll } from "./sweeps.ts";
+import { bidiagonalSweepsP, panelColumns, panelElements, scanPanels, sweepAll, widenP } from "./sweeps.ts";
 
 type PanelParams = { readonly width: number };
 
@@ -170,7 +171,7 @@ function decomposed(x: NDArray, { fullMatrices, computeUv }: SvdParams): NDArray
     return [count === 1 ? rest : after(), [vs, us, ds, es, ls, rs]];
   });
   const first = (y: NDArray, k: number): NDArray => sliceInDim(y, 0, k, 1, y.ndim - 1);
-  const wide = (y: NDArray): NDArray => convertElementType(first(panelElements(y), n), "float64");
+  const wide = (y: NDArray): NDArray => bind1(widenP, [first(panelElements(y), n)], noParams);
   let sides: NDArray[] = [];
   let beyond: NDArray | null = null;
   if (computeUv) {

@@ -1,6 +1,16 @@
-import { bind, bind1, definePrimitive, isComplex, type NDArray, type Primitive, realDType, scalar } from "@traceform/core";
+import {
+  bind,
+  bind1,
+  definePrimitive,
+  isComplex,
+  lowerRule,
+  type NDArray,
+  type Primitive,
+  realDType,
+  scalar,
+} from "@traceform/core";
 import { add, bitwiseAnd, lt, mul, ne } from "../binary.ts";
-import { complex, imag, real } from "../convert.ts";
+import { complex, convertElementType, imag, real } from "../convert.ts";
 import { iota } from "../create.ts";
 import { type NoParams, noParams, result } from "../internal/infer.ts";
 import { scan, whileLoop } from "../loops.ts";
@@ -14,7 +24,7 @@ import { batchShape, rows } from "./matrices.ts";
 
 export interface SweepParams {
   readonly sweeps: number;
-  /** The dtype of the rotations; sweeps themselves compute in float64. */
+  /** The dtype of the rotations; sweeps themselves compute in that of their operands. */
   readonly rotations: "float32" | "float64";
 }
 
@@ -27,6 +37,15 @@ const sweepPrimitive = (name: string, sides: number): Primitive<SweepParams> =>
       return [d, e, angles, angles, result([...batch, sweeps, 2], "int32", [d, e], false), result(batch, "int32", [d, e], false)];
     },
   });
+
+/**
+ * A real array as float64, for computations in between that gain from it. A backend without float64 may leave it as it is: it
+ * names the primitive among its own, and takes float64 to mean float32 where the values come from here.
+ */
+export const widenP: Primitive<NoParams> = /* @__PURE__ */ definePrimitive<NoParams>("widen", {
+  abstractEval: ([x]) => [result(x.shape, "float64", [x], false)],
+  rules: { [lowerRule]: ([x]: readonly NDArray[]) => [convertElementType(x, "float64")] },
+});
 
 /** Sweeps on symmetric tridiagonal matrices: (d, e) -> (d, e, cosines, sines, ranges, active). */
 export const tridiagonalSweepsP: Primitive<SweepParams> = /* @__PURE__ */ sweepPrimitive("tridiagonal_sweeps", 1);

@@ -1,0 +1,158 @@
+import { type Backend, effectsBarrier, makeAval, type NDArray, ShapeDtypeStruct, traceToJaxpr } from "@traceform/core";
+import { cpu } from "@traceform/backend-cpu";
+import * as lax from "@traceform/lax";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { WgpuDevice } from "./device.ts";
+import { wgpu } from "./index.ts";
+
+let backend: Backend;
+let device: WgpuDevice;
+beforeEach(async () => {
+  backend = await wgpu();
+  device = backend.devices[0] as WgpuDevice;
+});
+afterEach(() => backend[Symbol.dispose]());
+
+type Fn = (...xs: NDArray[]) => NDArray | readonly NDArray[];
+
+function compile(on: Backend, f: Fn, inputs: readonly (readonly number[])[], name = "f") {
+  const avals = inputs.map((x) => makeAval(x.length === 1 ? [] : [x.length], "float32"));
+  const { jaxpr, consts } = traceToJaxpr((...xs: NDArray[]) => [f(...xs)].flat() as NDArray[], avals, name);
+  return on.compile({ jaxpr, consts }, { name });
+}
+const put = (on: Backend, x: readonly number[]) =>
+  on.put(
+    { shape: x.length === 1 ? [] : [x.length], dtype: "float32", bytes: new Uint8Array(Float32Array.from(x).buffer) },
+    on.devices[0],
+  );
+const floats = (bytes: Uint8Array): number[] => [...new Float32Array(bytes.slice().buffer)];
+
+/** All results of a function on a backend. */
+async function results(on: Backend, f: Fn, ...inputs: readonly (readonly number[])[]): Promise<number[][]> {
+  using executable = compile(on, f, inputs);
+  const args = inputs.map((x) => put(on, x));
+  const outs = executable.run(args);
+  const arrays = await Promise.all(outs.map((b) => on.read(b)));
+  for (const b of [...args, ...outs]) b.release();
+  return arrays.map((a) => floats(a.bytes));
+}
+
+const below = (x: NDArray, y: NDArray): NDArray => lax.lt(x, y);
+/** Doubles both until the counter is there; carries trade places in every round. */
+const countTo =
+  (extra: (x: NDArray) => NDArray = (x) => x): Fn =>
+  (n, x) => {
+    const zero = lax.fullLike(n, 0);
+    const [i, a, b] = lax.whileLoop(
+      ([k]: [NDArray, NDArray, NDArray]) => below(k, n),
+      ([k, p, q]: [NDArray, NDArray, NDArray]) => [lax.add(k, 1), lax.add(q, 1), extra(p)] as [NDArray, NDArray, NDArray],
+      [zero, x, lax.neg(x)] as [NDArray, NDArray, NDArray],
+    );
+    return [i, a, b];
+  };
+
+describe("loops of unknown length", () => {
+  test.each([0, 1, 2, 7, 8, 9, 23, 24, 25, 70])("run %i rounds", async (n) => {
+    const f = countTo();
+    expect(await results(backend, f, [n], [1, 2, 3])).toEqual(await results(cpu(), f, [n], [1, 2, 3]));
+  });
+
+  test("are looked at once for many rounds", async () => {
+    const look = vi.spyOn(device.reads, "words");
+    const n = 100;
+    expect((await results(backend, countTo(), [n], [1, 2]))[0]).toEqual([n]);
+    // 8 rounds, then 16, 32, 64.
+    expect(look).toHaveBeenCalledTimes(4);
+  });
+
+  test("have branches in them, and loops of known length, without anybody looking at every round", async () => {
+    const f = countTo((x) =>
+      lax.cond(
+        below(lax.reduceSum(x), lax.fullLike(lax.reduceSum(x), 5)),
+        (y: NDArray) => lax.foriLoop(0, 3, (_, z: NDArray) => lax.add(z, 2), y),
+        (y: NDArray) =>
+          lax.cond(below(lax.reduceMax(y), lax.fullLike(lax.reduceMax(y), 9)), lax.neg, (z: NDArray) => lax.mul(z, 0.5), y),
+        x,
+      ),
+    );
+    const look = vi.spyOn(device.reads, "words");
+    expect(await results(backend, f, [19], [1, 2, 3])).toEqual(await results(cpu(), f, [19], [1, 2, 3]));
+    expect(look).toHaveBeenCalledTimes(2);
+  });
+
+  test("are in loops, in branches and in scans, and hold them", async () => {
+    const inner = (x: NDArray): NDArray =>
+      lax.whileLoop(
+        (y: NDArray) => below(lax.reduceMax(y), lax.fullLike(lax.reduceMax(y), 40)),
+        (y: NDArray) => lax.add(lax.mul(y, 1.5), 1),
+        x,
+      );
+    const inLoop = countTo((x) => lax.mul(inner(x), 0.25));
+    const inBranch: Fn = (n, x) =>
+      lax.cond(
+        below(n, lax.fullLike(n, 2)),
+        (y: NDArray) => inner(y),
+        (y: NDArray) => lax.neg(y),
+        x,
+      );
+    const inScan: Fn = (_, x) =>
+      lax.scan((c: NDArray, y: NDArray) => [lax.sub(inner(lax.add(c, y)), 30), c] as const, lax.reduceSum(x), x);
+    for (const f of [inLoop, inBranch, inScan])
+      for (const n of [1, 4, 5]) expect(await results(backend, f, [n], [1, 2, 3])).toEqual(await results(cpu(), f, [n], [1, 2, 3]));
+  });
+});
+
+describe("programs that wait", () => {
+  test("come in order, and the ones after them see their results", async () => {
+    const loop = compile(backend, countTo(), [[9], [1, 2]]);
+    const next = compile(backend, (x) => lax.mul(x, 10), [[1, 2]]);
+    const args = [put(backend, [9]), put(backend, [1, 2])];
+    const [, a] = loop.run(args);
+    const [b] = next.run([a]);
+    const [c] = next.run([args[1]]);
+    for (const x of [...args, a]) x.release();
+    // Memory that is free meanwhile is not that of pending results.
+    const others = Array.from({ length: 4 }, (_, i) => put(backend, [i, i]));
+    expect(floats((await backend.read(b)).bytes)).toEqual([40, 30]);
+    expect(floats((await backend.read(c)).bytes)).toEqual([10, 20]);
+    for (const [i, x] of others.entries()) expect(floats((await backend.read(x)).bytes)).toEqual([i, i]);
+  });
+
+  test("may be disposed of, and their results released, before their turn; then all memory is free", async () => {
+    const loop = compile(backend, countTo(), [[30], [1, 2]]);
+    const args = [put(backend, [30]), put(backend, [1, 2])];
+    const outs = loop.run(args);
+    loop[Symbol.dispose]();
+    for (const x of [...args, ...outs]) x.release();
+    await effectsBarrier();
+    await device.queue.idle();
+    expect(device.memoryStats()).toMatchObject({ bytesInUse: 0, liveBuffers: 0 });
+    expect(() => loop.run(args)).toThrow("disposed");
+  });
+
+  test("fail where they are read when a callback throws, and the next ones run", async () => {
+    const f: Fn = (x) =>
+      lax.pureCallback(
+        () => {
+          throw new Error("no such luck");
+        },
+        new ShapeDtypeStruct([2], "float32"),
+        x,
+      ) as NDArray;
+    const broken = compile(backend, f, [[1, 2]]);
+    const x = put(backend, [1, 2]);
+    const [y] = broken.run([x]);
+    const [z] = compile(backend, lax.neg, [[1, 2]]).run([y]);
+    const [other] = compile(backend, lax.neg, [[1, 2]]).run([x]);
+    await expect(backend.read(y)).rejects.toThrow("no such luck");
+    await expect(backend.read(z)).rejects.toThrow("no such luck");
+    expect(floats((await backend.read(other)).bytes)).toEqual([-1, -2]);
+  });
+
+  test("end with the device", async () => {
+    const forever = compile(backend, (n, x) => countTo()(lax.add(n, Infinity), x), [[1], [1, 2]]);
+    const [, a] = forever.run([put(backend, [1]), put(backend, [1, 2])]);
+    device.gpu.destroy();
+    await expect(backend.read(a)).rejects.toThrow("the GPU device was lost");
+  });
+});

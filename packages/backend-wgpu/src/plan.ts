@@ -1,0 +1,176 @@
+import { BackendError } from "@traceform/core";
+import type { BufferInfo, Program, Step, View } from "@traceform/compiler";
+import { type BareDispatch, copyDispatch, type Dispatch, gateDispatch, launchDispatches, type Pointer } from "./dispatches.ts";
+import type { Schedule } from "./emit/kernel.ts";
+import { type Gate, Gates, type Workgroups } from "./gates.ts";
+
+/** What runs in order: dispatches, and between them what the host has to do or to look at. */
+export type Plan = readonly PlanStep[];
+
+export type PlanStep =
+  | { readonly kind: "dispatches"; readonly list: readonly Dispatch[] }
+  | { readonly kind: "host"; readonly step: number; readonly reads: readonly Pointer[]; readonly writes: readonly Pointer[] }
+  | { readonly kind: "choice"; readonly index: Pointer; readonly branches: readonly Plan[] }
+  | {
+      readonly kind: "loop";
+      readonly predicate: Pointer;
+      /** Even and odd rounds: carries have traded places. */
+      readonly rounds: readonly { readonly condition: Plan; readonly body: Plan }[];
+      /** After an odd number of rounds: puts the carries where they are after an even one. */
+      readonly settle: Plan;
+    }
+  | {
+      readonly kind: "speculation";
+      readonly gate: Gate;
+      readonly start: Plan;
+      /** Even and odd rounds, with their predicate: rounds after the last one do nothing. */
+      readonly rounds: readonly Plan[];
+      readonly settle: Plan;
+    };
+
+export interface ProgramPlan {
+  readonly steps: Plan;
+  /** All dispatches, however often they run. */
+  readonly dispatches: readonly Dispatch[];
+  /** The words with which the memory of the gates begins. */
+  readonly gates: Uint32Array<ArrayBuffer>;
+}
+
+/** More than this take longer to encode than anybody would wait for. */
+const mostDispatches = 1 << 18;
+
+/**
+ * How a program runs. Loops of a known number of trips are written out, with the addresses of every trip. Branches, and loops that
+ * run while a predicate holds, are decided on the device (see `gates.ts`), unless there are calls out to JavaScript or other loops of
+ * unknown length in them: then the host looks at the predicate.
+ *
+ * `most` is how many workgroups a dispatch may have in one dimension.
+ */
+export function planProgram(program: Program, schedule: Schedule, most: number): ProgramPlan {
+  const gates = new Gates();
+  const dispatches: Dispatch[] = [];
+  /** Which trip each loop is at. */
+  const trips = new Map<number, number>();
+  /** Where the buffers are that have traded places. */
+  const places = new Map<BufferInfo, BufferInfo>();
+  const placeOf = (buffer: BufferInfo): BufferInfo => places.get(buffer) ?? buffer;
+  const pointer = ({ buffer, offset, steps }: View): Pointer => ({
+    buffer: placeOf(buffer),
+    offset: steps.reduce((sum, s) => sum + trips.get(s.loop)! * s.bytes, offset),
+  });
+  const swap = (pairs: readonly (readonly [BufferInfo, BufferInfo])[]): void => {
+    for (const [a, b] of pairs) {
+      const [x, y] = [placeOf(a), placeOf(b)];
+      places.set(a, y).set(b, x);
+    }
+  };
+
+  const add = (steps: PlanStep[], bare: BareDispatch, gate: Gate | null): void => {
+    const { groups, ...rest } = bare;
+    if (groups === 0) return;
+    const workgroups = workgroupsOf(groups, most);
+    const dispatch: Dispatch = {
+      ...rest,
+      workgroups,
+      gate: gate === null ? null : { gate, record: gates.record(gate, workgroups) },
+    };
+    if (dispatches.push(dispatch) > mostDispatches) {
+      throw new BackendError(program.name, {
+        message: `the program has more than ${mostDispatches} dispatches when its loops are written out`,
+        fix: "make the loops shorter, or run the program on the CPU backend",
+      });
+    }
+    const last = steps.at(-1);
+    if (last?.kind === "dispatches") (last.list as Dispatch[]).push(dispatch);
+    else steps.push({ kind: "dispatches", list: [dispatch] });
+  };
+
+  const plan = (steps: readonly Step[], gate: Gate | null, out: PlanStep[] = []): PlanStep[] => {
+    for (const s of steps) {
+      switch (s.kind) {
+        case "launch":
+          for (const d of launchDispatches(s.kernel, s.args.map(pointer), s.origins, schedule)) add(out, d, gate);
+          break;
+        case "copy":
+          add(out, copyDispatch(pointer(s.from), pointer(s.to), s.bytes), gate);
+          break;
+        case "host":
+          out.push({ kind: "host", step: s.step, reads: s.reads.map(pointer), writes: s.writes.map(pointer) });
+          break;
+        case "branch": {
+          const index = pointer(s.index);
+          if (s.branches.every(runsAlone)) {
+            const own = s.branches.map(() => gates.open(gate));
+            const last = own.length - 1;
+            // All are set before any branch runs: the index may be in memory that they use.
+            own.forEach((g, branch) => add(out, gateDispatch(g, index, { kind: "chosen", branch, last }), null));
+            s.branches.forEach((b, i) => plan(b, own[i], out));
+          } else out.push({ kind: "choice", index, branches: s.branches.map((b) => plan(b, gate)) });
+          break;
+        }
+        case "loop":
+          if (s.trips === null) unknownLoop(s, out);
+          else {
+            for (let i = 0; i < s.trips; i++) {
+              trips.set(s.loop, i);
+              plan(s.body, gate, out);
+              swap(s.swaps);
+            }
+          }
+          break;
+      }
+    }
+    return out;
+  };
+
+  const unknownLoop = ({ condition, predicate, body, swaps }: Extract<Step, { kind: "loop" }>, out: PlanStep[]): void => {
+    const settle: PlanStep[] = [];
+    for (const [present, next] of swaps)
+      add(settle, copyDispatch({ buffer: placeOf(next), offset: 0 }, { buffer: placeOf(present), offset: 0 }, present.bytes), null);
+    const evenAndOdd = <T>(round: () => T): readonly T[] =>
+      [0, 1].map(() => {
+        const made = round();
+        swap(swaps);
+        return made;
+      });
+    const tested = pointer(predicate!);
+    if (!runsAlone(condition) || !runsAlone(body)) {
+      const rounds = evenAndOdd(() => ({ condition: plan(condition, null), body: plan(body, null) }));
+      out.push({ kind: "loop", predicate: tested, rounds, settle });
+      return;
+    }
+    const gate = gates.open(null);
+    const start: PlanStep[] = [];
+    add(start, gateDispatch(gate, null, { kind: "start" }), null);
+    const rounds = evenAndOdd(() => {
+      const round = plan(condition, gate);
+      add(round, gateDispatch(gate, tested, { kind: "holds" }), null);
+      return plan(body, gate, round);
+    });
+    out.push({ kind: "speculation", gate, start, rounds, settle });
+  };
+
+  return { steps: plan(program.steps, null), dispatches, gates: gates.layOut() };
+}
+
+/** Whether the device needs nobody to run the steps. */
+function runsAlone(steps: readonly Step[]): boolean {
+  return steps.every((s) => {
+    switch (s.kind) {
+      case "host":
+        return false;
+      case "branch":
+        return s.branches.every(runsAlone);
+      case "loop":
+        return s.trips !== null && runsAlone(s.body);
+      default:
+        return true;
+    }
+  });
+}
+
+/** So many workgroups in two dimensions, neither of which may be longer than `most`. */
+function workgroupsOf(groups: number, most: number): Workgroups {
+  const rows = Math.ceil(groups / most);
+  return [Math.ceil(groups / rows), rows];
+}

@@ -1,0 +1,197 @@
+import { type Aval, type HostArray, isComplex, physical } from "@traceform/core";
+import type { Program } from "@traceform/compiler";
+import { wordsOf } from "./buffer.ts";
+import type { WgpuDevice } from "./device.ts";
+import type { Dispatch, Pointer } from "./dispatches.ts";
+import { specials } from "./emit/kernel.ts";
+import { gates, recordOffset } from "./gates.ts";
+import { fromWords, toWords } from "./host.ts";
+import type { Piece, Slab } from "./memory.ts";
+import { joinOutcomes, type Outcome } from "./outcome.ts";
+import { type Pipelines, wordBytes } from "./pipelines.ts";
+import type { Plan, PlanStep } from "./plan.ts";
+
+/** Rounds of a loop that are encoded before anybody looks whether it goes on: first so many, then twice as many as before. */
+const firstRounds = 8;
+/** But not more dispatches than this at a time, if more than two rounds. */
+const mostAhead = 1 << 11;
+
+/** What a run has of the device. */
+export interface RunContext {
+  readonly program: Program;
+  readonly device: WgpuDevice;
+  readonly pipelines: Pipelines;
+  /** Where the buffers of the program are, and its gates. */
+  readonly pieceOf: (buffer: Pointer["buffer"]) => Piece;
+}
+
+/** One run of a program. Dispatches are collected, and submitted when somebody has to look at what they make. */
+export class Run {
+  readonly #context: RunContext;
+  #waiting: Dispatch[] = [];
+  /** Of the pipelines so far. */
+  outcome: Outcome | null = null;
+
+  constructor(context: RunContext) {
+    this.#context = context;
+  }
+
+  add(list: readonly Dispatch[]): void {
+    for (const d of list) this.#waiting.push(d);
+  }
+
+  /** Submits what waits, as one encoder and one pass. Errors are those of its pipelines. */
+  submit(): void {
+    const { pipelines, device, program, pieceOf } = this.#context;
+    const { gpu } = device;
+    const list = this.#waiting;
+    this.#waiting = [];
+    if (list.length === 0) return;
+    const places = list.map((d) => placesOf(d, pieceOf));
+    const compiled = list.map((d, i) => pipelines.pipeline(d, places[i].bindings));
+    const slabs = places.flatMap((p) => p.slabs);
+    const outcome = (this.outcome = joinOutcomes([this.outcome, ...[...compiled, ...slabs].map((c) => c.outcome)]));
+    if (outcome !== null && outcome.failure !== null) return;
+    const bytes = list.reduce((sum, d) => sum + wordBytes(d.pointers.length), 0);
+    const words = new Uint32Array(bytes / 4);
+    const buffer = pipelines.words(bytes);
+    // A pipeline that turns out to be none makes the commands invalid too; what it says itself is what counts.
+    if (outcome !== null) gpu.pushErrorScope("validation");
+    const encoder = gpu.createCommandEncoder({ label: program.name });
+    const pass = encoder.beginComputePass({ label: program.name });
+    let at = 0;
+    list.forEach((d, i) => {
+      const { slabs: own, offsets } = places[i];
+      words.set([...specials, ...offsets, ...d.words()], at / 4);
+      pass.setPipeline(compiled[i].pipeline);
+      pass.setBindGroup(0, pipelines.group(own, offsets.length), [at]);
+      if (d.gate === null) pass.dispatchWorkgroups(...d.workgroups);
+      else pass.dispatchWorkgroupsIndirect(pieceOf(gates).slab.gpu, recordOffset(d.gate));
+      at += wordBytes(offsets.length);
+    });
+    pass.end();
+    gpu.queue.writeBuffer(buffer, 0, words);
+    gpu.queue.submit([encoder.finish()]);
+    if (outcome !== null) void gpu.popErrorScope();
+  }
+
+  /** Runs a plan; what it has encoded last may still wait. */
+  async perform(plan: Plan): Promise<void> {
+    for (const step of plan) {
+      switch (step.kind) {
+        case "dispatches":
+          this.add(step.list);
+          break;
+        case "host":
+          await this.#callHost(step);
+          break;
+        case "choice": {
+          const [index] = new Int32Array((await this.#look(step.index, 1)).buffer);
+          await this.perform(step.branches[Math.max(0, Math.min(index, step.branches.length - 1))]);
+          break;
+        }
+        case "loop":
+          await this.#loop(step);
+          break;
+        case "speculation":
+          await this.#speculate(step);
+      }
+    }
+  }
+
+  async #loop({ rounds, predicate, settle }: Extract<PlanStep, { kind: "loop" }>): Promise<void> {
+    for (let i = 0; ; i++) {
+      const { condition, body } = rounds[i & 1];
+      await this.perform(condition);
+      const [holds] = await this.#look(predicate, 1);
+      if (holds === 0) {
+        if (i & 1) await this.perform(settle);
+        return;
+      }
+      await this.perform(body);
+    }
+  }
+
+  async #speculate({ gate, start, rounds, settle }: Extract<PlanStep, { kind: "speculation" }>): Promise<void> {
+    await this.perform(start);
+    const counts = rounds.map((r) => r.reduce((n, s) => n + (s.kind === "dispatches" ? s.list.length : 0), 0));
+    const most = Math.max(2, 2 * Math.floor(mostAhead / (counts[0] + counts[1])));
+    for (let ahead = Math.min(firstRounds, most); ; ahead = Math.min(2 * ahead, most)) {
+      for (let i = 0; i < ahead; i++) await this.perform(rounds[i & 1]);
+      const [open, begun] = await this.#look({ buffer: gates, offset: 4 * gate.position }, 2);
+      if (open !== 0) continue;
+      if (begun & 1) await this.perform(settle);
+      return;
+    }
+  }
+
+  /** Waits for so many words. */
+  async #look(at: Pointer, count: number): Promise<Uint32Array<ArrayBuffer>> {
+    return (await this.#read([{ at, bytes: 4 * count }]))[0];
+  }
+  async #read(ranges: readonly { readonly at: Pointer; readonly bytes: number }[]): Promise<Uint32Array<ArrayBuffer>[]> {
+    this.submit();
+    // Of commands that were not valid nothing can be read, and loops would not end.
+    await this.outcome?.check();
+    const { device, pieceOf } = this.#context;
+    return device.reads.words(
+      ranges.map(({ at, bytes }) => {
+        const piece = pieceOf(at.buffer);
+        return { piece: { ...piece, offset: piece.offset + at.offset }, bytes };
+      }),
+    );
+  }
+
+  /** Calls out to JavaScript: operands are read before the step runs, and whatever it does. */
+  async #callHost({ step, reads, writes }: Extract<PlanStep, { kind: "host" }>): Promise<void> {
+    const { device, program, pieceOf } = this.#context;
+    const host = program.hosts[step];
+    const operands = host.inAvals.map(hostType);
+    const planes = await this.#read(
+      operands
+        .flatMap(({ planes: n, words }) => new Array<number>(n).fill(words / n))
+        .map((n, i) => ({ at: reads[i], bytes: 4 * n })),
+    );
+    let next = 0;
+    const results = host.run(
+      operands.map(({ shape, dtype, planes: n, words }) => {
+        const all = new Uint32Array(words);
+        for (let i = 0; i < n; i++) all.set(planes[next++], (i * words) / n);
+        return { shape, dtype, bytes: fromWords(dtype, all) };
+      }),
+    );
+    next = 0;
+    results.forEach(({ dtype, bytes }, i) => {
+      const { planes: n } = hostType(host.outAvals[i]);
+      const words = toWords(dtype, bytes);
+      const size = words.length / n;
+      for (let k = 0; k < n; k++) {
+        const { buffer, offset } = writes[next++];
+        const piece = pieceOf(buffer);
+        if (size > 0) device.gpu.queue.writeBuffer(piece.slab.gpu, piece.offset + offset, words, k * size, size);
+      }
+    });
+  }
+}
+
+/** What an array is on the device: a complex one is two planes. */
+function hostType(aval: Aval): Pick<HostArray, "shape" | "dtype"> & { readonly planes: number; readonly words: number } {
+  const { shape, dtype } = physical(aval);
+  return { shape, dtype, planes: isComplex(dtype) ? 2 : 1, words: wordsOf(shape, dtype) };
+}
+
+/** The slabs that a dispatch uses, and for each pointer which of them it is in and at which word. */
+function placesOf(
+  { pointers }: Dispatch,
+  pieceOf: RunContext["pieceOf"],
+): { readonly slabs: readonly Slab[]; readonly bindings: readonly number[]; readonly offsets: readonly number[] } {
+  const slabs: Slab[] = [];
+  const offsets: number[] = [];
+  const bindings = pointers.map((p) => {
+    const { slab, offset } = pieceOf(p.buffer);
+    offsets.push((offset + p.offset) / 4);
+    const known = slabs.indexOf(slab);
+    return known < 0 ? slabs.push(slab) - 1 : known;
+  });
+  return { slabs, bindings, offsets };
+}
