@@ -163,6 +163,16 @@ test("a cotangent of a value that all shards share is summed once, however often
   expect(backward.match(/psum/g)).toHaveLength(1);
 });
 
+test("a value that all shards share and each of them returns has the sum of their cotangents", () => {
+  const f = shardMap((w: NDArray, x: NDArray) => [add(x, w), lax.pcast(w, "i", { to: "varying" })] as [NDArray, NDArray], {
+    mesh: line,
+    inSpecs: [P(), P("i")],
+    outSpecs: [P("i"), P("i")],
+  });
+  const g = grad((w: NDArray) => sum(lax.concatenate(f(w, counted(8)), 0)))(counted(2));
+  expect(g.jsSync()).toEqual([8, 8]);
+});
+
 test("maps of maps: a mesh inside a mesh", () => {
   const inner = (x: NDArray): NDArray =>
     shardMap((y: NDArray) => psum(y, "j"), { mesh: makeMesh([2], ["j"]), inSpecs: P("j"), outSpecs: P() })(x);
