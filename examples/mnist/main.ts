@@ -15,6 +15,7 @@ const usage = `Trains a network on the MNIST digits.
   --batch N            digits in a step (128)
   --lr X               peak learning rate (the model's own default)
   --seed N             seed of weights and order (0)
+  --devices N          spread each minibatch over N logical devices
   --limit N            use the first N training digits only
   --report FILE        where the HTML report goes (out/mnist.html)`;
 
@@ -25,6 +26,7 @@ const { values } = parseArgs({
     batch: { type: "string", default: "128" },
     lr: { type: "string" },
     seed: { type: "string", default: "0" },
+    devices: { type: "string" },
     limit: { type: "string" },
     report: { type: "string", default: "out/mnist.html" },
     help: { type: "boolean", default: false },
@@ -38,7 +40,8 @@ if (values.help || model === undefined) {
 }
 
 const begun = performance.now();
-setDefaultBackend(cpu());
+const devices = values.devices === undefined ? undefined : Number(values.devices);
+setDefaultBackend(cpu({ devices: devices ?? 1 }));
 const data = loadMnist("train", values.limit === undefined ? undefined : Number(values.limit));
 const test = loadMnist("t10k");
 const options = {
@@ -46,6 +49,7 @@ const options = {
   batch: Number(values.batch),
   learningRate: Number(values.lr ?? model.learningRate),
   seed: Number(values.seed),
+  ...(devices === undefined ? {} : { devices }),
 };
 console.log(`${values.model} on ${data.size} digits, ${options.epochs} epochs of minibatches of ${options.batch}, Adam\n`);
 

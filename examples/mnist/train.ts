@@ -1,10 +1,11 @@
 import { type NDArray, scalar } from "@traceform/core";
 import { valueAndGrad } from "@traceform/grad";
 import { jit } from "@traceform/jit";
-import { dynamicSlice, slice } from "@traceform/lax";
+import { dynamicSlice, pmean, slice } from "@traceform/lax";
 import { logSoftmax, oneHot } from "@traceform/nn";
 import { argmax, mean, sum, take } from "@traceform/numpy";
 import { adam, applyUpdates, cosineDecaySchedule, type OptState } from "@traceform/optim";
+import { makeMesh, PartitionSpec as P, shardMap } from "@traceform/pmap";
 import { foldIn, key, permutation } from "@traceform/random";
 import type { Dataset } from "./data.ts";
 import type { Model, Params } from "./models.ts";
@@ -14,6 +15,8 @@ export interface TrainOptions {
   readonly batch: number;
   readonly learningRate: number;
   readonly seed: number;
+  /** Over how many devices each minibatch is spread; one unless given. */
+  readonly devices?: number;
 }
 
 /** What happens while training, for whoever shows it. */
@@ -43,6 +46,20 @@ function crossEntropy(logits: NDArray, labels: NDArray): NDArray {
   return mean(sum(logSoftmax(logits).mul(oneHot(labels, 10)), -1)).neg();
 }
 
+type Loss = (params: Params, images: NDArray, labels: NDArray) => NDArray;
+
+/**
+ * The loss of a minibatch and its gradient, each device working on its part of the digits. The loss is the mean of those of the
+ * devices; all of them use the same parameters, whose gradient is therefore the mean of theirs, without being asked for.
+ */
+function dataParallel(loss: Loss, devices: number): (params: Params, images: NDArray, labels: NDArray) => [NDArray, Params] {
+  return shardMap(
+    (params: Params, images: NDArray, labels: NDArray): [NDArray, Params] =>
+      valueAndGrad((p: Params) => pmean(loss(p, images, labels), "data"))(params),
+    { mesh: makeMesh([devices], ["data"]), inSpecs: [P(), P("data"), P("data")], outSpecs: P() },
+  );
+}
+
 /** Trains with Adam and a cosine schedule; minibatches are gathered inside the jitted step. */
 export async function train(
   model: Model,
@@ -58,6 +75,7 @@ export async function train(
 
   const loss = (params: Params, images: NDArray, labels: NDArray): NDArray =>
     crossEntropy(model.apply(params, pixels(images)), labels);
+  const lossAndGradient = options.devices === undefined ? valueAndGrad(loss) : dataParallel(loss, options.devices);
   const step = jit(
     (
       params: Params,
@@ -68,7 +86,7 @@ export async function train(
       start: NDArray,
     ): [Params, OptState, NDArray] => {
       const rows = dynamicSlice(order, [start], [batch]);
-      const [value, grads] = valueAndGrad(loss)(params, take(images, rows, 0), take(labels, rows, 0));
+      const [value, grads] = lossAndGradient(params, take(images, rows, 0), take(labels, rows, 0));
       const [updates, next] = optimizer.update(grads, state, params);
       return [applyUpdates(params, updates), next, value];
     },
