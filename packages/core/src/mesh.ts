@@ -27,8 +27,8 @@ export function deviceKey(device: Device): string {
  * @throws {BackendError} when the devices belong to several backends, or one occurs twice
  * @example
  * ```ts
- * const mesh = new Mesh([[d0, d1], [d2, d3]], ["data", "model"]);
- * mesh.shape; // => { data: 2, model: 2 }
+ * const [d0, d1, d2, d3] = devices();
+ * new Mesh([[d0, d1], [d2, d3]], ["data", "model"]).shape; // => { data: 2, model: 2 }
  * ```
  */
 export class Mesh {

@@ -51,7 +51,10 @@ let nextAxis = 1;
  * normalised(array([1, 3])).jsSync(); // => [0.25, 0.75]
  * ```
  */
-export function pmap<A extends unknown[], R>(f: (...args: A) => R, options: PmapOptions<A, R> = {}): JitFunction<A, R> {
+export function pmap<A extends unknown[], R>(
+  f: (...args: A) => R,
+  options: PmapOptions<NoInfer<A>, NoInfer<R>> = {},
+): JitFunction<A, R> {
   const o = options as Options;
   const label = `pmap(${f.name || "anonymous"})`;
   const axisName = o.axisName ?? `${label}#${nextAxis++}`;

@@ -61,7 +61,10 @@ interface Options {
  * total(array([1, 2, 3, 4])).itemSync(); // => 10
  * ```
  */
-export function shardMap<A extends unknown[], R>(f: (...args: A) => R, options: ShardMapOptions<A, R>): (...args: Inputs<A>) => R {
+export function shardMap<A extends unknown[], R>(
+  f: (...args: A) => R,
+  options: ShardMapOptions<NoInfer<A>, NoInfer<R>>,
+): (...args: Inputs<A>) => R {
   const name = `shardMap(${f.name || "anonymous"})`;
   return (...args) => {
     const fn = f as unknown as (...args: unknown[]) => unknown;

@@ -70,6 +70,7 @@ export {
   makeMesh,
   Mesh,
   NamedSharding,
+  P,
   PartitionSpec,
   pmap,
   type PmapOptions,
