@@ -2,7 +2,19 @@ import { BackendError, DisposedError } from "@traceform/core";
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { Groups, ReduceOp, ReducibleDType, Transport } from "../transport.ts";
-import { type Command, commands, controlBytes, dtypes, type Known, ops, type Ready, type Start, states, textOffset, words } from "./control.ts";
+import {
+  type Command,
+  commands,
+  controlBytes,
+  dtypes,
+  type Known,
+  ops,
+  type Ready,
+  type Start,
+  states,
+  textOffset,
+  words,
+} from "./control.ts";
 import { Watch } from "./watch.ts";
 
 export interface MpiOptions {
@@ -62,7 +74,13 @@ export class MpiTransport implements Transport {
   #ended: string | null = null;
   readonly #atExit = (code: number): void => this.#leave(code);
 
-  private constructor(worker: Worker, control: SharedArrayBuffer, ready: Ready & { readonly kind: "ready" }, watch: Watch | null, limit: number) {
+  private constructor(
+    worker: Worker,
+    control: SharedArrayBuffer,
+    ready: Ready & { readonly kind: "ready" },
+    watch: Watch | null,
+    limit: number,
+  ) {
     this.#worker = worker;
     this.#control = control;
     this.#word = new Int32Array(control);
@@ -171,7 +189,10 @@ export class MpiTransport implements Transport {
     if (Atomics.load(word, words.state) === states.asked) this.#wait(command, code, call);
     if (word[words.error] === 0) return;
     const text = new TextDecoder().decode(new Uint8Array(this.#control.slice(textOffset, textOffset + 1024))).replace(/\0.*$/s, "");
-    throw new BackendError(command, { message: `MPI refused the call: ${text}`, fix: "see that all processes run the same program" });
+    throw new BackendError(command, {
+      message: `MPI refused the call: ${text}`,
+      fix: "see that all processes run the same program",
+    });
   }
 
   #point(memory: number, offset: number, view: Uint8Array | undefined): void {

@@ -111,7 +111,8 @@ class MpiThread {
     const { bytes } = mpi.abi;
     const status = new Uint8Array(64);
     const [to, from] = [word[words.to], word[words.from]];
-    if (to >= 0 && from >= 0) return mpi.MPI_Sendrecv(send, count, bytes, to, 0, receive, count, bytes, from, 0, communicator, status);
+    if (to >= 0 && from >= 0)
+      return mpi.MPI_Sendrecv(send, count, bytes, to, 0, receive, count, bytes, from, 0, communicator, status);
     if (to >= 0) return mpi.MPI_Send(send, count, bytes, to, 0, communicator);
     return from >= 0 ? mpi.MPI_Recv(receive, count, bytes, from, 0, communicator, status) : 0;
   }
