@@ -20,13 +20,25 @@ import { toWords } from "./host.ts";
 import { Pipelines } from "./pipelines.ts";
 
 /** What arrays may be. */
-const dtypes: readonly StandardDType[] = ["float32", "int32", "uint32", "bool"];
+const dtypes: readonly StandardDType[] = [
+  "float32",
+  "int32",
+  "uint32",
+  "bool",
+  "float16",
+  "bfloat16",
+  "int8",
+  "int16",
+  "uint8",
+  "uint16",
+  "complex64",
+];
 
 /** Computations that gain from float64 do without. */
 const ownPrimitives: ReadonlySet<string> = new Set(["widen"]);
 
 /** Kernels are not cut into chunks here: a dispatch has as many invocations as its parallel axes say. */
-const target: Target = { tile: null, leastBytes: 4, float64: false, threads: 1, grain: 1 << 16 };
+const target: Target = { tile: null, leastBytes: 4, float64: false, threads: 0, grain: 1 << 16 };
 
 /** @throws {DTypeError} for a dtype that the backend does not have, by name */
 function refuseDType(what: string, dtype: StandardDType): void {

@@ -34,6 +34,10 @@ describe("arrays", () => {
     ["uint32", [], new Uint8Array(Uint32Array.of(2 ** 32 - 1).buffer)],
     ["bool", [5], Uint8Array.of(1, 0, 1, 1, 0)],
     ["float32", [0, 4], new Uint8Array(0)],
+    ["int8", [3], new Uint8Array(Int8Array.of(-1, 127, -128).buffer)],
+    ["uint16", [2], new Uint8Array(Uint16Array.of(65535, 1).buffer)],
+    ["bfloat16", [2], new Uint8Array(Uint16Array.of(0x3f80, 0xff80).buffer)],
+    ["complex64", [2], new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer)],
   ];
   test.each(examples)("%s%j comes back as it was put", async (dtype, shape, bytes) => {
     const buffer = backend.put({ shape, dtype, bytes }, device);
@@ -44,7 +48,10 @@ describe("arrays", () => {
 
   test("a dtype that is not there is refused by name, as an array and as a result", () => {
     expect(() => backend.put({ shape: [1], dtype: "float64", bytes: new Uint8Array(8) }, device)).toThrow("no float64");
-    expect(() => compile((x) => lax.convertElementType(x, "float16"), [[2]])).toThrow("no float16");
+    expect(() => compile((x) => lax.convertElementType(x, "int64"), [[2]])).toThrow("no int64");
+    expect(() => compile((x) => lax.reduceSum(lax.convertElementType(x, "float64")), [[2]])).toThrow(
+      "convert_element_type makes an array of float64",
+    );
   });
 
   test("memory is used again, and neighbours that are free are one piece", () => {

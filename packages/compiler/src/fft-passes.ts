@@ -150,8 +150,9 @@ export function emitLoops(scope: Scope, t: Transform, loops: (k: KernelBuilder, 
 }
 const lanes = 4;
 
-/** The block of a phase of `count` passes over columns of a width. */
-function blockOf(t: Transform, count: number, width: number): number | null {
+/** The block of a phase of `count` passes over columns of a width, where threads have memory of their own. */
+function blockOf({ lowering }: Scope, t: Transform, count: number, width: number): number | null {
+  if (lowering.target.threads === 0) return null;
   const size = tileColumns * (width % (tileColumns * t.inner) === 0 ? t.inner : 1);
   const rows = (t.n * t.inner) / width;
   // Passes alternate between two places.
@@ -241,7 +242,7 @@ function passesOf(
   const place = (width: number, row: Index, column: Column): Index => addIndex(scaleIndex(row, width), columnIndex(column));
   let from: MatrixSource = (k, batch, row, column) => source(k, batch, place(phases[0][0].from, row, column));
   return phases.map((links, p) => {
-    const block = blockOf(t, links.length, links[0].from);
+    const block = blockOf(scope, t, links.length, links[0].from);
     const passes = links.map(({ from: width, to, tile, pass }, i): Pass => {
       const last = i === links.length - 1;
       if (last && p === phases.length - 1) {

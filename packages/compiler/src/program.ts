@@ -170,7 +170,10 @@ export interface Target {
   readonly leastBytes: 1 | 4;
   /** Whether there are 64-bit floats: element functions and long sums of f32 go through them. */
   readonly float64: boolean;
-  /** How many threads there may be: each needs memory of its own for some kernels. Results do not depend on it. */
+  /**
+   * How many threads there may be: each needs memory of its own for some kernels, which there are not where threads cannot be
+   * counted (0). Results do not depend on it.
+   */
   readonly threads: number;
   /** Simple operations that one call of a kernel takes: bounded, and little enough that threads share evenly. */
   readonly grain: number;

@@ -90,10 +90,16 @@ export function limits(dtype: DType): { readonly min: number | bigint | boolean;
 function halfToFloat(e: Exprs, h: Ex): Ex {
   const magnitude = e.and(h, e.i32(0x7fff));
   const shifted = e.shl(magnitude, 13);
-  const finite = e.bitcast("i32", e.mul(e.bitcast("f32", shifted), e.f32(2 ** 112)));
+  const finite = e.float64 ? e.bitcast("i32", e.mul(e.bitcast("f32", shifted), e.f32(2 ** 112))) : rescaled(e, magnitude, shifted);
   const special = e.or(shifted, e.i32(0x7f800000));
   const bits = e.select(e.ge(magnitude, e.i32(0x7c00)), special, finite);
   return e.bitcast("f32", e.or(bits, e.shl(e.and(h, e.i32(0x8000)), 16)));
+}
+
+/** The same for devices that may take subnormal numbers for zero: those of half precision are whole multiples of 2^-24. */
+function rescaled(e: Exprs, magnitude: Ex, shifted: Ex): Ex {
+  const tiny = e.bitcast("i32", e.mul(e.convert("from_s", "f32", magnitude), e.f32(2 ** -24)));
+  return e.select(e.lt(magnitude, e.i32(0x400)), tiny, e.add(shifted, e.i32(112 << 23)));
 }
 
 /** Rounds to nearest even. @see Giesen, "Float->half variants" (2012), `float_to_half_fast3_rtne` */

@@ -15,11 +15,20 @@ export interface StoreTarget {
 /** How the word of an element is read, and how it is written. Elements of all kinds take whole words. */
 const fromWord: Readonly<Partial<Record<Storage, (word: string) => string>>> = {
   bool: (word) => `${word} != 0u`,
+  // The numbers themselves, or the bits of short floats.
+  i8: (word) => `bitcast<i32>(${word})`,
+  u8: (word) => `bitcast<i32>(${word})`,
+  i16: (word) => `bitcast<i32>(${word})`,
+  u16: (word) => `bitcast<i32>(${word})`,
   i32: (word) => `bitcast<i32>(${word})`,
   f32: (word) => `bitcast<f32>(${word})`,
 };
 const toWord: Readonly<Partial<Record<Storage, (value: string) => string>>> = {
   bool: (value) => `select(0u, 1u, ${value})`,
+  i8: (value) => `bitcast<u32>(extractBits(${value}, 0u, 8u))`,
+  u8: (value) => `bitcast<u32>(${value}) & 0xffu`,
+  i16: (value) => `bitcast<u32>(extractBits(${value}, 0u, 16u))`,
+  u16: (value) => `bitcast<u32>(${value}) & 0xffffu`,
   i32: (value) => `bitcast<u32>(${value})`,
   f32: (value) => `bitcast<u32>(${value})`,
 };
@@ -178,7 +187,7 @@ export class Values {
   #refuse(storage: Storage): never {
     throw new BackendError(this.#kernel, {
       message: `the kernel reads or writes elements stored as ${storage}, which the WebGPU backend does not have`,
-      fix: "use float32, int32, uint32 or bool, or run this part on the CPU backend",
+      fix: "use dtypes of 32 bits or less, or run this part on the CPU backend",
     });
   }
 }

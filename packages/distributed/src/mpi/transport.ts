@@ -1,5 +1,7 @@
 import { BackendError, DisposedError } from "@traceform/core";
 import { once } from "node:events";
+import { writeSync } from "node:fs";
+import { inspect } from "node:util";
 import { Worker } from "node:worker_threads";
 import type { Groups, ReduceOp, ReducibleDType, Transport } from "../transport.ts";
 import {
@@ -43,6 +45,8 @@ const rounds = 4000;
 /** Who waits longer than this tells the others, in milliseconds. */
 const patience = 1000;
 
+const disposedOf = "the transport was disposed of";
+
 /** What a command says beside its name. */
 interface Details {
   readonly send?: Uint8Array;
@@ -73,6 +77,8 @@ export class MpiTransport implements Transport {
   /** Why no more calls are possible. */
   #ended: string | null = null;
   readonly #atExit = (code: number): void => this.#leave(code);
+  #uncaught: unknown = null;
+  readonly #atError = (error: unknown): void => void (this.#uncaught = error);
 
   private constructor(
     worker: Worker,
@@ -90,6 +96,7 @@ export class MpiTransport implements Transport {
     this.processIndex = ready.rank;
     this.processCount = ready.size;
     process.on("exit", this.#atExit);
+    process.on("uncaughtExceptionMonitor", this.#atError);
   }
 
   /** @throws {BackendError} when there is no MPI; it says what to install */
@@ -236,14 +243,18 @@ export class MpiTransport implements Transport {
 
   /** At the end of the process: an orderly one if all went well, else that of all processes. */
   #leave(code: number): void {
-    if (this.#ended === null && code === 0) this[Symbol.dispose]();
-    else if (this.#ended !== "disposed of") this.#watch?.abort(code === 0 ? 1 : code);
+    if (this.#ended === disposedOf) return;
+    if (this.#ended === null && code === 0) return this[Symbol.dispose]();
+    // The engine would print the error after this, when there is no process any more.
+    if (this.#uncaught !== null) writeSync(2, `process ${this.processIndex} of ${this.processCount}: ${inspect(this.#uncaught)}\n`);
+    this.#watch?.abort(code === 0 ? 1 : code);
   }
 
   [Symbol.dispose](): void {
     if (this.#ended !== null) return;
     this.#ask("finalize", {}, 0);
-    this.#ended = "disposed of";
+    this.#ended = disposedOf;
     process.off("exit", this.#atExit);
+    process.off("uncaughtExceptionMonitor", this.#atError);
   }
 }

@@ -9,13 +9,6 @@ const port = parentPort as MessagePort;
 const { control } = workerData as Start;
 const word = new Int32Array(control);
 
-try {
-  serve(await loadMpi());
-} catch (error) {
-  if (!(error instanceof MissingLibrary)) throw error;
-  port.postMessage({ kind: "missing", message: error.message, fix: error.fix } satisfies Ready);
-}
-
 function serve(mpi: Mpi): void {
   const { abi } = mpi;
   const level = readInt((out) => mpi.MPI_Init_thread(null, null, abi.threadMultiple, out));
@@ -125,4 +118,11 @@ class MpiThread {
     target.fill(0);
     target.set(text.subarray(0, length));
   }
+}
+
+try {
+  serve(await loadMpi());
+} catch (error) {
+  if (!(error instanceof MissingLibrary)) throw error;
+  port.postMessage({ kind: "missing", message: error.message, fix: error.fix } satisfies Ready);
 }

@@ -76,7 +76,12 @@ async function runOn(backend: Backend, c: ConformanceCase, inputs: readonly Host
 
 /** The array with zeros in place of its subnormals. */
 function withoutSubnormals(x: HostArray): HostArray {
-  if (x.dtype !== "float32") return x;
+  if (x.dtype === "bfloat16") {
+    const bits = new Uint16Array(x.bytes.slice().buffer);
+    // An exponent of zero leaves the sign.
+    return { ...x, bytes: new Uint8Array(bits.map((b) => ((b & 0x7f80) === 0 ? b & 0x8000 : b)).buffer) };
+  }
+  if (x.dtype !== "float32" && x.dtype !== "complex64") return x;
   const values = new Float32Array(x.bytes.slice().buffer);
   for (let i = 0; i < values.length; i++) if (Math.abs(values[i]) < 2 ** -126) values[i] *= 0;
   return { ...x, bytes: new Uint8Array(values.buffer) };

@@ -13,7 +13,7 @@ export interface ConformanceOptions {
   /** Which cases to run, by name and dtype; all unless given. For a backend that is not meant to be complete. */
   readonly only?: (name: string, dtype: StandardDType) => boolean;
   /**
-   * Whether the backend may take numbers of float32 below the smallest normal one for zero, as GPUs do: then no operand has any, and
+   * Whether the backend may take numbers of float32 (and bfloat16) below the smallest normal one for zero, as GPUs do: then no operand has any, and
    * results of less than that size count as equal.
    */
   readonly flushesSubnormals?: boolean;
