@@ -56,12 +56,12 @@ describe("a part of every family of the conformance suite passes in a page", () 
     const { problems, isolated, families, refused, ran } = await call(page, "conformance", backend);
     await page.close();
     // Both are SwiftShader here, so a page can do what Node can.
-    const node = backend === "wgpu" ? await wgpu() : cpu();
+    const node = backend === "wgpu" ? await wgpu({ schedule: "tiny" }) : cpu();
     const expected = expectations(node);
     node[Symbol.dispose]();
     expect(problems).toEqual([]);
     expect({ errors, isolated, families, refused }).toEqual({ errors: [], isolated: name === "isolated", ...expected });
-    expect(ran).toBeGreaterThan(120);
+    expect(ran).toBeGreaterThan(140);
   });
 });
 
