@@ -1,6 +1,14 @@
 import { cpu } from "@traceform/backend-cpu";
 import { wgpu } from "@traceform/backend-wgpu";
-import { type Backend, BackendError, DTypeError, type NDArray, setDefaultBackend, type StandardDType } from "@traceform/core";
+import {
+  type Backend,
+  BackendError,
+  DTypeError,
+  type NDArray,
+  profiler,
+  setDefaultBackend,
+  type StandardDType,
+} from "@traceform/core";
 import { jit } from "@traceform/jit";
 import * as np from "@traceform/numpy";
 import type { ConformanceCase } from "../../packages/testing/src/conformance/case.ts";
@@ -107,4 +115,17 @@ export async function busy(steps: number): Promise<number> {
   return sum;
 }
 
-Object.assign(globalThis, { conformance, busy });
+/** The names of the kernels of a traced program, and their whole time in microseconds. */
+export async function traced(): Promise<{ readonly kernels: readonly string[]; readonly duration: number }> {
+  const backend = setDefaultBackend(await wgpu());
+  const f = jit((x: NDArray) => np.sum(np.sort(np.tanh(np.matmul(x, x)))));
+  const x = np.full([256, 256], 0.01);
+  await f(x).item();
+  const { trace } = await profiler.trace(() => f(x).item());
+  setDefaultBackend(null);
+  backend[Symbol.dispose]();
+  const events = trace.traceEvents.filter((e) => e.ph === "X").filter((e) => e.cat === "kernel");
+  return { kernels: events.map((e) => e.name), duration: events.reduce((sum, e) => sum + e.dur, 0) };
+}
+
+Object.assign(globalThis, { conformance, busy, traced });
