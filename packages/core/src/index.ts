@@ -26,7 +26,7 @@ export * from "./evaluate.ts";
 export { checksFloats } from "./floating.ts";
 export * from "./halves.ts";
 export * from "./host.ts";
-export { type HostRule, hostRule, type HostStep, hostStep, runsOnHost } from "./hoststep.ts";
+export { type HostPlaceRule, hostPlaceRule, type HostRule, hostRule, type HostStep, hostStep, runsOnHost } from "./hoststep.ts";
 export { refuseTracedIntegers } from "./integers.ts";
 export { identity } from "./identity.ts";
 export type { ArgumentAt, Input, Inputs, PositionOption, Positions } from "./inputs.ts";
