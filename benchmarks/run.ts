@@ -1,5 +1,6 @@
 // Traceform beside other libraries: all sides in one process, timed alternately, medians, results compared.
 //
+//   npm run bench -- --parallel          several devices on this machine: see parallel.ts
 //   npm run bench [-- --json] [--only matmul] [--rounds 9] [--python python3]
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -10,6 +11,21 @@ import { parseArgs } from "node:util";
 import type { Case } from "./cases.ts";
 import type { Library, Side } from "./library.ts";
 
+const { values: options } = parseArgs({
+  options: {
+    json: { type: "boolean", default: false },
+    only: { type: "string" },
+    parallel: { type: "boolean", default: false },
+    rounds: { type: "string", default: "9" },
+    python: { type: "string", default: "python3" },
+  },
+});
+if (options.parallel) {
+  const { benchParallel } = await import("./parallel.ts");
+  await benchParallel(Number(options.rounds), options.json);
+  process.exit(0);
+}
+
 const here = fileURLToPath(new URL(".", import.meta.url));
 if (!existsSync(`${here}node_modules/onnxruntime-web`)) {
   // The peers are large, so nobody but the benchmark installs them. Their install scripts download; none is needed.
@@ -17,14 +33,6 @@ if (!existsSync(`${here}node_modules/onnxruntime-web`)) {
   execFileSync("npx", ["-y", packageManager, "install", "--ignore-scripts"], { cwd: here, stdio: "inherit" });
 }
 
-const { values: options } = parseArgs({
-  options: {
-    json: { type: "boolean", default: false },
-    only: { type: "string" },
-    rounds: { type: "string", default: "9" },
-    python: { type: "string", default: "python3" },
-  },
-});
 const rounds = Number(options.rounds);
 const warmUpMilliseconds = 300;
 /** Of every library that can use several. */
