@@ -16,6 +16,7 @@ export {
   numpyDtypePromotion,
 } from "./config.ts";
 export { ConcreteArray, type ScalarValue } from "./concrete.ts";
+export { constrain, shardingConstraintP, type ShardingConstraintParams, withShardingConstraint } from "./constraint.ts";
 export * from "./dce.ts";
 export * from "./device.ts";
 export * from "./dtypes.ts";
@@ -64,7 +65,7 @@ export {
 } from "./programs.ts";
 export { deviceFor, runFloatChecked } from "./eager.ts";
 export * from "./promotion.ts";
-export { type Propagation, providePropagation, resultShardings } from "./propagation.ts";
+export { laysOut, type Propagation, providePropagation, resultShardings } from "./propagation.ts";
 export * from "./pytree.ts";
 export * from "./queue.ts";
 export { type ArrayScope, arrayScope } from "./scope.ts";
