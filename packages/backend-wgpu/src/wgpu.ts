@@ -11,6 +11,8 @@ export interface WgpuOptions {
   readonly maxMemoryBytes?: number;
   /** How much kernels do at a time: `tiny` for GPUs that a CPU imitates, where large kernels take long to compile. Default `full`. */
   readonly schedule?: Schedule;
+  /** How many logical devices there are, which share the GPU and its memory; 1 by default. For programs of several devices on one GPU. */
+  readonly devices?: number;
 }
 
 /**
@@ -24,9 +26,12 @@ export interface WgpuOptions {
  * ```
  */
 export async function wgpu(options: WgpuOptions = {}): Promise<Backend> {
-  const { maxMemoryBytes = 2 ** 32, schedule = "full" } = options;
-  if (options.device !== undefined) return new WebGpuBackend(options.device, false, maxMemoryBytes, schedule);
-  return new WebGpuBackend(await requestDevice(options.adapter ?? (await requestAdapter())), true, maxMemoryBytes, schedule);
+  const { maxMemoryBytes = 2 ** 32, schedule = "full", devices = 1 } = options;
+  if (!Number.isInteger(devices) || devices < 1) {
+    throw new BackendError("wgpu", { message: `${devices} is no number of devices`, fix: "give a positive integer" });
+  }
+  const gpu = options.device ?? (await requestDevice(options.adapter ?? (await requestAdapter())));
+  return new WebGpuBackend(gpu, { owned: options.device === undefined, maxMemoryBytes, schedule, devices });
 }
 
 async function requestAdapter(): Promise<GPUAdapter> {
