@@ -36,6 +36,7 @@ afterAll(async () => {
 interface Functions {
   conformance(backend: "cpu" | "wgpu"): Promise<ConformanceReport>;
   busy(steps: number): Promise<number>;
+  traced(_: null): Promise<{ readonly kernels: readonly string[]; readonly duration: number }>;
 }
 /** Calls a function of the script of a page. */
 function call<K extends keyof Functions>(page: Page, name: K, arg: Parameters<Functions[K]>[0]): ReturnType<Functions[K]> {
@@ -56,13 +57,22 @@ describe("a part of every family of the conformance suite passes in a page", () 
     const { problems, isolated, families, refused, ran } = await call(page, "conformance", backend);
     await page.close();
     // Both are SwiftShader here, so a page can do what Node can.
-    const node = backend === "wgpu" ? await wgpu() : cpu();
+    const node = backend === "wgpu" ? await wgpu({ schedule: "tiny" }) : cpu();
     const expected = expectations(node);
     node[Symbol.dispose]();
     expect(problems).toEqual([]);
     expect({ errors, isolated, families, refused }).toEqual({ errors: [], isolated: name === "isolated", ...expected });
-    expect(ran).toBeGreaterThan(120);
+    expect(ran).toBeGreaterThan(140);
   });
+});
+
+test("a page traces its kernels", async () => {
+  const { page, errors } = await open("isolated");
+  const { kernels, duration } = await call(page, "traced", null);
+  expect(kernels.length).toBeGreaterThan(1);
+  expect(duration).toBeGreaterThan(0);
+  expect(errors).toEqual([]);
+  await page.close();
 });
 
 describe("what becomes of pages", () => {

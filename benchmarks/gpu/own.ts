@@ -2,6 +2,7 @@ import { wgpu } from "@traceform/backend-wgpu";
 import { type NDArray, setDefaultBackend } from "@traceform/core";
 import { valueAndGrad } from "@traceform/grad";
 import { jit } from "@traceform/jit";
+import { convertElementType } from "@traceform/lax";
 import { dotProductAttention, gelu, standardize } from "@traceform/nn";
 import * as np from "@traceform/numpy";
 import { adam, applyUpdates } from "@traceform/optim";
@@ -59,7 +60,7 @@ const transformer: Setup = (inputs) => {
 
 /** Products of halves, with sums in single precision. */
 const matmulHalf: Setup = (inputs) => {
-  const [a, b] = [inputs["a"], inputs["b"]].map((t) => put(t).astype("float16"));
+  const [a, b] = [inputs["a"], inputs["b"]].map((t) => convertElementType(put(t), "float16"));
   const multiply = jit((x: NDArray, y: NDArray) => np.matmul(x, y));
   let out = multiply(a, b);
   return {

@@ -17,6 +17,7 @@ const usage = `Trains a network on the MNIST digits.
   --batch N            digits in a step (128)
   --lr X               peak learning rate (the model's own default)
   --seed N             seed of weights and order (0)
+  --devices N          spread each minibatch over N logical devices
   --limit N            use the first N training digits only
   --report FILE        where the HTML report goes (out/mnist.html)`;
 
@@ -28,13 +29,17 @@ const { values } = parseArgs({
     batch: { type: "string", default: "128" },
     lr: { type: "string" },
     seed: { type: "string", default: "0" },
+    devices: { type: "string" },
     limit: { type: "string" },
     report: { type: "string", default: "out/mnist.html" },
     help: { type: "boolean", default: false },
   },
 });
 
-const backends: Readonly<Record<string, () => Backend | Promise<Backend>>> = { cpu, wgpu };
+const backends: Readonly<Record<string, () => Backend | Promise<Backend>>> = {
+  cpu: () => cpu({ devices: Number(values.devices ?? 1) }),
+  wgpu,
+};
 
 const model = models[values.model];
 const start = backends[values.backend];
@@ -45,6 +50,7 @@ if (values.help || unknown !== null) {
 }
 
 const begun = performance.now();
+const devices = values.devices === undefined ? undefined : Number(values.devices);
 let backend: Backend;
 try {
   backend = setDefaultBackend(await start());
@@ -60,6 +66,7 @@ const options = {
   batch: Number(values.batch),
   learningRate: Number(values.lr ?? model.learningRate),
   seed: Number(values.seed),
+  ...(devices === undefined ? {} : { devices }),
 };
 console.log(
   `${values.model} on ${data.size} digits, ${options.epochs} epochs of minibatches of ${options.batch}, Adam, ${values.backend}\n`,

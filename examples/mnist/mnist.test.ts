@@ -76,6 +76,22 @@ test("training is repeatable: the same seed gives the same losses", async () => 
   expect(await run()).toEqual(await run());
 });
 
+test("two devices have the losses of one", async () => {
+  const run = async (devices?: number): Promise<readonly number[]> => {
+    const options = { epochs: 2, batch: 64, learningRate: 1e-3, seed: 3, ...(devices === undefined ? {} : { devices }) };
+    return (await train(models["mlp"], loadMnist("train", 1280), loadMnist("t10k", 100), options)).losses;
+  };
+  const one = await run();
+  setDefaultBackend(cpu({ devices: 2 }));
+  try {
+    const two = await run(2);
+    expect(two).toHaveLength(one.length);
+    two.forEach((loss, i) => expect(Math.abs(loss - one[i])).toBeLessThan(1e-5));
+  } finally {
+    setDefaultBackend(cpu());
+  }
+});
+
 test("the report holds curves, a confusion matrix and the wrong digits", () => {
   const folder = mkdtempSync(join(tmpdir(), "traceform-mnist-"));
   try {

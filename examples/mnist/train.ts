@@ -1,10 +1,11 @@
 import { type NDArray, scalar } from "@traceform/core";
 import { valueAndGrad } from "@traceform/grad";
 import { jit } from "@traceform/jit";
-import { dynamicSlice, slice } from "@traceform/lax";
+import { dynamicSlice, pmean, slice } from "@traceform/lax";
 import { logSoftmax, oneHot, softmax } from "@traceform/nn";
 import { argmax, mean, sum, take } from "@traceform/numpy";
 import { adam, applyUpdates, cosineDecaySchedule, type OptState } from "@traceform/optim";
+import { makeMesh, PartitionSpec as P, shardMap } from "@traceform/pmap";
 import { foldIn, key, permutation } from "@traceform/random";
 import type { Dataset } from "./data.ts";
 import type { Model, Params } from "./models.ts";
@@ -14,6 +15,8 @@ export interface TrainOptions {
   readonly batch: number;
   readonly learningRate: number;
   readonly seed: number;
+  /** Over how many devices each minibatch is spread; one unless given. */
+  readonly devices?: number;
 }
 
 /** What happens while training, for whoever shows it. */
@@ -62,14 +65,34 @@ export interface Trainer {
   probabilities(params: Params, images: NDArray): NDArray;
 }
 
+type Loss = (params: Params, images: NDArray, labels: NDArray) => NDArray;
+
+/**
+ * The loss of a minibatch and its gradient, each device working on its part of the digits. The loss is the mean of those of the
+ * devices; all of them use the same parameters, whose gradient is therefore the mean of theirs, without being asked for.
+ */
+function dataParallel(loss: Loss, devices: number): (params: Params, images: NDArray, labels: NDArray) => [NDArray, Params] {
+  return shardMap(
+    (params: Params, images: NDArray, labels: NDArray): [NDArray, Params] =>
+      valueAndGrad((p: Params) => pmean(loss(p, images, labels), "data"))(params),
+    { mesh: makeMesh([devices], ["data"]), inSpecs: [P(), P("data"), P("data")], outSpecs: P() },
+  );
+}
+
+export interface TrainerOptions {
+  readonly steps: number;
+  readonly batch: number;
+  readonly learningRate: number;
+  /** On how many devices; on one, without a mesh, unless given. */
+  readonly devices?: number;
+}
+
 /** Adam with a cosine schedule over `steps` steps; minibatches are gathered inside the jitted step. */
-export function makeTrainer(
-  model: Model,
-  { steps, batch, learningRate }: { readonly steps: number; readonly batch: number; readonly learningRate: number },
-): Trainer {
+export function makeTrainer(model: Model, { steps, batch, learningRate, devices }: TrainerOptions): Trainer {
   const optimizer = adam(cosineDecaySchedule(learningRate, steps, 0.02));
   const loss = (params: Params, images: NDArray, labels: NDArray): NDArray =>
     crossEntropy(model.apply(params, pixels(images)), labels);
+  const lossAndGradient = devices === undefined ? valueAndGrad(loss) : dataParallel(loss, devices);
   return {
     init: (params) => optimizer.init(params),
     step: jit(
@@ -82,7 +105,7 @@ export function makeTrainer(
         start: NDArray,
       ): [Params, OptState, NDArray] => {
         const rows = dynamicSlice(order, [start], [batch]);
-        const [value, grads] = valueAndGrad(loss)(params, take(images, rows, 0), take(labels, rows, 0));
+        const [value, grads] = lossAndGradient(params, take(images, rows, 0), take(labels, rows, 0));
         const [updates, next] = optimizer.update(grads, state, params);
         return [applyUpdates(params, updates), next, value];
       },
@@ -103,7 +126,7 @@ export async function train(
 ): Promise<Trained> {
   const { epochs, batch, learningRate, seed } = options;
   const steps = Math.floor(data.size / batch);
-  const { init, step, classify } = makeTrainer(model, { steps: steps * epochs, batch, learningRate });
+  const { init, step, classify } = makeTrainer(model, { steps: steps * epochs, batch, learningRate, devices: options.devices });
   const shuffle = jit((k: NDArray): NDArray => permutation(k, data.size));
 
   const root = key(seed);

@@ -1,6 +1,14 @@
 import { cpu } from "@traceform/backend-cpu";
 import { wgpu } from "@traceform/backend-wgpu";
-import { type Backend, BackendError, DTypeError, type NDArray, setDefaultBackend, type StandardDType } from "@traceform/core";
+import {
+  type Backend,
+  BackendError,
+  DTypeError,
+  type NDArray,
+  profiler,
+  setDefaultBackend,
+  type StandardDType,
+} from "@traceform/core";
 import { jit } from "@traceform/jit";
 import * as np from "@traceform/numpy";
 import type { ConformanceCase } from "../../packages/testing/src/conformance/case.ts";
@@ -28,7 +36,7 @@ export interface ConformanceReport {
 }
 
 /** One in so many names of each family, and one dtype of each. */
-const stride = 3;
+const stride = 5;
 
 /** A part of the suite that has something of every family, the same one everywhere. */
 function* representatives(backend: Backend): Generator<readonly [family: string, Chosen]> {
@@ -68,7 +76,7 @@ export function expectations(backend: Backend): Pick<ConformanceReport, "familie
   return { families: [...possible], refused };
 }
 
-const factories = { wgpu: () => wgpu(), cpu: () => Promise.resolve(cpu({ threads: 2 })) };
+const factories = { wgpu: () => wgpu({ schedule: "tiny" }), cpu: () => Promise.resolve(cpu({ threads: 2 })) };
 
 /** Runs the part of the suite on a backend, against the reference backend, which runs in the page as well. */
 export async function conformance(name: keyof typeof factories): Promise<ConformanceReport> {
@@ -107,4 +115,17 @@ export async function busy(steps: number): Promise<number> {
   return sum;
 }
 
-Object.assign(globalThis, { conformance, busy });
+/** The names of the kernels of a traced program, and their whole time in microseconds. */
+export async function traced(): Promise<{ readonly kernels: readonly string[]; readonly duration: number }> {
+  const backend = setDefaultBackend(await wgpu());
+  const f = jit((x: NDArray) => np.sum(np.sort(np.tanh(np.matmul(x, x)))));
+  const x = np.full([256, 256], 0.01);
+  await f(x).item();
+  const { trace } = await profiler.trace(() => f(x).item());
+  setDefaultBackend(null);
+  backend[Symbol.dispose]();
+  const events = trace.traceEvents.filter((e) => e.ph === "X").filter((e) => e.cat === "kernel");
+  return { kernels: events.map((e) => e.name), duration: events.reduce((sum, e) => sum + e.dur, 0) };
+}
+
+Object.assign(globalThis, { conformance, busy, traced });

@@ -1,4 +1,12 @@
-import { BackendError, type Buffer, DisposedError, type Executable, type ExecutableInfo } from "@traceform/core";
+import {
+  activeRecorder,
+  BackendError,
+  type Buffer,
+  DisposedError,
+  type Executable,
+  type ExecutableInfo,
+  hostTrack,
+} from "@traceform/core";
 import { programCost, programSegments, programText, type Program } from "@traceform/compiler";
 import { WgpuBuffer } from "./buffer.ts";
 import type { WgpuDevice } from "./device.ts";
@@ -104,7 +112,11 @@ export class WgpuExecutable implements Executable {
     }
     const { steps } = this.#plan;
     const alone = steps.every((s) => s.kind === "dispatches");
-    return alone && this.#device.queue.isIdle ? this.#runNow(inputs) : this.#runLater(inputs);
+    const recorder = activeRecorder();
+    const begin = recorder === null ? 0 : performance.now();
+    const outs = alone && this.#device.queue.isIdle ? this.#runNow(inputs) : this.#runLater(inputs);
+    if (recorder?.programs) recorder.add(hostTrack, program.name, begin, performance.now());
+    return outs;
   }
 
   #runNow(inputs: readonly WgpuBuffer[]): WgpuBuffer[] {

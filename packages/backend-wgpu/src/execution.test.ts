@@ -116,6 +116,24 @@ describe("donation", () => {
   });
 });
 
+test("slabs with nothing in them make room for a larger one", async () => {
+  backend[Symbol.dispose]();
+  backend = setDefaultBackend(await wgpu({ maxMemoryBytes: 3 << 26 }));
+  device = backend.devices[0] as WgpuDevice;
+  // Two slabs of 64 MiB, each full.
+  const parts = [0, 1].map(() => ones(1 << 24));
+  const small = ones(4);
+  const read = backend.read(parts[1]);
+  for (const p of parts) p.release();
+  // The read has been submitted, and no longer holds its array.
+  await null;
+  expect(device.memoryStats().bytesReserved).toBe(3 << 26);
+  const large = ones(1 << 25);
+  expect(device.memoryStats().bytesReserved).toBeLessThanOrEqual(3 << 26);
+  const values = await Promise.all([read, backend.read(large), backend.read(small)]);
+  expect(values.map((v) => new Float32Array(v.bytes.buffer).at(-1))).toEqual([1, 1, 1]);
+});
+
 describe("pipelines", () => {
   test("`await lowered.compile()` makes them while the host does other things; the first call makes none", async () => {
     const now = vi.spyOn(device.gpu, "createComputePipeline");

@@ -76,7 +76,8 @@ export class Memory {
   }
 
   #grow(size: number, what: string): void {
-    const room = Math.floor((this.bytesLimit - this.bytesReserved) / alignment) * alignment;
+    if (size > this.#room()) this.#giveBack();
+    const room = this.#room();
     if (size > room) {
       throw new OutOfMemoryError("wgpu", {
         message: `${what} needs ${size} bytes, of the ${this.bytesLimit} that the backend may take ${this.bytesReserved} are reserved and ${this.bytesInUse} in use`,
@@ -109,6 +110,20 @@ export class Memory {
     const slab: Slab = { id, gpu, bytes, outcome: new Outcome(outcome) };
     this.#slabs.set(slab, [{ offset: 0, bytes }]);
     this.bytesReserved += bytes;
+  }
+
+  #room(): number {
+    return Math.floor((this.bytesLimit - this.bytesReserved) / alignment) * alignment;
+  }
+  /** Gives the slabs back in which there is nothing: what is needed now is larger than each of them. */
+  #giveBack(): void {
+    for (const [slab, [range]] of this.#slabs) {
+      if (range?.bytes !== slab.bytes) continue;
+      this.#slabs.delete(slab);
+      this.bytesReserved -= slab.bytes;
+      // What was submitted before is done all the same.
+      slab.gpu.destroy();
+    }
   }
 
   free({ slab, offset, bytes }: Piece): void {

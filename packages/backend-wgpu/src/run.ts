@@ -8,6 +8,7 @@ import { gates, recordOffset } from "./gates.ts";
 import { fromWords, toWords } from "./host.ts";
 import type { Piece, Slab } from "./memory.ts";
 import { joinOutcomes, type Outcome } from "./outcome.ts";
+import { beginPasses } from "./passes.ts";
 import { type Pipelines, wordBytes } from "./pipelines.ts";
 import type { Plan, PlanStep } from "./plan.ts";
 
@@ -59,20 +60,22 @@ export class Run {
     // A pipeline that turns out to be none makes the commands invalid too; what it says itself is what counts.
     if (outcome !== null) gpu.pushErrorScope("validation");
     const encoder = gpu.createCommandEncoder({ label: program.name });
-    const pass = encoder.beginComputePass({ label: program.name });
+    const passes = beginPasses(gpu, encoder, program.name, list.length);
     let at = 0;
     list.forEach((d, i) => {
       const { slabs: own, offsets } = places[i];
       words.set([...specials, ...offsets, ...d.words()], at / 4);
+      const pass = passes.of(d.name);
       pass.setPipeline(compiled[i].pipeline);
       pass.setBindGroup(0, pipelines.group(own, offsets.length), [at]);
       if (d.gate === null) pass.dispatchWorkgroups(...d.workgroups);
       else pass.dispatchWorkgroupsIndirect(pieceOf(gates).slab.gpu, recordOffset(d.gate));
       at += wordBytes(offsets.length);
     });
-    pass.end();
+    passes.end();
     gpu.queue.writeBuffer(buffer, 0, words);
     gpu.queue.submit([encoder.finish()]);
+    passes.submitted();
     if (outcome !== null) void gpu.popErrorScope();
   }
 

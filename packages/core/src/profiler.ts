@@ -51,6 +51,7 @@ class Recording implements Recorder {
   readonly #events: TraceEvent[] = [];
   readonly #tracks = new Map<string, number>();
   readonly #waiting: Promise<void>[] = [];
+  readonly #atEnd: (() => void)[] = [];
 
   constructor({ hostTracerLevel = 2, deviceTracerLevel = 1 }: ProfileOptions) {
     this.annotations = hostTracerLevel > 0;
@@ -78,9 +79,13 @@ class Recording implements Recorder {
   later(events: Promise<void>): void {
     this.#waiting.push(events);
   }
+  atEnd(tell: () => void): void {
+    this.#atEnd.push(tell);
+  }
 
   async finish(): Promise<Trace> {
     await Promise.allSettled(this.#waiting);
+    for (const tell of this.#atEnd) tell();
     const time = (e: TraceEvent): number => (e.ph === "M" ? -Infinity : e.ts);
     return { traceEvents: this.#events.sort((a, b) => time(a) - time(b) || 0), displayTimeUnit: "ns" };
   }

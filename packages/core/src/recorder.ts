@@ -21,6 +21,8 @@ export interface Recorder {
   add(track: Track, name: string, begin: number, end: number, args?: EventArgs): void;
   /** Events that are known later only: the trace waits for them. */
   later(events: Promise<void>): void;
+  /** Called when nothing is waited for any more: the last chance to add events. */
+  atEnd(tell: () => void): void;
 }
 
 let active: Recorder | null = null;

@@ -1,6 +1,7 @@
 import { currentTrace, type Jaxpr, type Mesh, type NDArray, type PartitionSpec, withMesh, withNewTrace } from "@traceform/core";
 import { broadcastInDim, evalShard, indexInDim, type Lockstep, reshape, type ShardMapParams, transpose } from "@traceform/lax";
 import { type BatchAxis, batchJaxpr, BatchTrace, BatchTracer } from "@traceform/vmap";
+import { forgetVarying } from "./forget.ts";
 
 // Devices that share a memory go in step: the programs of all shards are one program on batches of shards, and collectives are
 // operations along the batch. So nothing can wait for anything, what is the same for all shards is computed once, sums have one
@@ -30,12 +31,13 @@ const batchAxis = (mesh: Mesh, i: number): BatchAxis => ({
  */
 function expand(args: readonly NDArray[], params: ShardMapParams): NDArray[] {
   const { mesh, inSpecs, outSpecs, name } = params;
+  const jaxpr = params.checkVma ? forgetVarying(params.jaxpr, mesh.axisNames) : params.jaxpr;
   const outer = currentTrace();
   const traces: BatchTrace[] = [];
   for (let i = 0; i < mesh.axisNames.length; i++) traces.push(new BatchTrace(name, traces[i - 1] ?? outer, batchAxis(mesh, i)));
   const shards = args.map((x, i) => wrap(traces, toShards(x, inSpecs[i], mesh)));
   const run = (i: number): NDArray[] =>
-    i === traces.length ? evalShard({ ...params, checkVma: false }, shards) : withNewTrace(traces[i], () => run(i + 1));
+    i === traces.length ? evalShard({ ...params, jaxpr, checkVma: false }, shards) : withNewTrace(traces[i], () => run(i + 1));
   return run(0).map((y, i) => toWhole(unwrap(traces, y), outSpecs[i], mesh));
 }
 

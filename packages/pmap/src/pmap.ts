@@ -11,6 +11,7 @@ import {
   Mesh,
   type NDArray,
   PartitionSpec,
+  refuseAsync,
   tooFewDevices,
   TransformError,
   treeFlatten,
@@ -96,7 +97,7 @@ function spread(
       shards.map((x, i) => (dims[i] === null ? x : squeeze(x, [dims[i]]))),
     ) as unknown[];
     let k = 0;
-    const result = f(...args.map((x, i) => (isStatic[i] ? x : own[k++])));
+    const result = refuseAsync(name, f(...args.map((x, i) => (isStatic[i] ? x : own[k++]))));
     const [outs, outTree] = treeFlatten(result);
     checkArrayLeaves(name, result);
     const ys = outs.map((y) => asArray(y as ArrayLike));

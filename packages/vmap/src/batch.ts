@@ -185,7 +185,7 @@ const memo = new JaxprMemo<BatchedJaxpr>();
 /**
  * A jaxpr over whole batches: operands that `batched` marks, and the results that depend on them, have the batch as
  * their leading axis. Results that `instantiate` marks have it in any case. `varying` are mesh axes along which the operands vary
- * because the batch is spread over them; values no longer vary along the axis that is batched.
+ * because the batch is spread over them.
  */
 export function batchJaxpr(
   jaxpr: Jaxpr,
@@ -205,8 +205,7 @@ export function batchJaxpr(
         batchedOut = outDims.map((d, i) => d !== null || force[i]);
         return outs.map((x, i) => (batchedOut[i] ? toFront(x, outDims[i], axis.size) : x));
       },
-      jaxpr.inAvals.map((whole, i) => {
-        const aval = axis.isMesh === true ? updateAval(whole, { varying: whole.varying.filter((a) => a !== axis.name) }) : whole;
+      jaxpr.inAvals.map((aval, i) => {
         if (!batched[i]) return aval;
         return updateAval(aval, {
           shape: insert(aval.shape, 0, axis.size),

@@ -30,7 +30,17 @@ export const textOffset = 256;
 /** Idle, or done with what was asked; asked; done. */
 export const states = { idle: 0, asked: 1, done: 2 } as const;
 
-export const commands = ["allReduce", "allGather", "reduceScatter", "allToAll", "exchange", "broadcast", "barrier", "split", "finalize"] as const;
+export const commands = [
+  "allReduce",
+  "allGather",
+  "reduceScatter",
+  "allToAll",
+  "exchange",
+  "broadcast",
+  "barrier",
+  "split",
+  "finalize",
+] as const;
 export type Command = (typeof commands)[number];
 
 export const dtypes: readonly ReducibleDType[] = [

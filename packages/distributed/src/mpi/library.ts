@@ -32,7 +32,10 @@ export type Mpi = { readonly [K in keyof typeof signatures]: Call } & { readonly
 
 /** What is used of the package `koffi`. */
 interface Koffi {
-  load(path: string, options: { readonly global: boolean }): {
+  load(
+    path: string,
+    options: { readonly global: boolean },
+  ): {
     func(name: string, result: string, parameters: readonly string[]): Call;
     symbol(name: string): unknown;
   };
@@ -54,7 +57,10 @@ export async function loadMpi(): Promise<Mpi> {
   try {
     koffi = ((await import("koffi")) as unknown as { default: Koffi }).default;
   } catch (error) {
-    throw new MissingLibrary(`the package koffi, through which MPI is called, could not be loaded: ${String(error)}`, "npm install koffi");
+    throw new MissingLibrary(
+      `the package koffi, through which MPI is called, could not be loaded: ${String(error)}`,
+      "npm install koffi",
+    );
   }
   const names = libraryNames(process.env, process.platform);
   for (const name of names) {
@@ -74,7 +80,14 @@ export async function loadMpi(): Promise<Mpi> {
     };
     const abi = detectAbi(symbol);
     const types: Readonly<Record<string, string>> = { P: "void *", i: "int", H: abi.handle };
-    const calls = Object.entries(signatures).map(([f, parameters]) => [f, library.func(f, "int", [...parameters].map((p) => types[p]))]);
+    const calls = Object.entries(signatures).map(([f, parameters]) => [
+      f,
+      library.func(
+        f,
+        "int",
+        [...parameters].map((p) => types[p]),
+      ),
+    ]);
     return { ...(Object.fromEntries(calls) as Mpi), abi };
   }
   throw new MissingLibrary(

@@ -1,8 +1,22 @@
 import { BackendError, DisposedError } from "@traceform/core";
 import { once } from "node:events";
+import { writeSync } from "node:fs";
+import { inspect } from "node:util";
 import { Worker } from "node:worker_threads";
 import type { Groups, ReduceOp, ReducibleDType, Transport } from "../transport.ts";
-import { type Command, commands, controlBytes, dtypes, type Known, ops, type Ready, type Start, states, textOffset, words } from "./control.ts";
+import {
+  type Command,
+  commands,
+  controlBytes,
+  dtypes,
+  type Known,
+  ops,
+  type Ready,
+  type Start,
+  states,
+  textOffset,
+  words,
+} from "./control.ts";
 import { Watch } from "./watch.ts";
 
 export interface MpiOptions {
@@ -30,6 +44,8 @@ const sizes: Readonly<Record<ReducibleDType, number>> = {
 const rounds = 4000;
 /** Who waits longer than this tells the others, in milliseconds. */
 const patience = 1000;
+
+const disposedOf = "the transport was disposed of";
 
 /** What a command says beside its name. */
 interface Details {
@@ -61,8 +77,16 @@ export class MpiTransport implements Transport {
   /** Why no more calls are possible. */
   #ended: string | null = null;
   readonly #atExit = (code: number): void => this.#leave(code);
+  #uncaught: unknown = null;
+  readonly #atError = (error: unknown): void => void (this.#uncaught = error);
 
-  private constructor(worker: Worker, control: SharedArrayBuffer, ready: Ready & { readonly kind: "ready" }, watch: Watch | null, limit: number) {
+  private constructor(
+    worker: Worker,
+    control: SharedArrayBuffer,
+    ready: Ready & { readonly kind: "ready" },
+    watch: Watch | null,
+    limit: number,
+  ) {
     this.#worker = worker;
     this.#control = control;
     this.#word = new Int32Array(control);
@@ -72,6 +96,7 @@ export class MpiTransport implements Transport {
     this.processIndex = ready.rank;
     this.processCount = ready.size;
     process.on("exit", this.#atExit);
+    process.on("uncaughtExceptionMonitor", this.#atError);
   }
 
   /** @throws {BackendError} when there is no MPI; it says what to install */
@@ -171,7 +196,10 @@ export class MpiTransport implements Transport {
     if (Atomics.load(word, words.state) === states.asked) this.#wait(command, code, call);
     if (word[words.error] === 0) return;
     const text = new TextDecoder().decode(new Uint8Array(this.#control.slice(textOffset, textOffset + 1024))).replace(/\0.*$/s, "");
-    throw new BackendError(command, { message: `MPI refused the call: ${text}`, fix: "see that all processes run the same program" });
+    throw new BackendError(command, {
+      message: `MPI refused the call: ${text}`,
+      fix: "see that all processes run the same program",
+    });
   }
 
   #point(memory: number, offset: number, view: Uint8Array | undefined): void {
@@ -215,14 +243,18 @@ export class MpiTransport implements Transport {
 
   /** At the end of the process: an orderly one if all went well, else that of all processes. */
   #leave(code: number): void {
-    if (this.#ended === null && code === 0) this[Symbol.dispose]();
-    else if (this.#ended !== "disposed of") this.#watch?.abort(code === 0 ? 1 : code);
+    if (this.#ended === disposedOf) return;
+    if (this.#ended === null && code === 0) return this[Symbol.dispose]();
+    // The engine would print the error after this, when there is no process any more.
+    if (this.#uncaught !== null) writeSync(2, `process ${this.processIndex} of ${this.processCount}: ${inspect(this.#uncaught)}\n`);
+    this.#watch?.abort(code === 0 ? 1 : code);
   }
 
   [Symbol.dispose](): void {
     if (this.#ended !== null) return;
     this.#ask("finalize", {}, 0);
-    this.#ended = "disposed of";
+    this.#ended = disposedOf;
     process.off("exit", this.#atExit);
+    process.off("uncaughtExceptionMonitor", this.#atError);
   }
 }

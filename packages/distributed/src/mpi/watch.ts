@@ -66,7 +66,9 @@ export class Watch {
   /** The processes that have not said that they wait in the call. */
   missing(call: number): number[] {
     this.#listen();
-    return Array.from({ length: this.#size }, (_, i) => i).filter((i) => i !== this.#rank && (this.#arrivals.get(i)?.call ?? -1) < call);
+    return Array.from({ length: this.#size }, (_, i) => i).filter(
+      (i) => i !== this.#rank && (this.#arrivals.get(i)?.call ?? -1) < call,
+    );
   }
 
   /** Ends all processes. */

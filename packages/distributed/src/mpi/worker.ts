@@ -9,13 +9,6 @@ const port = parentPort as MessagePort;
 const { control } = workerData as Start;
 const word = new Int32Array(control);
 
-try {
-  serve(await loadMpi());
-} catch (error) {
-  if (!(error instanceof MissingLibrary)) throw error;
-  port.postMessage({ kind: "missing", message: error.message, fix: error.fix } satisfies Ready);
-}
-
 function serve(mpi: Mpi): void {
   const { abi } = mpi;
   const level = readInt((out) => mpi.MPI_Init_thread(null, null, abi.threadMultiple, out));
@@ -111,7 +104,8 @@ class MpiThread {
     const { bytes } = mpi.abi;
     const status = new Uint8Array(64);
     const [to, from] = [word[words.to], word[words.from]];
-    if (to >= 0 && from >= 0) return mpi.MPI_Sendrecv(send, count, bytes, to, 0, receive, count, bytes, from, 0, communicator, status);
+    if (to >= 0 && from >= 0)
+      return mpi.MPI_Sendrecv(send, count, bytes, to, 0, receive, count, bytes, from, 0, communicator, status);
     if (to >= 0) return mpi.MPI_Send(send, count, bytes, to, 0, communicator);
     return from >= 0 ? mpi.MPI_Recv(receive, count, bytes, from, 0, communicator, status) : 0;
   }
@@ -124,4 +118,11 @@ class MpiThread {
     target.fill(0);
     target.set(text.subarray(0, length));
   }
+}
+
+try {
+  serve(await loadMpi());
+} catch (error) {
+  if (!(error instanceof MissingLibrary)) throw error;
+  port.postMessage({ kind: "missing", message: error.message, fix: error.fix } satisfies Ready);
 }

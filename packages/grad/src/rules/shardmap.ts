@@ -13,7 +13,7 @@ import {
   type Var,
   withMesh,
 } from "@traceform/core";
-import { div, psum, reshape, type ShardMapParams, shardMapP } from "@traceform/lax";
+import { div, psum, reshape, type ShardMapParams, shardMapP, varyTo } from "@traceform/lax";
 import { drop, merge, pick, place } from "../internal/flags.ts";
 import {
   isLinear,
@@ -175,11 +175,29 @@ function unchecked(
   }).jaxpr;
 }
 
+const varied = new JaxprMemo<{ readonly jaxpr: Jaxpr }>();
+
+/**
+ * The program of one shard whose results vary along all axes that they are laid out over: a value that all shards share may be
+ * returned once for each of them, and then has a cotangent from each.
+ */
+function varyingResults({ jaxpr, outSpecs, checkVma }: ShardMapParams): Jaxpr {
+  if (!checkVma) return jaxpr;
+  return varied.get(jaxpr, outSpecs.map((s) => s.key).join("|"), () => {
+    const traced = traceToJaxpr(
+      (...xs) => evalJaxpr(jaxpr, [], xs).map((y, i) => varyTo(y, outSpecs[i].axes.flat())),
+      jaxpr.inAvals,
+      "shardMap",
+    );
+    return { jaxpr: constvarsToInvars(traced.jaxpr) };
+  }).jaxpr;
+}
+
 export const shardMapTransposes = (): TransposeEntry[] => [
   transposeEntry(shardMapP, (cts, operands, p, { transposeJaxpr }) => {
     const linear = operands.map(isLinear);
     const nonzero = cts.map((ct) => ct !== null);
-    const t = within(p, () => transposeJaxpr(p.jaxpr, linear, nonzero));
+    const t = within(p, () => transposeJaxpr(varyingResults(p), linear, nonzero));
     const ctSpecs = pick(p.outSpecs, nonzero);
     const outSpecs = pick(pick(p.inSpecs, linear), t.nonzeroOut);
     const jaxpr = p.checkVma ? t.jaxpr : within(p, () => unchecked(p, t, ctSpecs, outSpecs));

@@ -1,0 +1,105 @@
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { detectAbi, libraryNames } from "./mpi/abi.ts";
+
+// Several processes on one machine, started by mpirun: Debian's package openmpi-bin.
+const fixture = fileURLToPath(new URL("../fixtures/collectives.ts", import.meta.url));
+const env = { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" };
+
+function start(processes: number, scenario: string): { readonly code: number | null; readonly out: string; readonly err: string } {
+  const args = ["-np", String(processes), "--oversubscribe", process.execPath, fixture, scenario];
+  const { status, stdout, stderr } = spawnSync("mpirun", args, { env, encoding: "utf8", timeout: 50_000 });
+  return { code: status, out: stdout, err: stderr };
+}
+
+const installed = spawnSync("mpirun", ["--version"]).error === undefined;
+
+test.runIf(!installed)("mpirun is there, or this is no build server", () => {
+  // Elsewhere what follows is left out, as the README says; a build server has to have it.
+  expect(process.env["CI"], "install mpirun: apt-get install openmpi-bin libopenmpi3").toBeUndefined();
+});
+
+describe.runIf(installed)("several processes", () => {
+  test.each([1, 2, 3])("%i of them exchange values of all dtypes", (count) => {
+    const { code, out, err } = start(count, "collectives");
+    expect(err.includes("BackendError") ? err : "").toBe("");
+    expect(code).toBe(0);
+    const said = out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .sort((a, b) => Number(a["index"]) - Number(b["index"]));
+    expect(said.map((s) => [s["index"], s["count"]])).toEqual(said.map((_, i) => [i, count]));
+    expect(said.length).toBe(count);
+    const all = said.map((_, i) => i);
+    const total = all.reduce((a, b) => a + b, 0);
+    const even = all.filter((i) => i % 2 === 0).reverse();
+    const odd = all.filter((i) => i % 2 === 1);
+    said.forEach((s, i) => {
+      for (const dtype of ["float32", "float64", "int8", "int16", "int32", "uint8", "uint16", "uint32"]) {
+        expect(s[`sum ${dtype}`]).toEqual([total, count, 2 * total]);
+        expect(s[`max ${dtype}`]).toEqual([count - 1, 1, 2 * count - 2]);
+        expect(s[`min ${dtype}`]).toEqual([0, 1, 0]);
+      }
+      expect(s).toMatchObject({
+        "sum int64": String(BigInt(count) * 2n ** 40n + BigInt(total)),
+        "sum uint64": String(BigInt(count) * 2n ** 40n + BigInt(total)),
+        "sum complex64": [count, total],
+        shared: [i, i + 1, total, total + count],
+        allGather: all.flatMap((j) => [j, j === 0 ? 0 : -j]),
+        reduceScatter: [total + i * count],
+        allToAll: all.map((j) => 10 * j + i),
+        ring: [(i + count - 1) % count],
+        chain: [i === 0 ? 0 : i - 1],
+        broadcast: [count - 1 + 100],
+        groups: i % 2 === 0 ? even : odd,
+      });
+    });
+  });
+
+  test("a program that just ends leaves in good order", () => {
+    expect(start(2, "ends").code).toBe(0);
+  });
+
+  const failures: readonly (readonly [string, string, RegExp])[] = [
+    [
+      "calls that do not fit together are named in every process",
+      "mismatch",
+      /process 0 of 2 calls allReduce.* but process 1 calls barrier there/,
+    ],
+    ["a process that does not come is named", "missing", /process 0 of 2 calls barrier.* and has waited 6 s for process 1/],
+    ["an error of one process ends the others, and is seen", "throws", /process 1 of 2: Error: the data of this process is lost/],
+    ["a process that is killed ends the others", "killed", /signal 9/],
+  ];
+  test.each(failures)("%s", (_what, scenario, message) => {
+    const begin = performance.now();
+    const { code, err } = start(2, scenario);
+    expect(err).toMatch(message);
+    expect(code).not.toBe(0);
+    expect(performance.now() - begin).toBeLessThan(40_000);
+  });
+});
+
+describe("libraries", () => {
+  test("their handles are told apart by their symbols", () => {
+    const having =
+      (...names: readonly string[]) =>
+      (name: string): bigint | null =>
+        names.includes(name) || (names[0] === "ompi" && name.startsWith("ompi_mpi_")) ? 4096n : null;
+    expect(detectAbi(having("ompi"))).toMatchObject({ name: "Open MPI", handle: "uintptr_t", world: 4096n });
+    expect(detectAbi(having("MPIR_Err_create_code", "MPI_Abi_get_version"))).toMatchObject({
+      name: "MPICH",
+      handle: "int",
+      world: 0x44000000,
+    });
+    expect(detectAbi(having("MPIR_Err_create_code")).name).toBe("MPICH");
+    expect(detectAbi(having("MPI_Abi_get_version"))).toMatchObject({ name: "MPI ABI", handle: "uintptr_t", world: 0x101 });
+  });
+
+  test("that of the launcher is looked for first, and one that is named only", () => {
+    expect(libraryNames({ OMPI_COMM_WORLD_RANK: "0" }, "linux")[0]).toBe("libmpi.so.40");
+    expect(libraryNames({ PMI_RANK: "0" }, "linux")[0]).toBe("libmpich.so.12");
+    expect(libraryNames({ TRACEFORM_MPI_LIBRARY: "/opt/libmpi.so" }, "linux")).toEqual(["/opt/libmpi.so"]);
+  });
+});
