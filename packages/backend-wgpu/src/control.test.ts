@@ -105,7 +105,8 @@ describe("loops of unknown length", () => {
 describe("loops of known length", () => {
   test("may have more rounds than anybody would write out, and are one program", async () => {
     const n = 20_001;
-    const f: Fn = (a, b) => lax.foriLoop(0, n, (_, [p, q]: [NDArray, NDArray]) => [lax.add(q, 1), p] as [NDArray, NDArray], [a, b]);
+    const f: Fn = (a, b) =>
+      lax.foriLoop(0, n, (_, [p, q]: readonly [NDArray, NDArray]) => [lax.add(q, 1), p] as const, [a, b] as const);
     expect(await results(backend, f, [0], [0.5])).toEqual(await results(cpu(), f, [0], [0.5]));
   });
 
