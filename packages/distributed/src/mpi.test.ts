@@ -15,9 +15,8 @@ function start(processes: number, scenario: string): { readonly code: number | n
 
 const installed = spawnSync("mpirun", ["--version"]).error === undefined;
 
-test.runIf(!installed)("mpirun is there, or this is no build server", () => {
-  // Elsewhere what follows is left out, as the README says; a build server has to have it.
-  expect(process.env["CI"], "install mpirun: apt-get install openmpi-bin libopenmpi3").toBeUndefined();
+test("where it is not installed what follows is left out, as the README says; a build server has to have it", () => {
+  if (!installed) expect(process.env["CI"], "install mpirun: apt-get install openmpi-bin libopenmpi3").toBeUndefined();
 });
 
 describe.runIf(installed)("several processes", () => {

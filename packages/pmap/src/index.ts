@@ -3,6 +3,7 @@ export {
   Mesh,
   type NestedDevices,
   NamedSharding,
+  P,
   PartitionSpec,
   type Shard,
   Sharding,

@@ -71,6 +71,7 @@ export {
   makeMesh,
   Mesh,
   NamedSharding,
+  P,
   PartitionSpec,
   pmap,
   type PmapOptions,
