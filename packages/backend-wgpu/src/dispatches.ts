@@ -1,6 +1,15 @@
 import { invariant } from "@traceform/core";
 import { type BufferInfo, kernelKey, type Kernel, type Origin } from "@traceform/compiler";
-import { gateKernel, type GpuKernel, groupsFor, groupsOf, type Schedule, type Scheduled, scheduleNest } from "./emit/kernel.ts";
+import {
+  gateKernel,
+  type GpuKernel,
+  groupsFor,
+  groupsOf,
+  type Schedule,
+  type Scheduled,
+  scheduleNest,
+  sizeOf,
+} from "./emit/kernel.ts";
 import { type Gate, gates, type Workgroups } from "./gates.ts";
 
 /** A pointer of a dispatch, in bytes from the start of a buffer. */
@@ -19,6 +28,8 @@ export interface Dispatch {
   readonly workgroups: Workgroups;
   /** Words that the kernel is given beside its pointers; asked for when the program runs. */
   readonly words: () => readonly number[];
+  /** Of several kernels beside each other, a dispatch of each: for when their memory is in more buffers than the device binds. */
+  readonly parts: readonly Dispatch[];
   /** What decides on the device whether it runs, and which of its records says so; null where it always runs. */
   readonly gate: { readonly gate: Gate; readonly record: number } | null;
   /** The equations that it computes. */
@@ -26,7 +37,10 @@ export interface Dispatch {
 }
 
 /** A dispatch of so many workgroups before it is known under which gate it runs. */
-export type BareDispatch = Omit<Dispatch, "gate" | "workgroups"> & { readonly groups: number };
+export type BareDispatch = Omit<Dispatch, "gate" | "workgroups" | "parts"> & {
+  readonly groups: number;
+  readonly parts?: readonly BareDispatch[];
+};
 
 const copy: GpuKernel = { kind: "copy" };
 const none = (): readonly number[] => [];
@@ -48,15 +62,13 @@ export function launchDispatches(
   schedule: Schedule,
 ): BareDispatch[] {
   switch (kernel.kind) {
-    case "bundle":
-      return kernel.parts.flatMap(({ nest, args: own }) =>
-        launchDispatches(
-          nest,
-          own.map((i) => args[i]),
-          origins,
-          schedule,
-        ),
-      );
+    case "bundle": {
+      const parts = kernel.parts.flatMap(({ nest, args: own }) => {
+        const pointers = own.map((k) => args[k]);
+        return launchDispatches(nest, pointers, origins, schedule).map((d) => ({ ...d, own }));
+      });
+      return besideEachOther(parts.filter((d) => d.groups > 0)).map((list) => bundleDispatch(kernel.name, list, args));
+    }
     case "contraction":
       return invariant(false, "the compiler was told that there is no micro-kernel") as never;
     default: {
@@ -65,6 +77,38 @@ export function launchDispatches(
       return [{ name: kernel.name, kernel: gpu, key, pointers: args, groups: groupsOf(gpu), words: none, origins }];
     }
   }
+}
+
+/** A dispatch of a part of a bundle, with the positions of its pointers among those of the bundle. */
+interface PartDispatch extends BareDispatch {
+  readonly own: readonly number[];
+}
+
+/** Kernels whose workgroups have one size can share a dispatch. */
+function besideEachOther(parts: readonly PartDispatch[]): readonly (readonly PartDispatch[])[] {
+  const bySize = new Map<number, PartDispatch[]>();
+  for (const d of parts) {
+    const size = sizeOf(d.kernel as Scheduled);
+    bySize.set(size, [...(bySize.get(size) ?? []), d]);
+  }
+  return [...bySize.values()];
+}
+
+function bundleDispatch(name: string, list: readonly PartDispatch[], args: readonly Pointer[]): BareDispatch {
+  if (list.length === 1) return list[0];
+  // Only the pointers that these parts use.
+  const used = [...new Set(list.flatMap((d) => d.own))];
+  const parts = list.map((d) => ({ kernel: d.kernel as Scheduled, args: d.own.map((i) => used.indexOf(i)) }));
+  return {
+    name,
+    kernel: { kind: "bundle", parts },
+    key: `bundle ${list.map((d, i) => `${parts[i].args.join()} ${d.key}`).join("\n")}`,
+    pointers: used.map((i) => args[i]),
+    groups: list.reduce((sum, d) => sum + d.groups, 0),
+    words: none,
+    origins: list[0].origins,
+    parts: list,
+  };
 }
 
 export function copyDispatch(from: Pointer, to: Pointer, bytes: number): BareDispatch {

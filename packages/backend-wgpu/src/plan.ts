@@ -65,15 +65,18 @@ export function planProgram(program: Program, schedule: Schedule, most: number):
     }
   };
 
-  const add = (steps: PlanStep[], bare: BareDispatch, gate: Gate | null): void => {
-    const { groups, ...rest } = bare;
-    if (groups === 0) return;
+  const underGate = ({ groups, parts = [], ...rest }: BareDispatch, gate: Gate | null): Dispatch => {
     const workgroups = workgroupsOf(groups, most);
-    const dispatch: Dispatch = {
+    return {
       ...rest,
       workgroups,
+      parts: parts.map((p) => underGate(p, gate)),
       gate: gate === null ? null : { gate, record: gates.record(gate, workgroups) },
     };
+  };
+  const add = (steps: PlanStep[], bare: BareDispatch, gate: Gate | null): void => {
+    if (bare.groups === 0) return;
+    const dispatch = underGate(bare, gate);
     if (dispatches.push(dispatch) > mostDispatches) {
       throw new BackendError(program.name, {
         message: `the program has more than ${mostDispatches} dispatches when its loops are written out`,

@@ -45,7 +45,8 @@ export class Run {
   submit(): void {
     const { pipelines, device, program, pieceOf } = this.#context;
     const { gpu } = device;
-    const list = this.#waiting;
+    const bindings = gpu.limits.maxStorageBuffersPerShaderStage;
+    const list = this.#waiting.flatMap((d) => (d.parts.length > 0 && placesOf(d, pieceOf).slabs.length > bindings ? d.parts : [d]));
     this.#waiting = [];
     if (list.length === 0) return;
     const places = list.map((d) => placesOf(d, pieceOf));

@@ -13,12 +13,13 @@ const workgroupSize = 64;
 export const firstPointer = 4;
 export const specials: readonly number[] = [0x7f800000, 0x7fc00000, 0, 0];
 
-/** What one dispatch runs: a nest, a product in tiles, rows that workgroups share, a routine, or a copy of as many words as the word after its two pointers says. */
+/**
+ * What one dispatch runs: a nest, a product in tiles, rows that workgroups share, a routine, several of those beside each other, or a
+ * copy of as many words as the word after its two pointers says.
+ */
 export type GpuKernel =
-  | { readonly kind: "nest"; readonly nest: Nest }
-  | { readonly kind: "product"; readonly product: Product }
-  | { readonly kind: "rows"; readonly rows: Rows }
-  | { readonly kind: "routine"; readonly routine: Routine }
+  | Scheduled
+  | { readonly kind: "bundle"; readonly parts: readonly BundlePart[] }
   | { readonly kind: "copy" }
   | typeof gateKernel;
 
@@ -31,7 +32,17 @@ export const mostWords = 8;
 export type Schedule = "full" | "tiny";
 
 /** What the compiler's kernels become. */
-export type Scheduled = Exclude<GpuKernel, { readonly kind: "copy" | "gate" }>;
+export type Scheduled =
+  | { readonly kind: "nest"; readonly nest: Nest }
+  | { readonly kind: "product"; readonly product: Product }
+  | { readonly kind: "rows"; readonly rows: Rows }
+  | { readonly kind: "routine"; readonly routine: Routine };
+
+/** A kernel that has some of the workgroups of a dispatch, and some of its pointers. All parts have workgroups of one size. */
+export interface BundlePart {
+  readonly kernel: Scheduled;
+  readonly args: readonly number[];
+}
 
 /** How a nest is run. */
 export function scheduleNest(nest: Nest, schedule: Schedule): Scheduled {
@@ -54,6 +65,17 @@ export function groupsOf(kernel: Scheduled): number {
       return groupsFor(kernel.routine.tasks);
   }
 }
+/** Invocations of a workgroup. */
+export function sizeOf(kernel: Scheduled): number {
+  switch (kernel.kind) {
+    case "product":
+      return productShape(kernel.product).size;
+    case "rows":
+      return kernel.rows.size;
+    default:
+      return workgroupSize;
+  }
+}
 export function groupsFor(invocations: number): number {
   return Math.ceil(invocations / workgroupSize);
 }
@@ -68,39 +90,18 @@ export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly 
   const end = firstPointer + bindings.length;
   bindings.forEach((_, i) => values.line(`let p${i} = ${word(firstPointer + i)};`));
   values.line("let group = group_id.x + group_id.y * groups.x;");
-  const only = (invocations: string): void => {
-    values.line(`let invocation = group * ${workgroupSize}u + local;`);
-    values.line(`if (invocation >= ${invocations}) { return; }`);
-  };
   let size = workgroupSize;
   let memory: readonly string[] = [];
   if (kernel.kind === "copy") {
-    only(word(end));
+    only(values, word(end));
     values.line(`m${bindings[1]}[p1 + invocation] = m${bindings[0]}[p0 + invocation];`);
   } else if (kernel.kind === "gate") writeGate(values, bindings, (i) => word(end + i));
   else {
     values.line("let infinity = bitcast<f32>(words[0][0]);");
     values.line("let nan = bitcast<f32>(words[0][1]);");
     values.line("let zero = words[0][2];");
-    switch (kernel.kind) {
-      case "nest":
-        only(`${extentOf(parallelAxes(kernel.nest))}u`);
-        writeNest(kernel.nest, values);
-        break;
-      case "routine":
-        only(`${kernel.routine.tasks}u`);
-        writeRoutine(kernel.routine, values);
-        break;
-      case "product":
-        size = productShape(kernel.product).size;
-        values.line(`if (group >= ${groupsOf(kernel)}u) { return; }`);
-        memory = writeProduct(kernel.product, values);
-        break;
-      case "rows":
-        size = kernel.rows.size;
-        values.line(`if (group >= ${groupsOf(kernel)}u) { return; }`);
-        memory = writeRows(kernel.rows, values);
-    }
+    size = sizeOf(kernel.kind === "bundle" ? kernel.parts[0].kernel : kernel);
+    memory = kernel.kind === "bundle" ? writeParts(kernel.parts, values) : writeScheduled(kernel, values);
   }
   const memories = [...new Set(bindings)].sort((a, b) => a - b);
   return [
@@ -115,6 +116,51 @@ export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly 
     "}",
     "",
   ].join("\n");
+}
+
+/** Ends the invocations that are not among the first so many. */
+function only(values: Values, invocations: string): void {
+  values.line(`let invocation = group * ${workgroupSize}u + local;`);
+  values.line(`if (invocation >= ${invocations}) { return; }`);
+}
+
+/** What an invocation, number `local` of workgroup `group`, does. Returns declarations of the workgroup's memory. */
+function writeScheduled(kernel: Scheduled, values: Values): readonly string[] {
+  switch (kernel.kind) {
+    case "nest":
+      only(values, `${extentOf(parallelAxes(kernel.nest))}u`);
+      writeNest(kernel.nest, values);
+      return [];
+    case "routine":
+      only(values, `${kernel.routine.tasks}u`);
+      writeRoutine(kernel.routine, values);
+      return [];
+    case "product":
+      values.line(`if (group >= ${groupsOf(kernel)}u) { return; }`);
+      return writeProduct(kernel.product, values);
+    case "rows":
+      values.line(`if (group >= ${groupsOf(kernel)}u) { return; }`);
+      return writeRows(kernel.rows, values);
+  }
+}
+
+/** Each workgroup finds the part that it belongs to. */
+function writeParts(parts: readonly BundlePart[], values: Values): readonly string[] {
+  const memory: string[] = [];
+  let first = 0;
+  parts.forEach(({ kernel, args }, i) => {
+    const end = first + groupsOf(kernel);
+    const own = first === 0 ? "group" : `group - ${first}u`;
+    values.block(`${i === 0 ? "" : "else "}if (group < ${end}u) `, () => {
+      values.line(`let part = ${own};`);
+      values.block("", () => {
+        values.line("let group = part;");
+        values.part(`part${i}_`, args, () => memory.push(...writeScheduled(kernel, values)));
+      });
+    });
+    first = end;
+  });
+  return memory;
 }
 
 /** One workgroup: it decides, and writes into the records how many workgroups the dispatches of the gate have. */

@@ -108,8 +108,8 @@ export function writeProduct(p: Product, values: Values): string[] {
   const { threads, each, depth } = p.tile;
   const [height, width] = [threads[0] * each[0], threads[1] * each[1]];
   const [m, n, k] = [p.rows, p.columns, p.depth].map(extentOf);
-  const a = staged("tile_a", p.a, p.rows, height, p.depth);
-  const b = staged("tile_b", p.b, p.columns, width, p.depth);
+  const a = staged(`${values.prefix}tile_a`, p.a, p.rows, height, p.depth);
+  const b = staged(`${values.prefix}tile_b`, p.b, p.columns, width, p.depth);
   const [down, across] = [Math.ceil(m / height), Math.ceil(n / width)];
   values.line(`let tile_row = i32(group / ${across}u % ${down}u) * ${height};`);
   values.line(`let tile_column = i32(group % ${across}u) * ${width};`);
@@ -126,8 +126,9 @@ export function writeProduct(p: Product, values: Values): string[] {
     stage(values, b, n, "tile_column", p, k);
     values.line("workgroupBarrier();");
     values.block(`for (var d = 0; d < ${depth}; d++) `, () => {
-      for (let i = 0; i < rowFours; i++) values.line(`let x${i} = tile_a[d * ${a.pitch} + thread_row + ${i * threads[0]}];`);
-      for (let j = 0; j < columnFours; j++) values.line(`let y${j} = tile_b[d * ${b.pitch} + thread_column + ${j * threads[1]}];`);
+      for (let i = 0; i < rowFours; i++) values.line(`let x${i} = ${a.name}[d * ${a.pitch} + thread_row + ${i * threads[0]}];`);
+      for (let j = 0; j < columnFours; j++)
+        values.line(`let y${j} = ${b.name}[d * ${b.pitch} + thread_column + ${j * threads[1]}];`);
       sums.forEach((row, i) =>
         row.forEach((name, j) => values.line(`${name} = x${Math.floor(i / four)}.${components[i % four]} * y${j} + ${name};`)),
       );

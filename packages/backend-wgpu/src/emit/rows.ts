@@ -71,7 +71,7 @@ export function writeRows({ nest, size }: Rows, values: Values): string[] {
       });
     stage.reductions.forEach((r, i) => {
       const shared = r.init.map((x) => {
-        const name = `shared_${declarations.length}`;
+        const name = `${values.prefix}shared_${declarations.length}`;
         declarations.push(`var<workgroup> ${name}: array<${values.typeOf(x)}, ${size}>;`);
         return name;
       });

@@ -47,6 +47,10 @@ export class Values {
   readonly #kernel: string;
   /** For each pointer of the kernel, the binding in which its memory is. */
   readonly #bindings: readonly number[];
+  /** For each slot of what is written now, the pointer that it is; null where they are the kernel's own. */
+  #slots: readonly number[] | null = null;
+  /** What names of the module begin with, so that those of parts of a kernel differ. */
+  prefix = "";
 
   constructor(kernel: string, bindings: readonly number[]) {
     this.#kernel = kernel;
@@ -66,6 +70,13 @@ export class Values {
     body();
     this.#blocks.pop();
     this.line("}");
+  }
+
+  /** Writes a part of the kernel, whose slots are some of the pointers. */
+  part(prefix: string, slots: readonly number[], body: () => void): void {
+    [this.prefix, this.#slots] = [prefix, slots];
+    body();
+    [this.prefix, this.#slots] = ["", null];
   }
 
   bindAxis(axis: Axis, name: string): void {
@@ -171,7 +182,8 @@ export class Values {
     return read(this.#word(slot, guard === null ? at : `select(0u, ${at}, ${this.use(guard)})`));
   }
   #word(slot: number, offset: string): string {
-    return `m${this.#bindings[slot]}[p${slot} + ${offset}]`;
+    const pointer = this.#slots === null ? slot : this.#slots[slot];
+    return `m${this.#bindings[pointer]}[p${pointer} + ${offset}]`;
   }
 
   store(s: StoreTarget): void {

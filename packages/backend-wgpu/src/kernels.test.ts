@@ -1,0 +1,125 @@
+import { cpu } from "@traceform/backend-cpu";
+import { type Backend, type Inputs, makeAval, type NDArray, setDefaultBackend, traceToJaxpr, treeLeaves } from "@traceform/core";
+import { jit } from "@traceform/jit";
+import * as lax from "@traceform/lax";
+import * as nn from "@traceform/nn";
+import * as np from "@traceform/numpy";
+import * as optim from "@traceform/optim";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { WgpuDevice } from "./device.ts";
+import { wgpu } from "./index.ts";
+import { Run } from "./run.ts";
+
+// Programs of which the umbrella package's `fusion.test.ts` pins the number of kernels take as many dispatches here.
+
+let backend: Backend;
+beforeEach(async () => {
+  backend = setDefaultBackend(await wgpu());
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  backend[Symbol.dispose]();
+});
+
+const values = (...shape: number[]): NDArray => {
+  const n = shape.reduce((a, b) => a * b, 1);
+  return np.reshape(np.array(Array.from({ length: n }, (_, i) => Math.sin(0.7 * i + n))), shape);
+};
+
+/** The kernels that a call dispatches. */
+function kernels<A extends readonly unknown[]>(fn: (...args: A) => unknown, ...args: Inputs<A>): string[] {
+  const compiled = jit(fn)
+    .lower(...args)
+    .compileSync();
+  const spy = vi.spyOn(Run.prototype, "add");
+  compiled(...args);
+  const found = spy.mock.calls.flatMap(([list]) => list.map((d) => `${d.kernel.kind} ${d.name}`));
+  spy.mockRestore();
+  return found;
+}
+
+test("rows that are worked on together are one dispatch", () => {
+  expect(kernels((x: NDArray) => nn.softmax(x), values(64, 256))).toHaveLength(1);
+  expect(kernels((x: NDArray) => nn.logSoftmax(x), values(64, 256))).toHaveLength(1);
+  const layerNorm = (x: NDArray, scale: NDArray, offset: NDArray): NDArray => {
+    const c = np.subtract(x, np.mean(x, 1, { keepdims: true }));
+    const v = np.mean(np.multiply(c, c), 1, { keepdims: true });
+    return np.add(np.multiply(np.multiply(c, lax.rsqrt(np.add(v, 1e-5))), scale), offset);
+  };
+  expect(kernels(layerNorm, values(64, 256), values(256), values(256))).toHaveLength(1);
+});
+
+test("a product takes what follows on it into its own dispatch", () => {
+  const dense = (x: NDArray, w: NDArray, b: NDArray): NDArray => nn.gelu(np.add(np.matmul(x, w), b));
+  expect(kernels(dense, values(128, 64), values(64, 96), values(96))).toHaveLength(1);
+  const conv =
+    (padding: "SAME" | "VALID") =>
+    (image: NDArray, filter: NDArray, channel: NDArray): NDArray =>
+      nn.relu(np.add(lax.convGeneralDilated(image, filter, [1, 1], padding), np.reshape(channel, [16, 1, 1])));
+  expect(kernels(conv("VALID"), values(2, 8, 32, 32), values(16, 8, 3, 3), values(16))).toHaveLength(1);
+  expect(kernels(conv("SAME"), values(2, 8, 32, 32), values(16, 8, 3, 3), values(16)).length).toBeLessThanOrEqual(2);
+});
+
+interface Layer {
+  readonly w: NDArray;
+  readonly b: NDArray;
+}
+const layers = (): Layer[] => [784, 128, 64, 10].slice(1).map((n, i) => ({ w: values([784, 128, 64][i], n), b: values(n) }));
+const optimizer = optim.adam(1e-3);
+const update = (params: Layer[], state: ReturnType<typeof optimizer.init>, grads: Layer[]): unknown => {
+  const [updates, next] = optimizer.update(grads, state, params);
+  return [optim.applyUpdates(params, updates), next];
+};
+const leavesOf = (tree: unknown): Promise<number[][]> =>
+  Promise.all((treeLeaves(tree) as NDArray[]).map(async (x) => [...((await x.data()) as Float32Array)]));
+
+test("an update of all leaves of a pytree is one dispatch, and that of the CPU in every leaf", async () => {
+  const params = layers();
+  const state = optimizer.init(params);
+  expect(kernels(update, params, state, params)).toEqual([expect.stringContaining("bundle ")]);
+  const got = await leavesOf(jit(update)(params, state, params));
+  setDefaultBackend(cpu());
+  const own = layers();
+  const wanted = await leavesOf(jit(update)(own, optimizer.init(own), own));
+  expect(got.map((x) => x.length)).toEqual(wanted.map((x) => x.length));
+  got.forEach((x, i) =>
+    x.forEach((y, k) => expect(Math.abs(y - wanted[i][k])).toBeLessThanOrEqual(1e-6 * Math.abs(wanted[i][k]) + 1e-9)),
+  );
+  setDefaultBackend(backend);
+});
+
+test("where the device binds too few buffers, the parts of a bundle are dispatched one by one", async () => {
+  const device = backend.devices[0] as WgpuDevice;
+  const { memory, gpu } = device;
+  const fill = (): void => void memory.allocate(memory.bytesReserved - memory.bytesInUse, "all that is left");
+  const lists = [
+    [1, 2, 3],
+    [4, 5],
+  ];
+  const operands = lists.map((list) => {
+    const bytes = new Uint8Array(Float32Array.from(list).buffer);
+    const buffer = backend.put({ shape: [list.length], dtype: "float32", bytes }, device);
+    fill();
+    return buffer;
+  });
+  const avals = lists.map((list) => makeAval([list.length], "float32"));
+  const program = traceToJaxpr((a: NDArray, b: NDArray) => [lax.neg(a), lax.exp(lax.sub(b, b))], avals, "f");
+  const f = backend.compile(program, {});
+  const bound = vi.spyOn(gpu, "createBindGroup");
+  // Operands and results are in three buffers.
+  Object.defineProperty(gpu, "limits", { value: { ...limitsOf(gpu), maxStorageBuffersPerShaderStage: 2 }, configurable: true });
+  const results = await Promise.all(f.run(operands).map((b) => backend.read(b)));
+  expect(results.map(({ bytes }) => [...new Float32Array(bytes.slice().buffer)])).toEqual([
+    [-1, -2, -3],
+    [1, 1],
+  ]);
+  // Beside the slabs there are the words.
+  expect(bound.mock.calls.map(([d]) => [...d.entries].length)).toEqual([3, 3]);
+});
+
+/** The limits of a device as a plain object. */
+function limitsOf({ limits }: GPUDevice): Record<string, number> {
+  const all: Record<string, number> = {};
+  for (const name in limits) all[name] = limits[name as keyof GPUSupportedLimits] as number;
+  return all;
+}
