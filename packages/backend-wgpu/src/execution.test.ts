@@ -162,7 +162,7 @@ test("slabs with nothing in them make room for a larger one", async () => {
   const read = backend.read(parts[1]);
   for (const p of parts) p.release();
   // The read has been submitted, and no longer holds its array.
-  await null;
+  await Promise.resolve();
   expect(device.memoryStats().bytesReserved).toBe(3 << 26);
   const large = ones(1 << 25);
   expect(device.memoryStats().bytesReserved).toBeLessThanOrEqual(3 << 26);

@@ -9,7 +9,7 @@ import { checkFloats, checksFloats, Replay, runChecked } from "./floating.ts";
 import type { NDArray } from "./ndarray.ts";
 import type { Params, Primitive } from "./primitive.ts";
 import { cachesOf, type Compiled, compileProgram, runCompiled } from "./programs.ts";
-import { resultShardings } from "./propagation.ts";
+import { laysOut, resultShardings } from "./propagation.ts";
 import { abstractEval } from "./staging.ts";
 import { paramsKey } from "./structure.ts";
 import { Trace } from "./trace.ts";
@@ -56,7 +56,7 @@ function evaluate(primitive: Primitive<never>, args: readonly NDArray[], params:
     eager.set(key, compiled);
   }
   const donated = (primitive as unknown) === jitP ? (params as unknown as JitParams).donated : undefined;
-  const shardings = resultShardings(compiled.jaxpr, args, primitive.name);
+  const shardings = resultShardings(compiled, args, primitive.name);
   return runCompiled(compiled, args, device, donated?.includes(true) ? donated : undefined, shardings);
 }
 
@@ -104,12 +104,12 @@ function compileEqn(backend: Backend, primitive: Primitive<never>, inAvals: read
   if ((primitive as unknown) === jitP) {
     const { jaxpr, donated, name } = params as unknown as JitParams;
     const donate = donated.flatMap((d, i) => (d ? [i] : []));
-    return { executable: compileProgram(backend, jaxpr, { name, donate }), outAvals: avals, jaxpr };
+    return { executable: compileProgram(backend, jaxpr, { name, donate }), outAvals: avals, jaxpr, laysOut: laysOut(jaxpr) };
   }
   const invars = inAvals.map((aval) => new Var(aval));
   const outvars = avals.map((aval) => new Var(aval));
   const eqn: Eqn = { primitive, invars, outvars, params, effects: new Set(effects ?? []), source: null };
   const jaxpr = new Jaxpr([], invars, [eqn], outvars);
   // The description of the operands is part of the program's structure, so avals need no place in the key.
-  return { executable: compileProgram(backend, jaxpr, { name: primitive.name }), outAvals: avals, jaxpr };
+  return { executable: compileProgram(backend, jaxpr, { name: primitive.name }), outAvals: avals, jaxpr, laysOut: laysOut(jaxpr) };
 }

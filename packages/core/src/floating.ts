@@ -8,7 +8,7 @@ import { type Atom, type Eqn, type Jaxpr, Literal, type Var } from "./jaxpr.ts";
 import { runsOnHost } from "./hoststep.ts";
 import type { NDArray } from "./ndarray.ts";
 import { type Params, type Primitive, stepsRule, type StepsRule } from "./primitive.ts";
-import { resultShardings } from "./propagation.ts";
+import { laysOut, resultShardings } from "./propagation.ts";
 import { compileProgram, runCompiled } from "./programs.ts";
 import { withSource } from "./source.ts";
 import { withoutTrace } from "./trace.ts";
@@ -29,8 +29,8 @@ export function runChecked(
   device: Device,
   replay: Replay,
 ): NDArray[] {
-  const compiled = { executable: compileProgram(device.backend, jaxpr, { name }), outAvals, jaxpr };
-  const outs = runCompiled(compiled, args, device, undefined, resultShardings(jaxpr, args, name));
+  const compiled = { executable: compileProgram(device.backend, jaxpr, { name }), outAvals, jaxpr, laysOut: laysOut(jaxpr) };
+  const outs = runCompiled(compiled, args, device, undefined, resultShardings(compiled, args, name));
   if (outs.every((x) => badValue(x) === null)) return outs;
   replay.program(jaxpr, args);
   const [bad] = outs.flatMap((x) => badValue(x) ?? []);

@@ -24,6 +24,12 @@ export abstract class Sharding {
   abstract readonly isFullyReplicated: boolean;
   abstract toString(): string;
 
+  equals(other: unknown): boolean {
+    return other instanceof Sharding && other.key === this.key;
+  }
+  hash(): string {
+    return this.key;
+  }
   get deviceSet(): ReadonlySet<Device> {
     return new Set(this.devices);
   }

@@ -1,16 +1,14 @@
 import {
-  type Aval,
   batchRule,
   bind,
   bind1,
   definePrimitive,
   dtypeKind,
   type HostArray,
-  hostRule,
+  hostPlaceRule,
   isComplex,
   itemsize,
   type NDArray,
-  physical,
   type Primitive,
   type ProcessExchange,
   type ProcessGroups,
@@ -35,21 +33,14 @@ interface GatherParams {
 
 type Batched = readonly [outs: readonly NDArray[], dims: readonly (number | null)[]];
 
-const hostArray = (aval: Aval): HostArray => {
-  const { shape, dtype } = physical(aval);
-  return { shape, dtype, bytes: new Uint8Array(shape.reduce((a, b) => a * b, itemsize(dtype))) };
-};
-
 /** Any number of operands, each reduced over the processes of a group: one call for each. */
 const reduceP: Primitive<ReduceParams> = /* @__PURE__ */ definePrimitive<ReduceParams>("process_reduce", {
   abstractEval: (avals) => [...avals],
   rules: {
-    [hostRule]: (args: readonly NDArray[], { op, groups }: ReduceParams, outAvals: readonly Aval[]): readonly HostArray[] =>
-      args.map((x, i) => {
-        const out = hostArray(outAvals[i]);
-        currentTransport("psum").allReduce(x.toHost("psum").bytes, out.bytes, out.dtype as ReducibleDType, op, groups);
-        return out;
-      }),
+    [hostPlaceRule]: (operands: readonly HostArray[], results: readonly HostArray[], { op, groups }: ReduceParams): void =>
+      operands.forEach(({ bytes, dtype }, i) =>
+        currentTransport("psum").allReduce(bytes, results[i].bytes, dtype as ReducibleDType, op, groups),
+      ),
     // The batch is one that this process has, of another mesh axis: its members are reduced as they are.
     [batchRule]: (args: readonly NDArray[], dims: readonly (number | null)[], params: ReduceParams): Batched => [
       bind(reduceP, args, params),
@@ -62,11 +53,8 @@ const reduceP: Primitive<ReduceParams> = /* @__PURE__ */ definePrimitive<ReduceP
 const gatherP: Primitive<GatherParams> = /* @__PURE__ */ definePrimitive<GatherParams>("process_gather", {
   abstractEval: ([x], { count }) => [updateAval(x, { shape: [count, ...x.shape] })],
   rules: {
-    [hostRule]: ([x]: readonly NDArray[], { groups }: GatherParams, [aval]: readonly Aval[]): readonly HostArray[] => {
-      const out = hostArray(aval);
-      currentTransport("allGather").allGather(x.toHost("allGather").bytes, out.bytes, groups);
-      return [out];
-    },
+    [hostPlaceRule]: ([x]: readonly HostArray[], [result]: readonly HostArray[], { groups }: GatherParams): void =>
+      currentTransport("allGather").allGather(x.bytes, result.bytes, groups),
     [batchRule]: ([x]: readonly NDArray[], [dim]: readonly (number | null)[], params: GatherParams): Batched => [
       [bind1(gatherP, [x], params)],
       [dim === null ? null : dim + 1],

@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { startedByMpi } from "./mpi.ts";
 import { detectAbi, libraryNames } from "./mpi/abi.ts";
 
 // Several processes on one machine, started by mpirun: Debian's package openmpi-bin.
@@ -78,6 +79,16 @@ describe.runIf(installed)("several processes", () => {
     expect(code).not.toBe(0);
     expect(performance.now() - begin).toBeLessThan(40_000);
   });
+});
+
+test.each([
+  [{ OMPI_COMM_WORLD_SIZE: "1" }, true],
+  [{ PMI_SIZE: "4" }, true],
+  [{ SLURM_STEP_NUM_TASKS: "1" }, false],
+  [{ SLURM_STEP_NUM_TASKS: "2" }, true],
+  [{}, false],
+])("in an environment with %j a launcher was at work: %s", (environment, expected) => {
+  expect(startedByMpi(environment)).toBe(expected);
 });
 
 describe("libraries", () => {

@@ -78,6 +78,7 @@ export {
   shardMap,
   type ShardMapOptions,
   SingleDeviceSharding,
+  withShardingConstraint,
 } from "@traceform/pmap";
 export { customVmap, sequentialVmap, vmap, type VmapOptions } from "@traceform/vmap";
 export { debug, ioCallback, pureCallback } from "@traceform/lax";
