@@ -1,5 +1,6 @@
 // Traceform beside other libraries: all sides in one process, timed alternately, medians, results compared.
 //
+//   npm run bench -- --parallel          several devices on this machine: see parallel.ts
 //   npm run bench [-- --json] [--only matmul] [--rounds 9] [--python python3]
 //   npm run bench -- --gpu                          (see gpu/run.ts)
 import { execFileSync, spawnSync } from "node:child_process";
@@ -12,23 +13,35 @@ import type { Case } from "./cases.ts";
 import type { Library, Side } from "./library.ts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
-if (!existsSync(`${here}node_modules/@tensorflow/tfjs-backend-webgpu`)) {
-  // The peers are large, so nobody but the benchmark installs them. Their install scripts download; none is needed.
+/** The peers are large, so nobody but the benchmarks that need them install them. Their install scripts download; none is needed. */
+async function installPeers(): Promise<void> {
+  if (existsSync(`${here}node_modules/@tensorflow/tfjs-backend-webgpu`)) return;
   const { packageManager } = (await import("../package.json", { with: { type: "json" } })).default;
   execFileSync("npx", ["-y", packageManager, "install", "--ignore-scripts"], { cwd: here, stdio: "inherit" });
 }
 
-// Runs to its end, and ends the process.
-if (process.argv.includes("--gpu")) await import("./gpu/run.ts");
+if (process.argv.includes("--gpu")) {
+  await installPeers();
+  // Has options of its own, runs to its end, and ends the process.
+  await import("./gpu/run.ts");
+}
 
 const { values: options } = parseArgs({
   options: {
     json: { type: "boolean", default: false },
     only: { type: "string" },
+    parallel: { type: "boolean", default: false },
     rounds: { type: "string", default: "9" },
     python: { type: "string", default: "python3" },
   },
 });
+if (options.parallel) {
+  const { benchParallel } = await import("./parallel.ts");
+  await benchParallel(Number(options.rounds), options.json);
+  process.exit(0);
+}
+await installPeers();
+
 const rounds = Number(options.rounds);
 const warmUpMilliseconds = 300;
 /** Of every library that can use several. */

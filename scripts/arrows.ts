@@ -12,7 +12,7 @@ const arrows: Record<string, readonly string[]> = {
   vmap: ["core", "lax"],
   // What devices that share a memory run is the program of one shard, batched: the one transformation that needs another.
   pmap: ["core", "lax", "jit", "vmap"],
-  distributed: ["core"],
+  distributed: ["core", "lax"],
   compiler: ["core"],
   "backend-cpu": ["core", "compiler"],
   "backend-wgpu": ["core", "compiler"],

@@ -38,10 +38,11 @@ async function throws(body: () => Promise<unknown>, name: string): Promise<void>
   expect((error as Error).message, "an error of ours says how to repair the call").toContain("fix:");
 }
 
+// Examples of programs for several devices run on logical ones.
+const backend = cpu({ devices: 4 });
 const modules: Record<string, string[]> = {};
 
 beforeAll(async () => {
-  setDefaultBackend(cpu());
   Object.assign(globalThis, { __check: check, __throws: throws });
   mkdirSync(`${root}out/docs`, { recursive: true });
   // The same files as the examples import: a second copy of core would warn.
@@ -52,6 +53,8 @@ beforeAll(async () => {
 
 function run(examples: readonly Example[]): void {
   test.each(examples.map((e) => [e.place, e] as const))("%s", async (place, example) => {
+    // Some examples choose a backend of their own.
+    setDefaultBackend(backend);
     const imports = example.pkg === null ? "" : importsFor(example, modules);
     const file = `${root}out/docs/${place.replace(/[^\w]/g, "_")}.ts`;
     writeFileSync(file, `${imports}\n${assertResults(example.code)}\nexport {};\n`);

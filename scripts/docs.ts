@@ -42,7 +42,20 @@ export function commentExamples(): Example[] {
 }
 
 /** Where names without an import are looked up, after the example's own package. */
-export const nameSources = ["numpy", "jit", "grad", "vmap", "nn", "optim", "random", "core", "lax", "testing", "checkify"] as const;
+export const nameSources = [
+  "numpy",
+  "jit",
+  "grad",
+  "vmap",
+  "pmap",
+  "nn",
+  "optim",
+  "random",
+  "core",
+  "lax",
+  "testing",
+  "checkify",
+] as const;
 
 /** Import statements for the free names of an example, found among the exports of `modules`. */
 export function importsFor({ code, pkg }: Example, modules: Readonly<Record<string, readonly string[]>>): string {

@@ -29,8 +29,8 @@ const entries = (JSON.parse(readFileSync(list, "utf8")) as Entry[]).filter((e) =
 type Exports = Record<string, unknown>;
 const load = async (name: string): Promise<Exports> => (await import(name)) as Exports;
 const core = await load("../packages/core/dist/index.js");
-const [lax, numpy, jit, grad, vmap, random, nn, optim, checkify, umbrella] = await Promise.all(
-  ["lax", "numpy", "jit", "grad", "vmap", "random", "nn", "optim", "checkify", "traceform"].map((p) =>
+const [lax, numpy, jit, grad, vmap, pmap, random, nn, optim, checkify, umbrella] = await Promise.all(
+  ["lax", "numpy", "jit", "grad", "vmap", "pmap", "random", "nn", "optim", "checkify", "traceform"].map((p) =>
     load(`../packages/${p}/dist/index.js`),
   ),
 );
@@ -50,7 +50,9 @@ async function indexUpdateMethods(): Promise<object> {
 
 /** Where the names of a JAX module live. Modules that are not here have nothing yet. */
 const homes: Record<string, readonly object[]> = {
-  jax: [jit, grad, vmap, core, umbrella],
+  jax: [jit, grad, vmap, pmap, core, umbrella],
+  "jax.sharding": [pmap],
+  ...shardings(),
   "jax.custom_jvp": [members("customJvp", grad)],
   "jax.custom_vjp": [members("customVjp", grad)],
   "jax.custom_derivatives": [grad],
@@ -102,6 +104,14 @@ function stages(): Record<string, readonly object[]> {
     "jax.stages.Lowered": [lowered],
     "jax.stages.Compiled": [lowered.compileSync()],
   };
+}
+
+/** A mesh of one device, and its layouts. */
+function shardings(): Record<string, readonly object[]> {
+  const { devices } = (core["defaultBackend"] as () => { devices: readonly unknown[] })();
+  const mesh = new (pmap["Mesh"] as new (d: readonly unknown[], names: readonly string[]) => object)(devices.slice(0, 1), ["i"]);
+  const sharding = new (pmap["NamedSharding"] as new (m: object) => object)(mesh);
+  return { "jax.sharding.Mesh": [mesh], "jax.sharding.NamedSharding": [sharding], "jax.sharding.Sharding": [sharding] };
 }
 
 /** The methods of a value that a decorator such as `customJvp` returns. */

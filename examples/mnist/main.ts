@@ -1,6 +1,8 @@
 import { type Backend, BackendError, setDefaultBackend } from "@traceform/core";
 import { cpu } from "@traceform/backend-cpu";
 import { wgpu } from "@traceform/backend-wgpu";
+import { initialize, processCount, processIndex } from "@traceform/distributed";
+import { mpi, startedByMpi } from "@traceform/distributed/mpi";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { loadMnist } from "./data.ts";
@@ -17,7 +19,7 @@ const usage = `Trains a network on the MNIST digits.
   --batch N            digits in a step (128)
   --lr X               peak learning rate (the model's own default)
   --seed N             seed of weights and order (0)
-  --devices N          spread each minibatch over N logical devices
+  --devices N          spread each minibatch over N logical devices, under mpirun over those of all processes
   --limit N            use the first N training digits only
   --report FILE        where the HTML report goes (out/mnist.html)`;
 
@@ -37,7 +39,7 @@ const { values } = parseArgs({
 });
 
 const backends: Readonly<Record<string, () => Backend | Promise<Backend>>> = {
-  cpu: () => cpu({ devices: Number(values.devices ?? 1) }),
+  cpu: () => cpu({ devices: Number(values.devices ?? 1) / processCount() }),
   wgpu,
 };
 
@@ -48,6 +50,10 @@ if (values.help || unknown !== null) {
   console.log(unknown === null ? usage : `unknown ${unknown}\n\n${usage}`);
   process.exit(unknown === null ? 0 : 2);
 }
+
+// The same program in every process; what it prints, the first one prints for all.
+if (startedByMpi()) await initialize({ transport: mpi() });
+const speaks = processIndex() === 0;
 
 const begun = performance.now();
 const devices = values.devices === undefined ? undefined : Number(values.devices);
@@ -68,14 +74,19 @@ const options = {
   seed: Number(values.seed),
   ...(devices === undefined ? {} : { devices }),
 };
-console.log(
+say(
   `${values.model} on ${data.size} digits, ${options.epochs} epochs of minibatches of ${options.batch}, Adam, ${values.backend}\n`,
 );
+
+function say(text: string): void {
+  if (speaks) console.log(text);
+}
 
 const bar = new ProgressBar();
 let loss = "";
 const trained = await train(model, data, test, options, {
   onStep(s) {
+    if (!speaks) return;
     if (s.loss !== null) loss = `loss ${s.loss.toFixed(4)}`;
     bar.update({
       label: `epoch ${s.epoch}/${options.epochs}`,
@@ -84,26 +95,27 @@ const trained = await train(model, data, test, options, {
     });
   },
   onEpoch(e) {
-    bar.end();
-    console.log(`           test accuracy ${(100 * e.accuracy).toFixed(2)} %  (${e.seconds.toFixed(1)} s)`);
+    if (speaks) bar.end();
+    say(`           test accuracy ${(100 * e.accuracy).toFixed(2)} %  (${e.seconds.toFixed(1)} s)`);
   },
 });
 
 const seconds = (performance.now() - begun) / 1000;
 const confusion = confusionMatrix(test.hostLabels, trained.predictions);
-console.log(`\n${lossCurve(trained.losses)}\n\n${formatConfusion(confusion)}\n`);
+say(`\n${lossCurve(trained.losses)}\n\n${formatConfusion(confusion)}\n`);
 const report = resolve(values.report);
-writeReport(report, {
-  title: `MNIST, ${values.model}`,
-  losses: trained.losses,
-  accuracies: trained.accuracies,
-  accuracy: trained.accuracy,
-  seconds,
-  confusion,
-  labels: test.hostLabels,
-  predictions: trained.predictions,
-  images: test.hostImages,
-});
-console.log(`report: ${report}`);
-console.log(`test accuracy ${trained.accuracy.toFixed(4)} in ${seconds.toFixed(1)} s`);
+if (speaks)
+  writeReport(report, {
+    title: `MNIST, ${values.model}`,
+    losses: trained.losses,
+    accuracies: trained.accuracies,
+    accuracy: trained.accuracy,
+    seconds,
+    confusion,
+    labels: test.hostLabels,
+    predictions: trained.predictions,
+    images: test.hostImages,
+  });
+say(`report: ${report}`);
+say(`test accuracy ${trained.accuracy.toFixed(4)} in ${seconds.toFixed(1)} s`);
 backend[Symbol.dispose]();

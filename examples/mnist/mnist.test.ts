@@ -1,10 +1,12 @@
 import { setDefaultBackend } from "@traceform/core";
 import { cpu } from "@traceform/backend-cpu";
 import { wgpu } from "@traceform/backend-wgpu";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { beforeAll, expect, test } from "vitest";
+import { fileURLToPath } from "node:url";
+import { beforeAll, describe, expect, test } from "vitest";
 import { loadMnist } from "./data.ts";
 import { models } from "./models.ts";
 import { digitPng, writeReport } from "./report.ts";
@@ -76,20 +78,44 @@ test("training is repeatable: the same seed gives the same losses", async () => 
   expect(await run()).toEqual(await run());
 });
 
-test("two devices have the losses of one", async () => {
+describe("several devices have the losses of one", () => {
   const run = async (devices?: number): Promise<readonly number[]> => {
     const options = { epochs: 2, batch: 64, learningRate: 1e-3, seed: 3, ...(devices === undefined ? {} : { devices }) };
     return (await train(models["mlp"], loadMnist("train", 1280), loadMnist("t10k", 100), options)).losses;
   };
-  const one = await run();
-  setDefaultBackend(cpu({ devices: 2 }));
-  try {
-    const two = await run(2);
-    expect(two).toHaveLength(one.length);
-    two.forEach((loss, i) => expect(Math.abs(loss - one[i])).toBeLessThan(1e-5));
-  } finally {
-    setDefaultBackend(cpu());
-  }
+  const compare = async (losses: readonly number[]): Promise<void> => {
+    const one = await run();
+    expect(losses).toHaveLength(one.length);
+    losses.forEach((loss, i) => expect(Math.abs(loss - one[i])).toBeLessThan(1e-5));
+  };
+
+  test("in one process", async () => {
+    setDefaultBackend(cpu({ devices: 2 }));
+    try {
+      await compare(await run(2));
+    } finally {
+      setDefaultBackend(cpu());
+    }
+  });
+
+  // Left out without mpirun, as the README says.
+  test.runIf(spawnSync("mpirun", ["--version"]).error === undefined)("in two processes", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "traceform-losses-"));
+    try {
+      const env = { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" };
+      const script = fileURLToPath(new URL("./fixtures/losses.ts", import.meta.url));
+      const { status, stderr } = spawnSync("mpirun", ["-np", "2", "--oversubscribe", process.execPath, script, folder], {
+        env,
+        encoding: "utf8",
+      });
+      expect(status, stderr).toBe(0);
+      const [first, second] = [0, 1].map((i) => JSON.parse(readFileSync(join(folder, `${i}.json`), "utf8")) as number[]);
+      expect(second).toEqual(first);
+      await compare(first);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
 });
 
 test("the report holds curves, a confusion matrix and the wrong digits", () => {

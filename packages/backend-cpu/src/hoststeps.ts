@@ -52,9 +52,16 @@ export class HostSteps {
     const { operands, results, count } = this.#steps[step];
     const at = (table >>> 2) + this.#first;
     const pointers = this.#heap.u32.slice(at, at + count);
+    const host = this.#program.hosts[step];
+    // Planes of complex arrays are not as the host has them.
+    const inPlace = [...operands, ...results].every((p) => p.pointers.length === 1) ? host.place : null;
     let outs: readonly HostArray[];
     try {
-      outs = this.#program.hosts[step].run(operands.map((p) => this.#read(p, pointers)));
+      if (inPlace !== null) {
+        const views = (places: readonly Place[]): HostArray[] => places.map((p) => this.#view(p, pointers));
+        return inPlace(views(operands), views(results));
+      }
+      outs = host.run(operands.map((p) => this.#read(p, pointers)));
     } catch (error) {
       if (typeof error === "object" && error !== null) this.#thrown.add(error);
       throw error;
@@ -65,6 +72,10 @@ export class HostSteps {
   /** Whether an error came out of a step. */
   threw(error: unknown): boolean {
     return typeof error === "object" && error !== null && this.#thrown.has(error);
+  }
+
+  #view({ shape, dtype, bytes, pointers: [own] }: Place, pointers: Uint32Array): HostArray {
+    return { shape, dtype, bytes: this.#heap.u8.subarray(pointers[own], pointers[own] + bytes) };
   }
 
   #read({ shape, dtype, bytes, pointers: own }: Place, pointers: Uint32Array): HostArray {

@@ -49,6 +49,15 @@ function refuseDType(what: string, dtype: StandardDType): void {
   });
 }
 
+export interface WebGpuBackendOptions {
+  /** Whether the device is to be destroyed with the backend. */
+  readonly owned: boolean;
+  readonly maxMemoryBytes: number;
+  readonly schedule: Schedule;
+  /** Whether commands may carry immediates. */
+  readonly immediates: boolean;
+}
+
 /** A backend on one GPU device. */
 export class WebGpuBackend implements Backend {
   readonly name = "wgpu";
@@ -60,10 +69,11 @@ export class WebGpuBackend implements Backend {
   readonly #owned: boolean;
   readonly #schedule: Schedule;
 
-  constructor(gpu: GPUDevice, owned: boolean, maxMemoryBytes: number, schedule: Schedule) {
+  constructor(gpu: GPUDevice, options: WebGpuBackendOptions) {
+    const { owned, maxMemoryBytes, schedule, immediates } = options;
     this.#schedule = schedule;
     this.#device = new WgpuDevice(this, gpu, maxMemoryBytes);
-    this.#pipelines = new Pipelines(gpu);
+    this.#pipelines = new Pipelines(gpu, immediates);
     this.#owned = owned;
     this.devices = [this.#device];
     const maxBufferBytes = this.#device.memory.mostBytes;

@@ -3,7 +3,7 @@ import type { Program } from "@traceform/compiler";
 import { wordsOf } from "./buffer.ts";
 import type { WgpuDevice } from "./device.ts";
 import { type Dispatch, type Pointer, startOf } from "./dispatches.ts";
-import { specials } from "./emit/kernel.ts";
+import { specials } from "./emit/words.ts";
 import { gates, recordOffset } from "./gates.ts";
 import { fromWords, toWords } from "./host.ts";
 import type { Piece, Slab } from "./memory.ts";
@@ -79,26 +79,39 @@ export class Run {
     const slabs = places.flatMap((p) => p.slabs);
     const outcome = (this.outcome = joinOutcomes([this.outcome, ...[...compiled, ...slabs].map((c) => c.outcome)]));
     if (outcome !== null && outcome.failure !== null) return;
-    const bytes = list.reduce((sum, d) => sum + wordBytes(d.pointers.length), 0);
-    const words = new Uint32Array(bytes / 4);
-    const buffer = pipelines.words(bytes);
+    const sources = list.map((d) => pipelines.wordSource(d));
+    const words = list.map((d, i) => [...specials, ...places[i].offsets, ...d.words()]);
+    const bytes = words.reduce((sum, w, i) => sum + (sources[i] === "uniform" ? wordBytes(w.length) : 0), 0);
+    const uniforms = new Uint32Array(bytes / 4);
+    const buffer = bytes > 0 ? pipelines.words(bytes) : null;
     // A pipeline that turns out to be none makes the commands invalid too; what it says itself is what counts.
     if (outcome !== null) gpu.pushErrorScope("validation");
     const encoder = gpu.createCommandEncoder({ label: program.name });
     const passes = beginPasses(gpu, encoder, program.name, list.length);
     let at = 0;
+    /** What the pass has: setting it again takes time. */
+    let set: { readonly pass: GPUComputePassEncoder; readonly group: GPUBindGroup } | null = null;
     list.forEach((d, i) => {
-      const { slabs: own, offsets } = places[i];
-      words.set([...specials, ...offsets, ...d.words()], at / 4);
       const pass = passes.of(d.name);
       pass.setPipeline(compiled[i].pipeline);
-      pass.setBindGroup(0, pipelines.group(own, offsets.length), [at]);
+      if (sources[i] === "uniform") {
+        uniforms.set(words[i], at / 4);
+        pass.setBindGroup(0, pipelines.group(places[i].slabs, words[i].length), [at]);
+        at += wordBytes(words[i].length);
+        set = null;
+      } else {
+        const group = pipelines.group(places[i].slabs, 0);
+        if (set?.pass !== pass || set.group !== group) pass.setBindGroup(0, group);
+        set = { pass, group };
+        // From one buffer: taking a view apart takes longer than all else here (m).
+        immediates.set(words[i]);
+        (pass as GPUComputePassEncoder & ImmediateEncoder).setImmediates(0, immediates.buffer, 0, vectorBytes(words[i].length));
+      }
       if (d.gate === null) pass.dispatchWorkgroups(...d.workgroups);
       else pass.dispatchWorkgroupsIndirect(pieceOf(gates).slab.gpu, recordOffset(d.gate));
-      at += wordBytes(offsets.length);
     });
     passes.end();
-    gpu.queue.writeBuffer(buffer, 0, words);
+    if (buffer !== null) gpu.queue.writeBuffer(buffer, 0, uniforms);
     gpu.queue.submit([encoder.finish()]);
     passes.submitted();
     if (outcome !== null) void gpu.popErrorScope();
@@ -209,6 +222,16 @@ export class Run {
       }
     });
   }
+}
+
+/** Immediates on their way into the commands, which copy them. */
+const immediates = new Uint32Array(64);
+/** Bytes of words as `declareWords` declares them. */
+const vectorBytes = (words: number): number => 16 * Math.ceil(words / 4);
+
+/** See `ImmediateLimits`. */
+interface ImmediateEncoder {
+  setImmediates(offset: number, data: ArrayBuffer, dataOffset: number, dataBytes: number): void;
 }
 
 /** What an array is on the device: a complex one is two planes. */

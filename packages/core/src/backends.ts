@@ -1,6 +1,6 @@
 import type { Backend, Device } from "./device.ts";
 import { BackendError } from "./errors.ts";
-import { processIndex } from "./process.ts";
+import { processCount, processIndex } from "./process.ts";
 
 let chosen: Backend | null = null;
 let chosenDevice: Device | null = null;
@@ -48,17 +48,51 @@ export function setDefaultDevice(device: Device): void {
 
 /** The devices of the default backend, or of the one given, in all processes. */
 export function devices(backend: Backend = defaultBackend()): readonly Device[] {
-  return backend.devices;
+  const count = processCount();
+  if (count === 1) return backend.devices;
+  let all = fleets.get(backend);
+  if (all === undefined) {
+    const others = (process: number): Device[] => backend.devices.map((d) => new RemoteDevice(d, process));
+    all = Array.from({ length: count }, (_, process) => (process === processIndex() ? backend.devices : others(process))).flat();
+    fleets.set(backend, all);
+  }
+  return all;
+}
+const fleets = new WeakMap<Backend, readonly Device[]>();
+
+/** A device of another process, which has as many of them as this one: a place in a mesh, and nothing else. */
+class RemoteDevice implements Device {
+  readonly id: number;
+  readonly kind: string;
+  readonly backend: Backend;
+  readonly processIndex: number;
+
+  constructor(twin: Device, process: number) {
+    this.id = twin.id;
+    this.kind = twin.kind;
+    this.backend = twin.backend;
+    this.processIndex = process;
+  }
+  releaseById(): void {}
+  memoryStats(): never {
+    throw new BackendError("memoryStats", {
+      message: `${this} belongs to another process`,
+      fix: "ask for the memory of localDevices()",
+    });
+  }
+  toString(): string {
+    return `${this.kind}:${this.id} of process ${this.processIndex}`;
+  }
 }
 
 /** The devices that belong to this process. */
 export function localDevices(backend: Backend = defaultBackend()): readonly Device[] {
-  return backend.devices.filter((d) => (d.processIndex ?? 0) === processIndex());
+  return backend.devices;
 }
 
 /** How many devices the default backend, or the one given, has in all processes. */
 export function deviceCount(backend: Backend = defaultBackend()): number {
-  return backend.devices.length;
+  return devices(backend).length;
 }
 
 /** How many of them belong to this process. */

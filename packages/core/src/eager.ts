@@ -9,7 +9,7 @@ import { checkFloats, checksFloats, Replay, runChecked, runWatched } from "./flo
 import type { NDArray } from "./ndarray.ts";
 import type { Params, Primitive } from "./primitive.ts";
 import { cachesOf, type Compiled, compileProgram, runCompiled } from "./programs.ts";
-import { resultShardings } from "./propagation.ts";
+import { laysOut, resultShardings } from "./propagation.ts";
 import { currentSource } from "./source.ts";
 import { abstractEval } from "./staging.ts";
 import { paramsKey } from "./structure.ts";
@@ -59,7 +59,7 @@ function evaluate(primitive: Primitive<never>, args: readonly NDArray[], params:
     if (!host) eager.set(key, compiled);
   }
   const donated = (primitive as unknown) === jitP ? (params as unknown as JitParams).donated : undefined;
-  const shardings = resultShardings(compiled.jaxpr, args, primitive.name);
+  const shardings = resultShardings(compiled, args, primitive.name);
   return runCompiled(compiled, args, device, donated?.includes(true) ? donated : undefined, shardings);
 }
 
@@ -127,11 +127,11 @@ function compileEqn(backend: Backend, primitive: Primitive<never>, inAvals: read
   if ((primitive as unknown) === jitP) {
     const { jaxpr, donated, name } = params as unknown as JitParams;
     const donate = donated.flatMap((d, i) => (d ? [i] : []));
-    return { executable: compileProgram(backend, jaxpr, { name, donate }), outAvals: avals, jaxpr };
+    return { executable: compileProgram(backend, jaxpr, { name, donate }), outAvals: avals, jaxpr, laysOut: laysOut(jaxpr) };
   }
   const jaxpr = jaxprOf(primitive, inAvals, params, null);
   // The description of the operands is part of the program's structure, so avals need no place in the key.
-  return { executable: compileProgram(backend, jaxpr, { name: primitive.name }), outAvals: avals, jaxpr };
+  return { executable: compileProgram(backend, jaxpr, { name: primitive.name }), outAvals: avals, jaxpr, laysOut: laysOut(jaxpr) };
 }
 /** A jaxpr of one equation. */
 function jaxprOf(primitive: Primitive<never>, inAvals: readonly Aval[], params: Params, source: Eqn["source"]): Jaxpr {

@@ -9,7 +9,7 @@ import { type Atom, type Eqn, Jaxpr, Literal, type Var } from "./jaxpr.ts";
 import { hostRule, runsOnHost } from "./hoststep.ts";
 import type { NDArray } from "./ndarray.ts";
 import { definePrimitive, type Params, type Primitive, stepsRule, type StepsRule } from "./primitive.ts";
-import { resultShardings } from "./propagation.ts";
+import { laysOut, resultShardings } from "./propagation.ts";
 import { compileProgram, runCompiled } from "./programs.ts";
 import { withSource } from "./source.ts";
 import { withoutTrace } from "./trace.ts";
@@ -31,8 +31,8 @@ export function runChecked(
   replay: Replay,
 ): NDArray[] {
   if (device.backend.readSync === undefined) return runWatched(jaxpr, outAvals, name, args, device);
-  const compiled = { executable: compileProgram(device.backend, jaxpr, { name }), outAvals, jaxpr };
-  const outs = runCompiled(compiled, args, device, undefined, resultShardings(jaxpr, args, name));
+  const compiled = { executable: compileProgram(device.backend, jaxpr, { name }), outAvals, jaxpr, laysOut: laysOut(jaxpr) };
+  const outs = runCompiled(compiled, args, device, undefined, resultShardings(compiled, args, name));
   if (outs.every((x) => badValue(x) === null)) return outs;
   replay.program(jaxpr, args);
   const [bad] = outs.flatMap((x) => badValue(x) ?? []);
@@ -55,7 +55,8 @@ export function runWatched(
 ): NDArray[] {
   const { debugNans, debugInfs } = config;
   const executable = compileProgram(device.backend, watched(jaxpr, { debugNans, debugInfs }), { name });
-  return runCompiled({ executable, outAvals, jaxpr }, args, device, undefined, resultShardings(jaxpr, args, name));
+  const compiled = { executable, outAvals, jaxpr, laysOut: laysOut(jaxpr) };
+  return runCompiled(compiled, args, device, undefined, resultShardings(compiled, args, name));
 }
 
 interface WatchParams extends Wanted {

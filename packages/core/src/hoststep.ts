@@ -2,6 +2,7 @@ import type { Aval } from "./avals.ts";
 import { withoutAxes } from "./axis.ts";
 import { ConcreteArray } from "./concrete.ts";
 import { type HostArray, physical } from "./device.ts";
+import { itemsize } from "./dtypes.ts";
 import { invariant } from "./errors.ts";
 import type { NDArray } from "./ndarray.ts";
 import type { Params, Primitive } from "./primitive.ts";
@@ -19,6 +20,15 @@ export const hostRule: unique symbol = Symbol.for("traceform.rule.host");
  */
 export type HostRule<P = Params> = (args: readonly NDArray[], params: P, outAvals: readonly Aval[]) => readonly HostArray[];
 
+/** The symbol under which a primitive carries the function that runs it on the host in place: see `HostPlaceRule`. */
+export const hostPlaceRule: unique symbol = Symbol.for("traceform.rule.host-place");
+
+/**
+ * How a primitive runs on the host, between kernels, on the memory of the program itself where the backend has it at hand: operands
+ * may neither be changed nor kept, results are to be written. For what moves large arrays and is called by the library only.
+ */
+export type HostPlaceRule<P = Params> = (operands: readonly HostArray[], results: readonly HostArray[], params: P) => void;
+
 /** A host step of a compiled program: an equation that backends call out to JavaScript for. */
 export interface HostStep {
   readonly name: string;
@@ -26,21 +36,26 @@ export interface HostStep {
   readonly outAvals: readonly Aval[];
   /** Operands that nobody else changes or keeps in, results out. Backends read them before anything else happens. */
   run(operands: readonly HostArray[]): readonly HostArray[];
+  /** The same in place: operands are not copies, and results have their memory. `null` for steps that users wrote. */
+  readonly place: ((operands: readonly HostArray[], results: readonly HostArray[]) => void) | null;
 }
 
 export function runsOnHost(primitive: Primitive<never>): boolean {
-  return primitive.rules[hostRule] !== undefined;
+  return primitive.rules[hostRule] !== undefined || primitive.rules[hostPlaceRule] !== undefined;
 }
 
-/** The host step of an equation of a primitive with a `hostRule`. */
+/** The host step of an equation of a primitive with a `hostRule` or a `hostPlaceRule`. */
 export function hostStep(
   primitive: Primitive<never>,
   params: Params,
   inAvals: readonly Aval[],
   outAvals: readonly Aval[],
 ): HostStep {
+  const inPlace = primitive.rules[hostPlaceRule] as HostPlaceRule | undefined;
+  if (inPlace !== undefined) return placeStep(primitive.name, inPlace, params, inAvals, outAvals);
   const rule = primitive.rules[hostRule] as HostRule;
   return {
+    place: null,
     name: primitive.name,
     inAvals,
     outAvals,
@@ -58,7 +73,31 @@ export function hostStep(
   };
 }
 
-/** Runs a primitive with a `hostRule` on concrete arrays, without a program. */
+function placeStep(
+  name: string,
+  rule: HostPlaceRule,
+  params: Params,
+  inAvals: readonly Aval[],
+  outAvals: readonly Aval[],
+): HostStep {
+  const place = (operands: readonly HostArray[], results: readonly HostArray[]): void => rule(operands, results, params);
+  return {
+    name,
+    inAvals,
+    outAvals,
+    place,
+    run: (operands) => {
+      const results = outAvals.map((aval): HostArray => {
+        const { shape, dtype } = physical(aval);
+        return { shape, dtype, bytes: new Uint8Array(shape.reduce((a, b) => a * b, itemsize(dtype))) };
+      });
+      place(operands, results);
+      return results;
+    },
+  };
+}
+
+/** Runs a primitive that runs on the host on concrete arrays, without a program. */
 export function runOnHost(
   primitive: Primitive<never>,
   args: readonly NDArray[],

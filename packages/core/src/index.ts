@@ -16,6 +16,7 @@ export {
   numpyDtypePromotion,
 } from "./config.ts";
 export { ConcreteArray, type ScalarValue } from "./concrete.ts";
+export { constrain, shardingConstraintP, type ShardingConstraintParams, withShardingConstraint } from "./constraint.ts";
 export * from "./dce.ts";
 export * from "./device.ts";
 export * from "./dtypes.ts";
@@ -26,7 +27,7 @@ export * from "./evaluate.ts";
 export { checksFloats } from "./floating.ts";
 export * from "./halves.ts";
 export * from "./host.ts";
-export { type HostRule, hostRule, type HostStep, hostStep, runsOnHost } from "./hoststep.ts";
+export { type HostPlaceRule, hostPlaceRule, type HostRule, hostRule, type HostStep, hostStep, runsOnHost } from "./hoststep.ts";
 export { refuseTracedIntegers } from "./integers.ts";
 export { identity } from "./identity.ts";
 export type { ArgumentAt, Input, Inputs, PositionOption, Positions } from "./inputs.ts";
@@ -64,7 +65,7 @@ export {
 } from "./programs.ts";
 export { deviceFor, runFloatChecked } from "./eager.ts";
 export * from "./promotion.ts";
-export { type Propagation, providePropagation, resultShardings } from "./propagation.ts";
+export { laysOut, type Propagation, providePropagation, resultShardings } from "./propagation.ts";
 export * from "./pytree.ts";
 export * from "./queue.ts";
 export { type ArrayScope, arrayScope } from "./scope.ts";

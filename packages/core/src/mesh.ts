@@ -1,6 +1,7 @@
 import type { Backend, Device } from "./device.ts";
 import { BackendError, TransformError } from "./errors.ts";
-import { defaultBackend } from "./backends.ts";
+import { devices } from "./backends.ts";
+import { processOf } from "./process.ts";
 
 /** Devices in nested lists, one level for each axis of a mesh. */
 export type NestedDevices = readonly Device[] | readonly NestedDevices[];
@@ -17,7 +18,7 @@ function backendId(backend: Backend): number {
 
 /** Names a device among those of all backends. */
 export function deviceKey(device: Device): string {
-  return `${backendId(device.backend)}:${device.id}`;
+  return `${backendId(device.backend)}:${device.id}@${processOf(device)}`;
 }
 
 /**
@@ -27,8 +28,8 @@ export function deviceKey(device: Device): string {
  * @throws {BackendError} when the devices belong to several backends, or one occurs twice
  * @example
  * ```ts
- * const mesh = new Mesh([[d0, d1], [d2, d3]], ["data", "model"]);
- * mesh.shape; // => { data: 2, model: 2 }
+ * const [d0, d1, d2, d3] = devices();
+ * new Mesh([[d0, d1], [d2, d3]], ["data", "model"]).shape; // => { data: 2, model: 2 }
  * ```
  */
 export class Mesh {
@@ -156,7 +157,7 @@ export function makeMesh(axisSizes: readonly number[], axisNames: readonly strin
     throw new TransformError("makeMesh", { message: `${n} is no size of an axis`, fix: "sizes are positive integers" });
   }
   const size = axisSizes.reduce((a, b) => a * b, 1);
-  const all = options.devices ?? defaultBackend().devices;
+  const all = options.devices ?? devices();
   if (all.length < size) throw tooFewDevices("makeMesh", size, all);
   let grid: NestedDevices = all.slice(0, size);
   for (let i = axisSizes.length - 1; i > 0; i--) grid = groups(grid as readonly never[], axisSizes[i]);

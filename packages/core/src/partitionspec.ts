@@ -62,3 +62,5 @@ export function PartitionSpec(...entries: readonly SpecEntry[]): PartitionSpec {
 export function isPartitionSpec(x: unknown): x is PartitionSpec {
   return x instanceof Spec;
 }
+
+export { PartitionSpec as P };

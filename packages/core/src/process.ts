@@ -1,9 +1,30 @@
-/** The place of this process among those of one program: what `@traceform/distributed` sets. */
-let place = { index: 0, count: 1 };
+import type { Device } from "./device.ts";
+import { BackendError } from "./errors.ts";
+import type { NDArray } from "./ndarray.ts";
 
-/** Says which of how many processes this one is. For packages that start several. */
-export function provideProcess(index: number, count: number): void {
-  place = { index, count };
+/** Groups of processes that exchange data among themselves, each in the order of its members' parts. */
+export type ProcessGroups = readonly (readonly number[])[];
+
+/** Collectives between processes, on whole arrays: operations of a program, which every process of a group runs. */
+export interface ProcessExchange {
+  /** The arrays of all members reduced element by element. */
+  reduce(op: "sum" | "max" | "min", xs: readonly NDArray[], groups: ProcessGroups): NDArray[];
+  /** The arrays of all members of a group, along a new first axis. */
+  gather(x: NDArray, groups: ProcessGroups): NDArray;
+}
+
+interface Place {
+  readonly index: number;
+  readonly count: number;
+  readonly exchange: ProcessExchange | null;
+}
+
+/** The place of this process among those of one program: what `@traceform/distributed` sets. */
+let place: Place = { index: 0, count: 1, exchange: null };
+
+/** Says which of how many processes this one is, and how they exchange data. For packages that start several. */
+export function provideProcess(index: number, count: number, exchange: ProcessExchange | null = null): void {
+  place = { index, count, exchange };
 }
 
 /** The number of this process among those that run the program together; 0 unless there are several. */
@@ -14,4 +35,18 @@ export function processIndex(): number {
 /** How many processes run the program together. */
 export function processCount(): number {
   return place.count;
+}
+
+/** The process that a device belongs to. */
+export function processOf(device: Device): number {
+  return device.processIndex ?? place.index;
+}
+
+/** The exchange between processes. @throws {BackendError} when this process runs alone */
+export function processExchange(fn: string): ProcessExchange {
+  if (place.exchange !== null) return place.exchange;
+  throw new BackendError(fn, {
+    message: "the mesh has devices of other processes, and nothing says how to reach them",
+    fix: "call `await initialize({ transport: mpi() })` of @traceform/distributed before the mesh is made",
+  });
 }

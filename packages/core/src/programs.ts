@@ -20,6 +20,8 @@ export interface Compiled {
   readonly outAvals: readonly Aval[];
   /** What was compiled: says how results are laid out over devices. */
   readonly jaxpr: Jaxpr;
+  /** Whether it lays results out over several devices itself. */
+  readonly laysOut: boolean;
 }
 
 /** @internal */

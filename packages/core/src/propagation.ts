@@ -3,6 +3,7 @@ import { innerJaxprs } from "./innerjaxprs.ts";
 import type { Jaxpr } from "./jaxpr.ts";
 import { JaxprMemo } from "./jaxprmemo.ts";
 import type { NDArray } from "./ndarray.ts";
+import type { Compiled } from "./programs.ts";
 import { shardingRule } from "./primitive.ts";
 import type { Sharding } from "./sharding.ts";
 
@@ -22,19 +23,23 @@ export function providePropagation(propagation: Propagation | null): void {
 const meshes = new JaxprMemo<boolean>();
 
 /** Whether some operation of a program lays its results out over a mesh. */
-function hasMesh(jaxpr: Jaxpr): boolean {
+export function laysOut(jaxpr: Jaxpr): boolean {
   return meshes.get(jaxpr, "", () =>
-    jaxpr.eqns.some(({ primitive, params }) => primitive.rules[shardingRule] !== undefined || innerJaxprs(params).some(hasMesh)),
+    jaxpr.eqns.some(({ primitive, params }) => primitive.rules[shardingRule] !== undefined || innerJaxprs(params).some(laysOut)),
   );
 }
 
 const memo = new JaxprMemo<readonly (Sharding | null)[]>();
 
 /** The layouts of a program's results on these arguments; `null` when all of them are on one device. */
-export function resultShardings(jaxpr: Jaxpr, args: readonly NDArray[], name: string): readonly (Sharding | null)[] | null {
-  let spread = false;
+export function resultShardings(
+  { jaxpr, laysOut: has }: Pick<Compiled, "jaxpr" | "laysOut">,
+  args: readonly NDArray[],
+  name: string,
+): readonly (Sharding | null)[] | null {
+  let spread = has;
   for (let i = 0; i < args.length && !spread; i++) spread = layoutOf(args[i]) !== null;
-  if (provided === null || !(spread || hasMesh(jaxpr))) return null;
+  if (!spread || provided === null) return null;
   const propagate = provided;
   const layouts = args.map(layoutOf);
   return memo.get(jaxpr, layouts.map((s) => s?.key ?? "").join(";"), () => propagate(jaxpr, layouts, name));

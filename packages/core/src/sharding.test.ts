@@ -1,4 +1,4 @@
-import { add } from "@traceform/lax";
+import { add, debug } from "@traceform/lax";
 import { referenceBackend } from "@traceform/testing";
 import { expect, test } from "vitest";
 import {
@@ -158,6 +158,29 @@ test("a tree of placements goes with the first levels of the tree of arrays", ()
   const out = devicePut({ w: counted(4), b: [counted(2), counted(2)] }, { w: rows, b: last });
   expect(out.w.sharding.key).toBe(rows.key);
   expect(out.b.map((x) => (x as ConcreteArray).device)).toEqual([last, last]);
+});
+
+test("the layout of an array is drawn as text and as an image", () => {
+  const y = devicePut(counted(4, 2), new NamedSharding(grid, P("a", "b")));
+  const picture = debug.visualizeArraySharding(y);
+  expect(picture.text).toBe(
+    [
+      "┌───────────────┬───────────────┐",
+      "│  reference 0  │  reference 1  │",
+      "├───────────────┼───────────────┤",
+      "│  reference 2  │  reference 3  │",
+      "└───────────────┴───────────────┘",
+    ].join("\n"),
+  );
+  expect(picture.svg.match(/<rect /g)).toHaveLength(4);
+  expect(debug.visualizeArraySharding(devicePut(counted(4), new NamedSharding(grid, P("a")))).text).toContain("reference 0,1");
+  expect(() => debug.visualizeArraySharding(counted(2, 2, 2))).toThrow(ShapeError);
+});
+
+test("a sharding lists its devices, and the part of each", () => {
+  const s = new NamedSharding(grid, P("a"));
+  expect([s.deviceSet.size, s.numDevices, s.addressableDevices.length]).toEqual([4, 4, 4]);
+  expect(s.devicesIndicesMap([4]).get(devices()[3])).toEqual([{ start: 2, stop: 4 }]);
 });
 
 test("wrong meshes and specs are refused, with the repair", () => {

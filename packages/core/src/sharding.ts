@@ -2,7 +2,7 @@ import type { Device } from "./device.ts";
 import { ShapeError, TransformError } from "./errors.ts";
 import { deviceKey, type Mesh } from "./mesh.ts";
 import { PartitionSpec } from "./partitionspec.ts";
-import { processIndex } from "./process.ts";
+import { processIndex, processOf } from "./process.ts";
 
 /** A part of one axis of an array: elements `start` to `stop` - 1. */
 export interface Slice {
@@ -24,9 +24,30 @@ export abstract class Sharding {
   abstract readonly isFullyReplicated: boolean;
   abstract toString(): string;
 
+  equals(other: unknown): boolean {
+    return other instanceof Sharding && other.key === this.key;
+  }
+  hash(): string {
+    return this.key;
+  }
+  get deviceSet(): ReadonlySet<Device> {
+    return new Set(this.devices);
+  }
+  get numDevices(): number {
+    return this.devices.length;
+  }
+  /** The devices that belong to this process. */
+  get addressableDevices(): readonly Device[] {
+    return this.devices.filter((d) => processOf(d) === processIndex());
+  }
+  /** The part that each device holds, by device. */
+  devicesIndicesMap(shape: readonly number[]): ReadonlyMap<Device, readonly Slice[]> {
+    const parts = this.indices(shape);
+    return new Map(this.devices.map((d, i) => [d, parts[i]]));
+  }
   /** Whether all devices belong to this process. */
   get isFullyAddressable(): boolean {
-    return this.devices.every((d) => (d.processIndex ?? 0) === processIndex());
+    return this.addressableDevices.length === this.devices.length;
   }
   /** Whether arrays of `ndim` axes have the same parts on the same devices. */
   isEquivalentTo(other: Sharding, ndim: number): boolean {
@@ -34,8 +55,8 @@ export abstract class Sharding {
     if (this.devices.length !== other.devices.length) return false;
     // A shape that all shardings over these devices can cut shows every difference.
     const shape = new Array<number>(ndim).fill(this.devices.length);
-    const [mine, theirs] = [this, other].map((s) => new Map(s.devices.map((d, i) => [d, JSON.stringify(s.indices(shape)[i])])));
-    return this.devices.every((d) => mine.get(d) === theirs.get(d));
+    const [mine, theirs] = [this, other].map((s) => s.devicesIndicesMap(shape));
+    return this.devices.every((d) => JSON.stringify(mine.get(d)) === JSON.stringify(theirs.get(d)));
   }
 }
 

@@ -3,7 +3,7 @@ import type { Device, HostArray } from "./device.ts";
 import { itemsize } from "./dtypes.ts";
 import { type Aval, updateAval } from "./avals.ts";
 import type { NDArray } from "./ndarray.ts";
-import { processIndex } from "./process.ts";
+import { processIndex, processOf } from "./process.ts";
 import type { Slice } from "./sharding.ts";
 
 /** The part of an array that one device holds. */
@@ -31,7 +31,7 @@ export function shardsOf(x: ConcreteArray, place: (host: HostArray, aval: Aval, 
     const part = index.map((s) => s.start).join(",");
     const replicaId = copies.get(part) ?? 0;
     copies.set(part, replicaId + 1);
-    if ((device.processIndex ?? 0) !== processIndex()) return [];
+    if (processOf(device) !== processIndex()) return [];
     let data: NDArray | null = null;
     const make = (): NDArray => {
       if (devices.length === 1) return x;

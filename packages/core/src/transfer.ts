@@ -8,8 +8,11 @@ import type { NDArray } from "./ndarray.ts";
 import { broadcastPrefix, type Pytree, treeFlatten, treeUnflatten } from "./pytree.ts";
 import { Sharding, SingleDeviceSharding } from "./sharding.ts";
 
-/** Where arrays go: a device, a sharding over several, or a tree of such for the first levels of the tree of arrays. */
-export type Placement = Device | Sharding | readonly Placement[] | { readonly [key: string]: Placement };
+/**
+ * Where arrays go: a device, a sharding over several, or a tree of such for the first levels of the tree of arrays. `null` leaves
+ * them where they are.
+ */
+export type Placement = Device | Sharding | readonly (Placement | null)[] | { readonly [key: string]: Placement | null };
 
 function isDevice(x: unknown): x is Device {
   return typeof x === "object" && x !== null && "backend" in x && "releaseById" in x;
@@ -37,7 +40,7 @@ export function devicePut<T>(tree: T, placement: Placement = defaultDevice()): T
         );
   return treeUnflatten(
     treedef,
-    leaves.map((leaf, i) => put(asArray(leaf as ArrayLike), places[i] as Device | Sharding)),
+    leaves.map((leaf, i) => put(asArray(leaf as ArrayLike), (places[i] ?? null) as Device | Sharding | null)),
   ) as T;
 }
 
@@ -49,11 +52,12 @@ class Held {
   }
 }
 
-function devicesAsLeaves(placement: Placement): unknown {
+function devicesAsLeaves(placement: Placement | null): unknown {
+  if (placement === null) return null;
   if (isDevice(placement)) return new Held(placement);
   if (placement instanceof Sharding) return placement;
   if (Array.isArray(placement)) return placement.map(devicesAsLeaves);
-  if (typeof placement === "object" && placement !== null) {
+  if (typeof placement === "object") {
     return Object.fromEntries(Object.entries(placement).map(([k, v]) => [k, devicesAsLeaves(v as Placement)]));
   }
   throw new TransformError("devicePut", {
@@ -62,8 +66,8 @@ function devicesAsLeaves(placement: Placement): unknown {
   });
 }
 
-function put(x: NDArray, place: Device | Sharding): NDArray {
-  if (!(x instanceof ConcreteArray)) return x;
+function put(x: NDArray, place: Device | Sharding | null): NDArray {
+  if (place === null || !(x instanceof ConcreteArray)) return x;
   if (place instanceof Sharding) {
     place.shardShape(x.shape);
     return x.withSharding(place);

@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { startedByMpi } from "./mpi.ts";
 import { detectAbi, libraryNames } from "./mpi/abi.ts";
 
 // Several processes on one machine, started by mpirun: Debian's package openmpi-bin.
@@ -15,9 +16,8 @@ function start(processes: number, scenario: string): { readonly code: number | n
 
 const installed = spawnSync("mpirun", ["--version"]).error === undefined;
 
-test.runIf(!installed)("mpirun is there, or this is no build server", () => {
-  // Elsewhere what follows is left out, as the README says; a build server has to have it.
-  expect(process.env["CI"], "install mpirun: apt-get install openmpi-bin libopenmpi3").toBeUndefined();
+test("where it is not installed what follows is left out, as the README says; a build server has to have it", () => {
+  if (!installed) expect(process.env["CI"], "install mpirun: apt-get install openmpi-bin libopenmpi3").toBeUndefined();
 });
 
 describe.runIf(installed)("several processes", () => {
@@ -79,6 +79,16 @@ describe.runIf(installed)("several processes", () => {
     expect(code).not.toBe(0);
     expect(performance.now() - begin).toBeLessThan(40_000);
   });
+});
+
+test.each([
+  [{ OMPI_COMM_WORLD_SIZE: "1" }, true],
+  [{ PMI_SIZE: "4" }, true],
+  [{ SLURM_STEP_NUM_TASKS: "1" }, false],
+  [{ SLURM_STEP_NUM_TASKS: "2" }, true],
+  [{}, false],
+])("in an environment with %j a launcher was at work: %s", (environment, expected) => {
+  expect(startedByMpi(environment)).toBe(expected);
 });
 
 describe("libraries", () => {

@@ -3,9 +3,11 @@ import {
   abstractEval,
   axisEnvironmentKey,
   bind,
+  broadcastPrefix,
   type CacheCounts,
   clearExecutables,
   compilationCounts,
+  constrain,
   constvarsToInvars,
   currentTrace,
   type Device,
@@ -18,10 +20,15 @@ import {
   jitP,
   type JitParams,
   LruCache,
+  type NDArray,
+  type Placement,
   type PositionOption,
+  refuseAsync,
   traceTree,
+  type Treedef,
   treeUnflatten,
   valueKey,
+  withShardingConstraint,
 } from "@traceform/core";
 import { type ArgumentOptions, planArguments, type SplitArguments, splitArguments } from "./arguments.ts";
 import { explainMiss, type Signature } from "./explain.ts";
@@ -44,6 +51,13 @@ export interface JitOptions extends ArgumentOptions {
   readonly keepUnused?: boolean;
   /** Put the operations of the function into the jaxpr of a traced caller, not one equation for the call. */
   readonly inline?: boolean;
+  /**
+   * How arguments are laid out over a mesh: one `NamedSharding` for all, or a tree of them for the first levels of the list of arguments
+   * that are not static, with `null` for what comes as it is.
+   */
+  readonly inShardings?: Placement | null;
+  /** How results are laid out; what is not said follows from the arguments. */
+  readonly outShardings?: Placement | null;
   /** Where to run; by default where the arguments are. */
   readonly device?: Device;
 }
@@ -69,6 +83,8 @@ export interface JitFunction<A extends readonly unknown[], R> {
 
 interface Entry extends TracedProgram {
   readonly signature: Signature;
+  /** For each leaf of the arguments the layout that it gets; `null` when none was asked for. */
+  readonly inShardings: readonly unknown[] | null;
   compiled: CompiledProgram | null;
 }
 
@@ -133,7 +149,8 @@ export function jit<A extends readonly unknown[], R>(f: (...args: A) => R, optio
   const plan = planArguments("jit", options);
   const name = f.name === "" ? "<anonymous>" : f.name;
   const fn = `jit(${name})`;
-  const optionsKey = valueKey({ ...plan, keepUnused: options.keepUnused, inline: options.inline });
+  const { keepUnused, inline, inShardings, outShardings } = options;
+  const optionsKey = valueKey({ ...plan, keepUnused, inline, inShardings, outShardings });
   let signatures = signaturesOf(f, optionsKey);
   let born = generation;
 
@@ -177,7 +194,7 @@ export function jit<A extends readonly unknown[], R>(f: (...args: A) => R, optio
     if (config.disableJit) return f(...(args as unknown as A));
     const split = splitArguments(fn, plan, args, toLeaf);
     const entry = lookUp(split);
-    const { leaves } = split;
+    const leaves = entry.inShardings === null ? split.leaves : place(fn, split, entry.inShardings);
     const operands = entry.consts.length === 0 ? leaves : [...entry.consts, ...leaves];
     if (isEager(currentTrace())) {
       const device = options.device ?? deviceFor(leaves, entry.consts);
@@ -202,6 +219,11 @@ export function jit<A extends readonly unknown[], R>(f: (...args: A) => R, optio
   return Object.assign(jitted, members);
 }
 
+/** The arguments laid out as was asked for. What is donated keeps its handle, which ends with the call. */
+function place(fn: string, { leaves, donated }: SplitArguments, shardings: readonly unknown[]): readonly NDArray[] {
+  return leaves.map((x, i) => (donated[i] || isTracer(x) ? x : constrain(fn, x, shardings[i])));
+}
+
 function trace<A extends readonly unknown[], R>(
   f: (...args: A) => R,
   name: string,
@@ -209,10 +231,19 @@ function trace<A extends readonly unknown[], R>(
   signature: Signature,
   options: JitOptions,
 ): Entry {
+  const fn = `jit(${name})`;
+  const { inShardings: given, outShardings } = options;
+  const inShardings = given === undefined || given === null ? null : layoutsOf(fn, given, split.treedef);
   const { jaxpr, consts, outTree } = traceTree(
-    (...tracers) => f(...(split.rebuild(tracers) as unknown as A)),
+    (...tracers) => {
+      const laidOut = inShardings === null ? tracers : tracers.map((x, i) => constrain(fn, x, inShardings[i]));
+      const result = f(...(split.rebuild(laidOut) as unknown as A));
+      return outShardings === undefined || outShardings === null
+        ? result
+        : withShardingConstraint(refuseAsync(fn, result), outShardings);
+    },
     signature.avals,
-    `jit(${name})`,
+    fn,
   );
   const closed: Jaxpr = constvarsToInvars(jaxpr);
   const params: JitParams = {
@@ -223,5 +254,9 @@ function trace<A extends readonly unknown[], R>(
     keepUnused: options.keepUnused ?? false,
   };
   const { avals } = abstractEval(jitP as never, closed.inAvals, params as never);
-  return { params, consts, outTree, outAvals: avals, signature, compiled: null };
+  return { params, consts, outTree, outAvals: avals, signature, inShardings, compiled: null };
+}
+
+function layoutsOf(fn: string, given: Placement, treedef: Treedef): readonly unknown[] {
+  return broadcastPrefix(given, treedef, fn, "inShardings");
 }

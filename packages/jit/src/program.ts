@@ -6,6 +6,7 @@ import {
   dceJaxpr,
   type Device,
   type Jaxpr,
+  laysOut,
   type JitParams,
   type NDArray,
   resultShardings,
@@ -47,7 +48,8 @@ export function compileTraced({ params, outAvals }: TracedProgram, device: Devic
   const drops = usedInputs.includes(false);
   const flags = drops ? donated.filter((_, i) => usedInputs[i]) : donated;
   const donate = flags.flatMap((d, i) => (d ? [i] : []));
-  const compiled: Compiled = { executable: compileProgram(device.backend, jaxpr, { name, donate }), outAvals, jaxpr };
+  const executable = compileProgram(device.backend, jaxpr, { name, donate });
+  const compiled: Compiled = { executable, outAvals, jaxpr, laysOut: laysOut(jaxpr) };
   const ended = flags.includes(true) ? flags : undefined;
   return {
     device,
@@ -55,7 +57,7 @@ export function compileTraced({ params, outAvals }: TracedProgram, device: Devic
     run: (operands) => {
       if (checksFloats()) return runFloatChecked(params.jaxpr, outAvals, `jit(${name})`, operands, device);
       const used = drops ? operands.filter((_, i) => usedInputs[i]) : operands;
-      return runCompiled(compiled, used, device, ended, resultShardings(jaxpr, used, name));
+      return runCompiled(compiled, used, device, ended, resultShardings(compiled, used, name));
     },
     prepare: async () => compiled.executable.prepare?.(),
     inspect: () => compiled.executable.inspect(),

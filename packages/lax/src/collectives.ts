@@ -9,7 +9,6 @@ import {
   DTypeError,
   dtypeKind,
   isInexact,
-  lowerRule,
   makeAval,
   namedAxisSize,
   type NDArray,
@@ -78,9 +77,9 @@ export function varyAlong(aval: Aval, axes: readonly string[]): Aval {
 export interface PvaryParams {
   readonly axes: readonly string[];
 }
-/** The operand, said to vary along more axes of a mesh. */
+/** The operand, said to vary along more axes of a mesh. Who runs programs of shards has nothing to do for it. */
 export const pvaryP: Primitive<PvaryParams> = /* @__PURE__ */ definePrimitive<PvaryParams>("pvary", {
-  rules: { [ownVarying]: true, [lowerRule]: (args: readonly NDArray[]) => args },
+  rules: { [ownVarying]: true },
   abstractEval: (avals, { axes }) => avals.map((x) => varyAlong(x, axes)),
 });
 

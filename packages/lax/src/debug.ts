@@ -13,6 +13,7 @@ import { flattenCallbackArguments, rebuildLeaves } from "./internal/callbackargu
 import { applyFormat, type Format, parseFormat } from "./internal/format.ts";
 
 export { debugCallback as callback } from "./callback.ts";
+export { visualizeArraySharding, visualizeSharding } from "./visualize.ts";
 
 /** Where `print` writes: one text a call. */
 export type PrintSink = (text: string) => void;

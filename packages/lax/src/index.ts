@@ -1,3 +1,4 @@
+export { shardingConstraintP, type ShardingConstraintParams, withShardingConstraint } from "@traceform/core";
 export * from "./associative.ts";
 export * from "./binary.ts";
 export * from "./callback.ts";

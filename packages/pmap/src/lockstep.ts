@@ -1,6 +1,16 @@
 import { currentTrace, type Jaxpr, type Mesh, type NDArray, type PartitionSpec, withMesh, withNewTrace } from "@traceform/core";
-import { broadcastInDim, evalShard, indexInDim, type Lockstep, reshape, type ShardMapParams, transpose } from "@traceform/lax";
-import { type BatchAxis, batchJaxpr, BatchTrace, BatchTracer } from "@traceform/vmap";
+import {
+  broadcastInDim,
+  evalShard,
+  indexInDim,
+  type Lockstep,
+  reshape,
+  type ShardMapParams,
+  sliceInDim,
+  transpose,
+} from "@traceform/lax";
+import { type BatchAxis, batchJaxpr, BatchTrace, BatchTracer, type Beyond } from "@traceform/vmap";
+import { sharesOf } from "./beyond.ts";
 import { forgetVarying } from "./forget.ts";
 
 // Devices that share a memory go in step: the programs of all shards are one program on batches of shards, and collectives are
@@ -19,7 +29,7 @@ function varying(jaxpr: Jaxpr, mesh: Mesh, inSpecs: readonly PartitionSpec[]): s
 }
 
 const batchAxis = (mesh: Mesh, i: number): BatchAxis => ({
-  size: mesh.axisSizes[i],
+  ...sharesOf(mesh)[i],
   name: mesh.axisNames[i],
   spmd: [],
   isMesh: true,
@@ -56,7 +66,12 @@ function toShards(x: NDArray, { axes }: PartitionSpec, mesh: Mesh): Batched {
     for (const name of names) at.set(name, shape.push(mesh.shape[name]) - 1);
     shape.push(size / mesh.axisSize(names));
   });
-  return { value: at.size === 0 ? x : reshape(x, shape), dims: mesh.axisNames.map((name) => at.get(name) ?? null) };
+  let value = at.size === 0 ? x : reshape(x, shape);
+  sharesOf(mesh).forEach(({ size, beyond }, i) => {
+    const dim = at.get(mesh.axisNames[i]);
+    if (beyond !== null && dim !== undefined) value = sliceInDim(value, beyond.index * size, (beyond.index + 1) * size, 1, dim);
+  });
+  return { value, dims: mesh.axisNames.map((name) => at.get(name) ?? null) };
 }
 
 /** Tracers count the axes that the levels further out have left. */
@@ -87,6 +102,12 @@ function unwrap(traces: readonly BatchTrace[], y: NDArray): Batched {
   return { value, dims };
 }
 
+/** The parts of an axis that other processes have, put before and behind that of this one. */
+function gatherAlong(x: NDArray, axis: number, { count, gather }: Beyond): NDArray {
+  const order = [...x.shape.keys()].map((d) => d + 1).toSpliced(axis, 0, 0);
+  return reshape(transpose(gather(x), order), x.shape.with(axis, count * x.shape[axis]));
+}
+
 /** The whole array from a batch of shards. Along mesh axes that the spec does not name all shards are the same: the first stands for all. */
 function toWhole(batched: Batched, { axes }: PartitionSpec, mesh: Mesh): NDArray {
   const named = axes.flat();
@@ -101,6 +122,10 @@ function toWhole(batched: Batched, { axes }: PartitionSpec, mesh: Mesh): NDArray
       if (d !== null && d > dim) dims[k] = d - 1;
     });
   }
+  sharesOf(mesh).forEach(({ beyond }, i) => {
+    const dim = dims[i];
+    if (beyond !== null && dim !== null) value = gatherAlong(value, dim, beyond);
+  });
   const places = new Map(mesh.axisNames.map((name, i) => [name, dims[i]]));
   const own = value.shape.map((_, d) => d).filter((d) => !dims.includes(d));
   // Each axis of the result: first the mesh axes it is laid out over, then that of the shard.

@@ -6,7 +6,7 @@ import {
   broadcastPrefix,
   canonicalAxis,
   checkArrayLeaves,
-  defaultBackend,
+  devices as allDevices,
   type Device,
   Mesh,
   type NDArray,
@@ -51,7 +51,10 @@ let nextAxis = 1;
  * normalised(array([1, 3])).jsSync(); // => [0.25, 0.75]
  * ```
  */
-export function pmap<A extends unknown[], R>(f: (...args: A) => R, options: PmapOptions<A, R> = {}): JitFunction<A, R> {
+export function pmap<A extends unknown[], R>(
+  f: (...args: A) => R,
+  options: PmapOptions<NoInfer<A>, NoInfer<R>> = {},
+): JitFunction<A, R> {
   const o = options as Options;
   const label = `pmap(${f.name || "anonymous"})`;
   const axisName = o.axisName ?? `${label}#${nextAxis++}`;
@@ -157,7 +160,7 @@ function mapSize(
 }
 
 function meshOf(name: string, size: number, axisName: string, given: readonly Device[] | undefined): Mesh {
-  const devices = given ?? defaultBackend().devices;
+  const devices = given ?? allDevices();
   if (given !== undefined && given.length !== size) {
     throw new TransformError(name, {
       message: `the mapped axes have size ${size}, but ${given.length} devices were given`,

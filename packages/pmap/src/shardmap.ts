@@ -27,6 +27,7 @@ import {
   withMesh,
 } from "@traceform/core";
 import { shardAval, shardMapP } from "@traceform/lax";
+import { ownDevice } from "./beyond.ts";
 import { lockstep } from "./lockstep.ts";
 import { propagateShardings } from "./propagate.ts";
 import type { ShardMapOptions } from "./types.ts";
@@ -61,7 +62,10 @@ interface Options {
  * total(array([1, 2, 3, 4])).itemSync(); // => 10
  * ```
  */
-export function shardMap<A extends unknown[], R>(f: (...args: A) => R, options: ShardMapOptions<A, R>): (...args: Inputs<A>) => R {
+export function shardMap<A extends unknown[], R>(
+  f: (...args: A) => R,
+  options: ShardMapOptions<NoInfer<A>, NoInfer<R>>,
+): (...args: Inputs<A>) => R {
   const name = `shardMap(${f.name || "anonymous"})`;
   return (...args) => {
     const fn = f as unknown as (...args: unknown[]) => unknown;
@@ -114,7 +118,7 @@ export function mapShards({ name, mesh, checkVma, inSpecs, outSpecs, run }: Shar
   const { outTree } = traced;
   const specs = outSpecs(outTree);
   checkResults(name, traced.jaxpr, outTree, specs, mesh, checkVma);
-  if (isEager(currentTrace())) for (const x of arrays) if (x instanceof ConcreteArray) x.bufferOn(mesh.devices[0]);
+  if (isEager(currentTrace())) for (const x of arrays) if (x instanceof ConcreteArray) x.bufferOn(ownDevice(mesh));
   const outs = bind(shardMapP, [...traced.consts, ...arrays], {
     name,
     jaxpr: constvarsToInvars(traced.jaxpr),

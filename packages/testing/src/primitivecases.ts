@@ -678,6 +678,7 @@ export const untabledPrimitives: readonly string[] = [
   "psum",
   "pvary",
   "shard_map",
+  "sharding_constraint",
   "all_gather_invariant",
   "pmax",
   "pmin",

@@ -71,12 +71,14 @@ export {
   makeMesh,
   Mesh,
   NamedSharding,
+  P,
   PartitionSpec,
   pmap,
   type PmapOptions,
   shardMap,
   type ShardMapOptions,
   SingleDeviceSharding,
+  withShardingConstraint,
 } from "@traceform/pmap";
 export { customVmap, sequentialVmap, vmap, type VmapOptions } from "@traceform/vmap";
 export { debug, ioCallback, pureCallback } from "@traceform/lax";

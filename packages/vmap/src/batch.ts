@@ -24,7 +24,7 @@ import {
   withTrace,
 } from "@traceform/core";
 import { insert, toFront } from "./internal/axes.ts";
-import type { BatchAxis, BatchContext, BatchDim, BatchedJaxpr, BatchRule, BatchShare } from "./rule.ts";
+import type { BatchAxis, BatchContext, Beyond, BatchDim, BatchedJaxpr, BatchRule, BatchShare } from "./rule.ts";
 import { batchRules, userRules } from "./rules/index.ts";
 
 /** A value of one member of the batch, standing for all of them: `value` has them along axis `dim`. */
@@ -140,6 +140,9 @@ class Context implements BatchContext {
   get isMesh(): boolean {
     return this.#axis.isMesh === true;
   }
+  get beyond(): Beyond | null {
+    return this.#axis.beyond ?? null;
+  }
   batchJaxpr(
     jaxpr: Jaxpr,
     batched: readonly boolean[],
@@ -176,7 +179,9 @@ export function runBatched(
   const trace = new BatchTrace(name, ownership?.trace ?? currentTrace(), axis, ownership);
   const inputs = args.map((x, i) => trace.wrap(x, dims[i]));
   const run = (): readonly NDArray[] => withNewTrace(trace, () => fn(inputs));
-  const results = (axis.name === null ? run() : withAxis(axis.name, axis.size, run)).map((x) => trace.unwrap(x));
+  const results = (axis.name === null ? run() : withAxis(axis.name, axis.size * (axis.beyond?.count ?? 1), run)).map((x) =>
+    trace.unwrap(x),
+  );
   return [results.map(([x]) => x), results.map(([, d]) => d)];
 }
 
@@ -195,7 +200,7 @@ export function batchJaxpr(
   varying: readonly string[] = [],
 ): BatchedJaxpr {
   const force = typeof instantiate === "boolean" ? jaxpr.outvars.map(() => instantiate) : instantiate;
-  const key = `${axis.size}:${JSON.stringify([axis.name, axis.spmd, axis.isMesh, varying])}:${bits(batched)}:${bits(force)}`;
+  const key = `${axis.size}:${JSON.stringify([axis.name, axis.spmd, axis.isMesh, axis.beyond?.key, varying])}:${bits(batched)}:${bits(force)}`;
   return memo.get(jaxpr, key, () => {
     let batchedOut: boolean[] = [];
     const traced = traceToJaxpr(

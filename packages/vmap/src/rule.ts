@@ -13,6 +13,8 @@ export interface BatchContext {
   readonly spmdAxisName: readonly string[];
   /** Whether the members of the batch are devices: no collective may be under a predicate that differs between them. */
   readonly isMesh: boolean;
+  /** The members of the batch that other processes have; `null` where all are here. */
+  readonly beyond: Beyond | null;
   /** A jaxpr batched along leading axes: see `batch.ts`. Memoised. */
   batchJaxpr(
     jaxpr: Jaxpr,
@@ -26,6 +28,19 @@ export interface BatchContext {
     args: readonly NDArray[],
     batched: readonly boolean[],
   ): [outs: NDArray[], dims: BatchDim[]];
+}
+
+/** The rest of a batch that is spread over processes, each of which has as many members: those of this one follow each other. */
+export interface Beyond {
+  /** How many processes there are along the axis, and which of them this one is. */
+  readonly count: number;
+  readonly index: number;
+  /** Equal for equal places. */
+  readonly key: string;
+  /** Arrays that every process has one of, reduced element by element. */
+  reduce(op: "sum" | "max" | "min", xs: readonly NDArray[]): NDArray[];
+  /** The arrays of all processes along a new first axis. */
+  gather(x: NDArray): NDArray;
 }
 
 /** The part of a batch that one device has, where the batch is spread over devices. */
@@ -51,6 +66,7 @@ export interface BatchAxis {
   readonly spmd: readonly string[];
   /** Whether the members are devices that go in step: see `lockstep.ts` in pmap. */
   readonly isMesh?: boolean;
+  readonly beyond?: Beyond | null;
 }
 
 /** Operands with the places of their batch axes, and parameters, in; results with the places of theirs out. */

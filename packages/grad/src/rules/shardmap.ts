@@ -1,6 +1,7 @@
 import {
   type Atom,
   bind,
+  bind1,
   constvarsToInvars,
   evalJaxpr,
   isInexact,
@@ -8,6 +9,7 @@ import {
   JaxprMemo,
   type NDArray,
   PartitionSpec,
+  shardingConstraintP,
   traceToJaxpr,
   updateAval,
   type Var,
@@ -32,6 +34,11 @@ const within = <T>({ mesh, checkVma }: ShardMapParams, fn: () => T): T => withMe
 const everywhere = (xs: readonly unknown[]): PartitionSpec[] => xs.map(() => PartitionSpec());
 
 export const shardMapJvps = (): JvpEntry[] => [
+  // Tangents, and cotangents, are laid out like their values.
+  jvpEntry(shardingConstraintP, ([x], [t], params) => [
+    bind(shardingConstraintP, [x], params),
+    [t === null ? null : bind1(shardingConstraintP, [t], params)],
+  ]),
   jvpEntry(shardMapP, (primals, tangents, p, { jvpJaxpr }) => {
     const nonzero = tangents.map((t) => t !== null);
     const { jaxpr, consts, nonzeroOut } = within(p, () => jvpJaxpr(p.jaxpr, nonzero, false));
@@ -194,6 +201,7 @@ function varyingResults({ jaxpr, outSpecs, checkVma }: ShardMapParams): Jaxpr {
 }
 
 export const shardMapTransposes = (): TransposeEntry[] => [
+  transposeEntry(shardingConstraintP, ([ct], _operands, params) => [bind1(shardingConstraintP, [ct!], params)]),
   transposeEntry(shardMapP, (cts, operands, p, { transposeJaxpr }) => {
     const linear = operands.map(isLinear);
     const nonzero = cts.map((ct) => ct !== null);

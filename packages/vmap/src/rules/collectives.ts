@@ -1,5 +1,6 @@
 import { bind, bind1, fromTyped, type NDArray, type Primitive, scalar } from "@traceform/core";
 import {
+  add,
   allGatherInvariantP,
   allGatherP,
   allToAllP,
@@ -61,18 +62,17 @@ function takeRows(x: NDArray, rows: readonly number[]): NDArray {
  */
 function inGroups(
   args: readonly NDArray[],
-  dims: readonly BatchDim[],
   groups: Groups,
-  { axisSize }: BatchContext,
+  size: number,
   whole: (members: readonly NDArray[], size: number) => Result,
 ): Result {
   const outs: NDArray[][] = groups.map((group) => {
-    const members = args.map((x, i) => takeRows(toFront(x, dims[i], axisSize), group));
+    const members = args.map((x) => takeRows(x, group));
     const [ys, ds] = whole(members, group.length);
     return ys.map((y, i) => toFront(y, ds[i], group.length));
   });
   const order = groups.flat();
-  const back = Array.from({ length: axisSize }, (_, i) => order.indexOf(i));
+  const back = Array.from({ length: size }, (_, i) => order.indexOf(i));
   const joined = outs[0].map((_, i) =>
     takeRows(
       concatenate(
@@ -86,22 +86,49 @@ function inGroups(
 }
 
 /**
+ * A collective on all members of the batch, which come along axis 0, those of other processes too; of what differs between members this
+ * process keeps its own.
+ */
+function onAll(
+  args: readonly NDArray[],
+  dims: readonly BatchDim[],
+  { axisSize, beyond }: BatchContext,
+  whole: (xs: readonly NDArray[], size: number) => Result,
+): Result {
+  const here = args.map((x, i) => toFront(x, dims[i], axisSize));
+  if (beyond === null) return whole(here, axisSize);
+  const n = axisSize * beyond.count;
+  const [outs, at] = whole(
+    here.map((x) => reshape(beyond.gather(x), [n, ...x.shape.slice(1)])),
+    n,
+  );
+  const own = (x: NDArray, dim: number): NDArray => sliceInDim(x, beyond.index * axisSize, (beyond.index + 1) * axisSize, 1, dim);
+  return [outs.map((x, i) => (at[i] === null ? x : own(x, at[i]))), at];
+}
+
+/**
  * A reduction over named axes. Over the batch's own name it reduces the batch axis, and what is the same for all
  * members goes through `shared`; other names are left to the traces further out.
  */
 function reduction(
   primitive: Primitive<CollectiveParams>,
+  op: "sum" | "max" | "min",
   reduce: (x: NDArray, axes: readonly number[]) => NDArray,
   shared: (x: NDArray, size: number) => NDArray,
 ): BatchEntry {
   return entry(primitive, (args, dims, params, context) => {
-    const { axisName, axisSize } = context;
+    const { axisName, axisSize, beyond } = context;
     if (axisName === null || !params.axes.includes(axisName)) return [bind(primitive, args, params), dims];
     const { axisIndexGroups } = params;
     if (axisIndexGroups !== null) {
-      return inGroups(args, dims, axisIndexGroups, context, (xs) => [xs.map((x) => reduce(x, [0])), xs.map(() => null)]);
+      return onAll(args, dims, context, (xs, n) =>
+        inGroups(xs, axisIndexGroups, n, (members) => [members.map((x) => reduce(x, [0])), members.map(() => null)]),
+      );
     }
-    const reduced = args.map((x, i) => (dims[i] === null ? shared(x, axisSize) : reduce(x, [dims[i]])));
+    const here = args.map((x, i) => (dims[i] === null ? shared(x, axisSize * (beyond?.count ?? 1)) : reduce(x, [dims[i]])));
+    const differing = here.filter((_, i) => dims[i] !== null);
+    const everywhere = beyond === null || differing.length === 0 ? differing : beyond.reduce(op, differing);
+    const reduced = here.map((x, i) => (dims[i] === null ? x : everywhere.shift()!));
     const axes = params.axes.filter((a) => a !== axisName);
     return [axes.length === 0 ? reduced : bind(primitive, reduced, { ...params, axes }), reduced.map(() => null)];
   });
@@ -120,16 +147,17 @@ function exchange<P extends { readonly axisName: string; readonly axisIndexGroup
   own: (x: NDArray, params: P, size: number) => readonly [NDArray, BatchDim],
 ): BatchEntry {
   return entry(primitive, ([x], [dim], params, context) => {
-    const { axisName, axisSize } = context;
-    if (params.axisName !== axisName) {
+    if (params.axisName !== context.axisName) {
       return [[bind1(primitive, [moveAxis(x, dim!, 0)], { ...params, ...shift(params) })], [0]];
     }
     const whole = (y: NDArray, size: number): Result => {
       const [out, at] = own(y, params, size);
       return [[out], [at]];
     };
-    if (params.axisIndexGroups) return inGroups([x], [dim], params.axisIndexGroups, context, ([y], size) => whole(y, size));
-    return whole(toFront(x, dim, axisSize), axisSize);
+    const { axisIndexGroups: groups } = params;
+    return onAll([x], [dim], context, (xs, n) =>
+      groups ? inGroups(xs, groups, n, ([y], size) => whole(y, size)) : whole(xs[0], n),
+    );
   });
 }
 
@@ -143,12 +171,14 @@ function split(x: NDArray, at: number, n: number): NDArray {
 }
 
 export const collectiveRules = (): BatchEntry[] => [
-  reduction(psumP, reduceSum, (x, size) => mul(x, scalar(size, x.dtype))),
-  reduction(pmaxP, reduceMax, (x) => x),
-  reduction(pminP, reduceMin, (x) => x),
-  entry(axisIndexP, (_args, _dims, params, { axisName, axisSize }) =>
-    params.axisName === axisName ? [[iota("int32", axisSize)], [0]] : [bind(axisIndexP, [], params), [null]],
-  ),
+  reduction(psumP, "sum", reduceSum, (x, size) => mul(x, scalar(size, x.dtype))),
+  reduction(pmaxP, "max", reduceMax, (x) => x),
+  reduction(pminP, "min", reduceMin, (x) => x),
+  entry(axisIndexP, (_args, _dims, params, { axisName, axisSize, beyond }) => {
+    if (params.axisName !== axisName) return [bind(axisIndexP, [], params), [null]];
+    const here = iota("int32", axisSize);
+    return [[beyond === null ? here : add(here, scalar(beyond.index * axisSize, "int32"))], [0]];
+  }),
   // On the whole batch nothing is left to be said of where values are the same.
   entry(pvaryP, (args, dims, params, { axisName }) => {
     const axes = params.axes.filter((a) => a !== axisName);

@@ -1,4 +1,4 @@
-import { bind, PartitionSpec, type SpecEntry, TransformError, withMesh } from "@traceform/core";
+import { bind, NamedSharding, PartitionSpec, shardingConstraintP, type SpecEntry, TransformError, withMesh } from "@traceform/core";
 import { shardMapP } from "@traceform/lax";
 import { moveAxis } from "../internal/axes.ts";
 import { type BatchEntry, entry } from "../rule.ts";
@@ -11,6 +11,13 @@ const inFront = (spec: PartitionSpec, batch: SpecEntry): PartitionSpec => Partit
  * (`spmdAxisName`), its part of them.
  */
 export const shardMapRules = (): BatchEntry[] => [
+  entry(shardingConstraintP, ([x], [dim], { sharding }, { spmdAxisName }) => {
+    const { mesh, spec } = sharding;
+    const batch = spmdAxisName.filter((name) => name in mesh.shape && !spec.axes.flat().includes(name));
+    const entries = [...spec, ...new Array<null>(Math.max(0, dim! - spec.axes.length)).fill(null)];
+    const around = PartitionSpec(...entries.slice(0, dim!), batch.length === 0 ? null : batch, ...entries.slice(dim!));
+    return [bind(shardingConstraintP, [x], { sharding: new NamedSharding(mesh, around) }), [dim]];
+  }),
   entry(shardMapP, (args, dims, params, context) => {
     const { mesh, checkVma } = params;
     const spread = context.spmdAxisName.filter((name) => name in mesh.shape);

@@ -1,0 +1,67 @@
+import { asArray, type ArrayLike } from "./arrays.ts";
+import { bind1 } from "./bind.ts";
+import { ConcreteArray } from "./concrete.ts";
+import { devicePut, type Placement } from "./transfer.ts";
+import { TransformError } from "./errors.ts";
+import { isTracer, type NDArray } from "./ndarray.ts";
+import { definePrimitive, lowerRule, type Primitive, shardingRule, type ShardingRule } from "./primitive.ts";
+import { broadcastPrefix, treeFlatten, treeUnflatten } from "./pytree.ts";
+import { NamedSharding } from "./sharding.ts";
+
+export interface ShardingConstraintParams {
+  readonly sharding: NamedSharding;
+}
+
+/** The operand, laid out as the parameter says. */
+export const shardingConstraintP: Primitive<ShardingConstraintParams> = /* @__PURE__ */ definePrimitive<ShardingConstraintParams>(
+  "sharding_constraint",
+  {
+    abstractEval: (avals, { sharding }) => {
+      for (const x of avals) sharding.shardShape(x.shape);
+      return avals;
+    },
+    rules: {
+      [lowerRule]: (args: readonly NDArray[]) => args,
+      [shardingRule]: ((_operands, { sharding }) => [sharding]) satisfies ShardingRule<ShardingConstraintParams>,
+    },
+  },
+);
+
+/**
+ * The same tree, with the layout of its arrays decided inside a traced function: from there it is propagated to what is computed of
+ * them. Outside of one it is `devicePut`.
+ *
+ * @throws {ShapeError} for arrays that the sharding cannot cut into equal shards
+ * @throws {TransformError} for a placement that is no `NamedSharding`
+ * @example
+ * ```ts
+ * const rows = new NamedSharding(makeMesh([2], ["data"]), P("data"));
+ * const f = jit((x: NDArray) => withShardingConstraint(multiply(x, 2), rows));
+ * f(array([1, 2])).addressableShards[1].data.jsSync(); // => [4]
+ * ```
+ */
+export function withShardingConstraint<T>(tree: T, shardings: Placement): T {
+  const [leaves, treedef] = treeFlatten(tree);
+  const places =
+    shardings instanceof NamedSharding
+      ? leaves.map(() => shardings)
+      : broadcastPrefix(shardings, treedef, "withShardingConstraint", "the shardings");
+  return treeUnflatten(
+    treedef,
+    leaves.map((leaf, i) => constrain("withShardingConstraint", asArray(leaf as ArrayLike), places[i])),
+  ) as T;
+}
+
+/** @internal */
+export function constrain(fn: string, x: NDArray, sharding: unknown): NDArray {
+  if (sharding === null || sharding === undefined) return x;
+  if (!(sharding instanceof NamedSharding)) {
+    throw new TransformError(fn, {
+      message: `${String(sharding)} is no layout over a mesh`,
+      fix: "give a NamedSharding: new NamedSharding(mesh, PartitionSpec(…)), or null where the layout is not decided",
+    });
+  }
+  return x instanceof ConcreteArray && !isTracer(x)
+    ? devicePut(x as NDArray, sharding)
+    : bind1(shardingConstraintP, [x], { sharding });
+}

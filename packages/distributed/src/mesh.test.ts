@@ -1,0 +1,60 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+
+interface Said {
+  readonly process: number;
+  readonly processes: number;
+  readonly devices: readonly number[];
+  readonly text: Readonly<Record<string, readonly (readonly [shape: readonly number[], values: readonly number[]])[]>>;
+}
+
+const fixture = fileURLToPath(new URL("../fixtures/mesh.ts", import.meta.url));
+const env = { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" };
+
+/** What each of so many processes with so many devices computes. */
+function run(processes: number, devices: number): Said[] {
+  const folder = mkdtempSync(join(tmpdir(), "traceform-mesh-"));
+  try {
+    const args = ["-np", String(processes), "--oversubscribe", process.execPath, fixture, String(devices), folder];
+    const { status, stderr } = spawnSync("mpirun", args, { env, encoding: "utf8", timeout: 50_000 });
+    expect(status, stderr).toBe(0);
+    return Array.from(
+      { length: processes },
+      (_, i) => JSON.parse(readFileSync(join(folder, `${processes}-${i}.json`), "utf8")) as Said,
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+// As in mpi.test.ts.
+const installed = spawnSync("mpirun", ["--version"]).error === undefined;
+
+describe.runIf(installed)("a mesh over processes", () => {
+  const [alone] = installed ? run(1, 4) : [];
+
+  test.each([
+    [2, 2],
+    [4, 1],
+  ])("%i processes with %i devices each compute what one with four does", (processes, devices) => {
+    for (const said of run(processes, devices)) {
+      expect(said).toMatchObject({ processes, devices: [devices, 4] });
+      expect(Object.keys(said.text)).toEqual(Object.keys(alone.text));
+      for (const [name, arrays] of Object.entries(said.text)) {
+        // Sums have another order: first within a process, then between them.
+        const tolerance = name.includes("bfloat16") ? 2 ** -7 : 1e-6;
+        arrays.forEach(([shape, values], i) => {
+          const [wantShape, want] = alone.text[name][i];
+          expect(shape, name).toEqual(wantShape);
+          values.forEach((v, k) =>
+            expect(Math.abs(v - want[k]), name).toBeLessThanOrEqual(tolerance * Math.max(1, Math.abs(want[k]))),
+          );
+        });
+      }
+    }
+  });
+});

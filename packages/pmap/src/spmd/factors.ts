@@ -1,0 +1,69 @@
+import type { Aval, Params, Primitive } from "@traceform/core";
+
+/**
+ * What an operation does along each axis, as the letters of an einsum: axes of operands and results with one factor are cut
+ * together. `null` is an axis that every device must have whole. A factor that no result has is reduced.
+ *
+ * @see Shardy's sharding rules, and Xu et al. (2021), "GSPMD: general and scalable parallelization for ML computation graphs"
+ */
+export interface Factors {
+  readonly operands: readonly (readonly Factor[])[];
+  readonly results: readonly (readonly Factor[])[];
+  /** How partial results are joined, when a factor that is cut is reduced. */
+  readonly reduce?: "psum" | "pmax" | "pmin";
+  /** The parameters of the operation on shards of these shapes. */
+  readonly localize?: (operands: readonly (readonly number[])[], results: readonly (readonly number[])[]) => Params;
+  /** Of a factor, the size that must be divisible by the number of shards, where it is not that of its axes. */
+  readonly grain?: ReadonlyMap<number, number>;
+}
+export type Factor = number | null;
+
+export type FactorRule<P = Params> = (operands: readonly Aval[], results: readonly Aval[], params: P) => Factors;
+export type FactorEntry = readonly [primitive: Primitive<never>, rule: FactorRule<never>];
+
+export function factors<P>(primitive: Primitive<P>, rule: FactorRule<P>): FactorEntry {
+  return [primitive as unknown as Primitive<never>, rule as FactorRule<never>];
+}
+
+/** The mesh axes along which each axis of an array is cut. */
+export type Cut = readonly (readonly string[])[];
+
+export const uncut = (ndim: number): Cut => new Array<readonly string[]>(ndim).fill([]);
+export const isCut = (cut: Cut): boolean => cut.some((names) => names.length > 0);
+export const sameNames = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((x, i) => x === b[i]);
+export const sameCut = (a: Cut, b: Cut): boolean => a.every((names, d) => sameNames(names, b[d]));
+/** What two layouts of one array have in common. */
+export const meet = (a: Cut, b: Cut): Cut => a.map((names, d) => (sameNames(names, b[d]) ? names : []));
+
+/** How an operation runs on shards. */
+export interface Plan {
+  /** How the operands must be cut. */
+  readonly operands: readonly Cut[];
+  readonly results: readonly Cut[];
+  /** The mesh axes along which partial results are joined. */
+  readonly reduced: readonly string[];
+}
+
+/** Chooses along which mesh axes the factors of an operation are cut: as in the largest operand that cuts them. */
+export function plan(f: Factors, avals: readonly Aval[], cuts: readonly Cut[], sizeOf: (names: readonly string[]) => number): Plan {
+  const chosen = new Map<number, readonly string[]>();
+  const taken = new Set<string>();
+  const order = avals.map((_, i) => i).sort((a, b) => avals[b].size - avals[a].size);
+  for (const i of order) {
+    cuts[i].forEach((names, d) => {
+      const factor = f.operands[i][d];
+      if (factor === null || names.length === 0 || chosen.has(factor) || names.some((n) => taken.has(n))) return;
+      if ((f.grain?.get(factor) ?? 0) % sizeOf(names) !== 0) return;
+      chosen.set(factor, names);
+      for (const n of names) taken.add(n);
+    });
+  }
+  const cutOf = (xs: readonly Factor[]): Cut => xs.map((x) => (x === null ? [] : (chosen.get(x) ?? [])));
+  const kept = new Set(f.results.flat());
+  return {
+    operands: f.operands.map(cutOf),
+    results: f.results.map(cutOf),
+    reduced: [...chosen].flatMap(([factor, names]) => (kept.has(factor) ? [] : names)),
+  };
+}

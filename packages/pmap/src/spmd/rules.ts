@@ -1,0 +1,261 @@
+import type { Aval, Params, Primitive } from "@traceform/core";
+import * as lax from "@traceform/lax";
+import { type Factor, type FactorEntry, type FactorRule, factors } from "./factors.ts";
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+/** The factors of an array with some axes that must be whole. */
+const except = (ndim: number, whole: readonly number[]): Factor[] => range(ndim).map((d) => (whole.includes(d) ? null : d));
+
+/** Element by element: scalars go with all. */
+const elementwise: FactorRule<never> = (operands, results) => {
+  const rank = Math.max(...results.map((r) => r.ndim));
+  return { operands: operands.map((x) => (x.ndim === 0 ? [] : range(rank))), results: results.map((r) => range(r.ndim)) };
+};
+
+const elementwisePrimitives = (): readonly Primitive<never>[] =>
+  [
+    lax.absP,
+    lax.acosP,
+    lax.acoshP,
+    lax.addP,
+    lax.andP,
+    lax.asinP,
+    lax.asinhP,
+    lax.atan2P,
+    lax.atanP,
+    lax.atanhP,
+    lax.besselI0eP,
+    lax.besselI1eP,
+    lax.betaincP,
+    lax.cbrtP,
+    lax.ceilP,
+    lax.clampP,
+    lax.clzP,
+    lax.complexP,
+    lax.conjP,
+    lax.convertElementTypeP,
+    lax.copyP,
+    lax.cosP,
+    lax.coshP,
+    lax.digammaP,
+    lax.divP,
+    lax.eqP,
+    lax.erfcP,
+    lax.erfInvP,
+    lax.erfP,
+    lax.exp2P,
+    lax.expm1P,
+    lax.expP,
+    lax.floorP,
+    lax.geP,
+    lax.gtP,
+    lax.igammacP,
+    lax.igammaP,
+    lax.imagP,
+    lax.integerPowP,
+    lax.isFiniteP,
+    lax.leP,
+    lax.lgammaP,
+    lax.log1pP,
+    lax.logisticP,
+    lax.logP,
+    lax.ltP,
+    lax.maxP,
+    lax.minP,
+    lax.mulP,
+    lax.nameP,
+    lax.negP,
+    lax.neP,
+    lax.nextafterP,
+    lax.notP,
+    lax.orP,
+    lax.polygammaP,
+    lax.populationCountP,
+    lax.powP,
+    lax.realP,
+    lax.reducePrecisionP,
+    lax.remP,
+    lax.roundP,
+    lax.rsqrtP,
+    lax.selectNP,
+    lax.shiftLeftP,
+    lax.shiftRightArithmeticP,
+    lax.shiftRightLogicalP,
+    lax.signP,
+    lax.sinhP,
+    lax.sinP,
+    lax.sqrtP,
+    lax.squareP,
+    lax.stopGradientP,
+    lax.subP,
+    lax.tanhP,
+    lax.tanP,
+    lax.threefry2x32P,
+    lax.xorP,
+    lax.zetaP,
+  ] as unknown as readonly Primitive<never>[];
+
+const reduction = (primitive: Primitive<lax.ReduceParams>, reduce?: "psum" | "pmax" | "pmin"): FactorEntry =>
+  factors(primitive, ([x], _results, { axes }) => ({
+    operands: [reduce === undefined ? except(x.ndim, axes) : range(x.ndim)],
+    results: [range(x.ndim).filter((d) => !axes.includes(d))],
+    ...(reduce === undefined ? {} : { reduce }),
+  }));
+
+/** Each operand and result keeps the layout of all axes but one. */
+const along = <P>(primitive: Primitive<P>, axisOf: (params: P) => number): FactorEntry =>
+  factors(primitive, (operands, results, params) => {
+    const whole = except(operands[0].ndim, [axisOf(params)]);
+    return { operands: operands.map(() => whole), results: results.map(() => whole) };
+  });
+
+const arg = (primitive: Primitive<lax.ArgReduceParams>): FactorEntry =>
+  factors(primitive, ([x], _results, { axes }) => ({
+    operands: [except(x.ndim, axes)],
+    results: [range(x.ndim).filter((d) => !axes.includes(d))],
+  }));
+
+const dot: FactorRule<lax.DotGeneralParams> = ([lhs, rhs], _results, { dimensionNumbers: n }) => {
+  // Factors: batch axes, contracted axes, free axes of lhs, free axes of rhs.
+  const batch = n.lhsBatch.length;
+  const depth = n.lhsContract.length;
+  let next = batch + depth;
+  const letters = (ndim: number, b: readonly number[], c: readonly number[]): number[] =>
+    range(ndim).map((d) => (b.includes(d) ? b.indexOf(d) : c.includes(d) ? batch + c.indexOf(d) : next++));
+  const l = letters(lhs.ndim, n.lhsBatch, n.lhsContract);
+  const r = letters(rhs.ndim, n.rhsBatch, n.rhsContract);
+  const free = (xs: number[]): number[] => xs.filter((x) => x >= batch + depth);
+  return { operands: [l, r], results: [[...range(batch), ...free(l), ...free(r)]], reduce: "psum" };
+};
+
+const convolution: FactorRule<lax.ConvGeneralDilatedParams> = ([lhs, rhs], [out], params) => {
+  const { lhsSpec, rhsSpec, outSpec } = params.dimensionNumbers;
+  const grouped = params.featureGroupCount > 1 || params.batchGroupCount > 1;
+  // 0 images, 1 features of the result, 2 features that are summed over.
+  const place = (aval: Aval, spec: readonly number[], first: Factor, second: Factor): Factor[] =>
+    range(aval.ndim).map((d) => (d === spec[0] ? first : d === spec[1] ? second : null));
+  const images = params.batchGroupCount > 1 ? null : 0;
+  return {
+    operands: [place(lhs, lhsSpec, images, grouped ? null : 2), place(rhs, rhsSpec, grouped ? null : 1, grouped ? null : 2)],
+    results: [place(out, outSpec, images, grouped ? null : 1)],
+    reduce: "psum",
+  };
+};
+
+/** Axes are joined or split in groups; the first axis of a group keeps its layout. */
+const reshape: FactorRule<lax.ReshapeParams> = ([x], [y]) => {
+  const operand: Factor[] = x.shape.map(() => null);
+  const result: Factor[] = y.shape.map(() => null);
+  const grain = new Map<number, number>();
+  if (x.size === 0) return { operands: [operand], results: [result] };
+  const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
+  let [i, j] = [0, 0];
+  while (i < x.ndim && j < y.ndim) {
+    if (x.shape[i] === 1 && y.shape[j] !== 1) i++;
+    else if (y.shape[j] === 1 && x.shape[i] !== 1) j++;
+    else {
+      const factor = i;
+      operand[i] = factor;
+      result[j] = factor;
+      grain.set(factor, gcd(x.shape[i], y.shape[j]));
+      let [p, q] = [x.shape[i++], y.shape[j++]];
+      while (p !== q) {
+        if (p < q) p *= x.shape[i++];
+        else q *= y.shape[j++];
+      }
+    }
+  }
+  return { operands: [operand], results: [result], grain, localize: (_operands, [shape]) => ({ newSizes: shape }) };
+};
+
+const gather: FactorRule<lax.GatherParams> = ([x, indices], [y], params) => {
+  const { offsetDims, collapsedSliceDims, operandBatchingDims, startIndicesBatchingDims } = params.dimensionNumbers;
+  // Axes that are taken whole keep their layout, and so do those along which there are indices.
+  const window = range(x.ndim).filter((d) => !collapsedSliceDims.includes(d) && !operandBatchingDims.includes(d));
+  const operand = range(x.ndim).map((d): Factor => {
+    const k = operandBatchingDims.indexOf(d);
+    if (k >= 0) return x.ndim + startIndicesBatchingDims[k];
+    return window.includes(d) && params.sliceSizes[d] === x.shape[d] ? d : null;
+  });
+  const batch = range(y.ndim).filter((d) => !offsetDims.includes(d));
+  const result = range(y.ndim).map((d) =>
+    offsetDims.includes(d) ? operand[window[offsetDims.indexOf(d)]] : x.ndim + batch.indexOf(d),
+  );
+  return {
+    operands: [operand, range(indices.ndim).map((d) => (d === indices.ndim - 1 ? null : x.ndim + d))],
+    results: [result],
+    localize: ([shape]) => ({ ...params, sliceSizes: params.sliceSizes.map((n, d) => (operand[d] === d ? shape[d] : n)) }),
+  };
+};
+
+/** Rules of the standard primitives: one primitive, one line. Those that hold jaxprs are in `control.ts`. */
+const families = (): readonly FactorEntry[] => [
+  ...elementwisePrimitives().map((p): FactorEntry => [p, elementwise]),
+  reduction(lax.reduceSumP, "psum"),
+  reduction(lax.reduceMaxP, "pmax"),
+  reduction(lax.reduceMinP, "pmin"),
+  reduction(lax.reduceProdP),
+  reduction(lax.reduceAndP),
+  reduction(lax.reduceOrP),
+  reduction(lax.reduceXorP),
+  arg(lax.argmaxP),
+  arg(lax.argminP),
+  ...[lax.cumsumP, lax.cumprodP, lax.cummaxP, lax.cumminP, lax.cumlogsumexpP].map((p) => along(p, ({ axis }) => axis)),
+  along(lax.sortP, ({ dimension }) => dimension),
+  along(lax.topKP, ({ axis }) => axis),
+  along(lax.concatenateP, ({ dimension }) => dimension),
+  factors(lax.dotGeneralP, dot),
+  factors(lax.convGeneralDilatedP, convolution),
+  factors(lax.broadcastInDimP, ([x], [y], params) => ({
+    operands: [x.shape.map((n, d) => (n === y.shape[params.broadcastDimensions[d]] ? d : null))],
+    results: [
+      y.shape.map((n, d) => {
+        const from = params.broadcastDimensions.indexOf(d);
+        return from < 0 ? x.ndim + d : x.shape[from] === n ? from : x.ndim + d;
+      }),
+    ],
+    localize: (_operands, [shape]) => ({ ...params, shape }),
+  })),
+  factors(lax.reshapeP, reshape),
+  factors(lax.squeezeP, ([x], _results, { dimensions }) => ({
+    operands: [except(x.ndim, dimensions)],
+    results: [range(x.ndim).filter((d) => !dimensions.includes(d))],
+  })),
+  factors(lax.transposeP, ([x], _results, { permutation }) => ({ operands: [range(x.ndim)], results: [permutation] })),
+  factors(lax.revP, ([x], _results, { dimensions }) => ({
+    operands: [except(x.ndim, dimensions)],
+    results: [except(x.ndim, dimensions)],
+  })),
+  factors(lax.padP, ([x], _results, { paddingConfig }) => {
+    const own = paddingConfig.map((c, d) => (c.every((n) => n === 0) ? d : null));
+    return { operands: [own.slice(0, x.ndim), []], results: [own] };
+  }),
+  factors(lax.sliceP, ([x], _results, { startIndices, limitIndices, strides }) => {
+    const own = x.shape.map((n, d) => (startIndices[d] === 0 && limitIndices[d] === n && (strides?.[d] ?? 1) === 1 ? d : null));
+    const localize = ([shape]: readonly (readonly number[])[]): Params => ({
+      startIndices,
+      limitIndices: limitIndices.map((n, d) => (own[d] === null ? n : shape[d])),
+      strides,
+    });
+    return { operands: [own], results: [own], localize };
+  }),
+  factors(lax.dynamicSliceP, ([x, ...starts], _results, { sliceSizes }) => {
+    const own = x.shape.map((n, d) => (sliceSizes[d] === n ? d : null));
+    const localize = (_operands: unknown, [shape]: readonly (readonly number[])[]): Params => ({ sliceSizes: shape });
+    return { operands: [own, ...starts.map(() => [])], results: [own], localize };
+  }),
+  factors(lax.dynamicUpdateSliceP, ([x, update, ...starts]) => {
+    const own = x.shape.map((n, d) => (update.shape[d] === n ? d : null));
+    return { operands: [own, own, ...starts.map(() => [])], results: [own] };
+  }),
+  factors(lax.gatherP, gather),
+  factors(lax.iotaP, (_operands, [y]) => ({ operands: [], results: [range(y.ndim)] })),
+];
+
+let table: ReadonlyMap<Primitive<never>, FactorRule<never>> | null = null;
+
+/** The rule of a primitive, if it has one. */
+export function factorRule(primitive: Primitive<never>): FactorRule<never> | undefined {
+  table ??= new Map(families());
+  return table.get(primitive);
+}

@@ -1,0 +1,396 @@
+import {
+  checkJaxpr,
+  devicePut,
+  fromTyped,
+  makeAval,
+  NamedSharding,
+  type NDArray,
+  printJaxpr,
+  RuleError,
+  setDefaultBackend,
+  treeLeaves,
+} from "@traceform/core";
+import { cpu } from "@traceform/backend-cpu";
+import { checkpoint, grad } from "@traceform/grad";
+import { jit, makeJaxpr } from "@traceform/jit";
+import * as lax from "@traceform/lax";
+import { vmap } from "@traceform/vmap";
+import { afterAll, describe, expect, test } from "vitest";
+import { makeMesh, P, propagateShardings, runPartitioned, shardMap, type SpecEntry, withShardingConstraint } from "../index.ts";
+
+const backend = setDefaultBackend(cpu({ devices: 4 }));
+afterAll(() => backend[Symbol.dispose]());
+const mesh = makeMesh([2, 2], ["a", "b"]);
+const on = (...entries: SpecEntry[]): NamedSharding => new NamedSharding(mesh, P(...entries));
+const values = (...shape: number[]): NDArray =>
+  fromTyped(
+    Float32Array.from({ length: shape.reduce((x, y) => x * y, 1) }, (_, i) => Math.sin(i + 1)),
+    shape,
+    "float32",
+  );
+const { add, mul, sin } = lax;
+const dot = (x: NDArray, y: NDArray): NDArray =>
+  lax.dotGeneral(x, y, [
+    [[x.ndim - 1], [0]],
+    [[], []],
+  ]);
+const rows = fromTyped(Int32Array.of(3, 0, 2, 1), [4, 1], "int32");
+const taken = (x: NDArray, indices: NDArray): NDArray =>
+  lax.gather(x, indices, { offsetDims: [1], collapsedSliceDims: [0], startIndexMap: [0] }, [1, x.shape[1]]);
+const f32 = (...shape: number[]): NDArray => values(...shape);
+
+type F = (...xs: NDArray[]) => NDArray | readonly NDArray[];
+interface Case {
+  readonly f: F;
+  readonly args: readonly (readonly [NDArray, NamedSharding | null])[];
+  /** The layouts of the results. */
+  readonly out: readonly string[];
+  /** Names of the collectives that the program of one shard needs. */
+  readonly needs: readonly string[];
+}
+const x44 = f32(4, 4);
+
+/** name: function, arguments with their layouts, layouts of the results, collectives. */
+const cases: Record<string, Case> = {
+  elementwise: {
+    f: (x, y) => mul(sin(x), y),
+    args: [
+      [x44, on("a", "b")],
+      [x44, on("a", "b")],
+    ],
+    out: ["P('a', 'b')"],
+    needs: [],
+  },
+  "elementwise with a scalar": { f: (x) => add(x, 2), args: [[x44, on("a")]], out: ["P('a', None)"], needs: [] },
+  "elementwise, cut in one operand only": {
+    f: (x, y) => add(x, y),
+    args: [
+      [x44, on("a")],
+      [x44, null],
+    ],
+    out: ["P('a', None)"],
+    needs: [],
+  },
+  "elementwise, cut differently": {
+    f: (x, y) => add(x, y),
+    args: [
+      [x44, on("a")],
+      [x44, on(null, "a")],
+    ],
+    out: ["P('a', None)"],
+    needs: ["all_gather"],
+  },
+  "elementwise, cut along different axes": {
+    f: (x, y) => add(x, y),
+    args: [
+      [x44, on("a")],
+      [x44, on(null, "b")],
+    ],
+    out: ["P('a', 'b')"],
+    needs: [],
+  },
+  "product, rows cut": {
+    f: dot,
+    args: [
+      [x44, on("a")],
+      [x44, null],
+    ],
+    out: ["P('a', None)"],
+    needs: [],
+  },
+  "product, rows and columns cut": {
+    f: dot,
+    args: [
+      [x44, on("a")],
+      [x44, on(null, "b")],
+    ],
+    out: ["P('a', 'b')"],
+    needs: [],
+  },
+  "product, depth cut": {
+    f: dot,
+    args: [
+      [x44, on("a", "b")],
+      [x44, on("b")],
+    ],
+    out: ["P('a', None)"],
+    needs: ["psum"],
+  },
+  "product, depth cut in one operand": {
+    f: dot,
+    args: [
+      [x44, on(null, "b")],
+      [x44, null],
+    ],
+    out: ["P(None, None)"],
+    needs: ["psum"],
+  },
+  "two layers": {
+    f: (x, v, w) => dot(lax.tanh(dot(x, v)), w),
+    args: [
+      [x44, on("a")],
+      [f32(4, 8), on(null, "b")],
+      [f32(8, 2), on("b")],
+    ],
+    out: ["P('a', None)"],
+    needs: ["psum"],
+  },
+  "sum over a cut axis": { f: (x) => lax.reduceSum(x, [0]), args: [[x44, on("a", "b")]], out: ["P('b')"], needs: ["psum"] },
+  "sum over an axis that is whole": { f: (x) => lax.reduceSum(x, [1]), args: [[x44, on("a")]], out: ["P('a')"], needs: [] },
+  "maximum over both": { f: (x) => lax.reduceMax(x, [0, 1]), args: [[x44, on("a", "b")]], out: ["P()"], needs: ["pmax"] },
+  "product over a cut axis": {
+    f: (x) => lax.reduceProd(x, [0]),
+    args: [[x44, on("a", "b")]],
+    out: ["P('b')"],
+    needs: ["all_gather"],
+  },
+  argmax: { f: (x) => lax.argmax(x, 1, "int32"), args: [[x44, on("a")]], out: ["P('a')"], needs: [] },
+  softmax: {
+    f: (x) => {
+      const e = lax.exp(lax.sub(x, lax.broadcastInDim(lax.reduceMax(x, [1]), x.shape, [0])));
+      return lax.div(e, lax.broadcastInDim(lax.reduceSum(e, [1]), x.shape, [0]));
+    },
+    args: [[x44, on("a", "b")]],
+    out: ["P('a', 'b')"],
+    needs: ["pmax", "psum"],
+  },
+  transposition: { f: (x) => lax.transpose(x, [1, 0]), args: [[x44, on("a")]], out: ["P(None, 'a')"], needs: [] },
+  broadcast: { f: (x) => lax.broadcastInDim(x, [3, 4, 2], [1]), args: [[f32(4), on("a")]], out: ["P(None, 'a', None)"], needs: [] },
+  "reshape that joins": { f: (x) => lax.reshape(x, [16]), args: [[x44, on("a")]], out: ["P('a')"], needs: [] },
+  "reshape that joins, the inner axis cut": {
+    f: (x) => lax.reshape(x, [16]),
+    args: [[x44, on(null, "b")]],
+    out: ["P(None)"],
+    needs: ["all_gather"],
+  },
+  "reshape that splits": {
+    f: (x) => lax.reshape(x, [2, 4, 2]),
+    args: [[f32(8, 2), on(["a"], "b")]],
+    out: ["P('a', None, 'b')"],
+    needs: [],
+  },
+  "reshape too small to stay cut": {
+    f: (x) => lax.reshape(x, [3, 4]),
+    args: [[f32(12), on(["a"])]],
+    out: ["P(None, None)"],
+    needs: ["all_gather"],
+  },
+  "squeeze and expand": {
+    f: (x) => lax.expandDims(lax.squeeze(x, [1]), [0]),
+    args: [[f32(4, 1, 2), on("a")]],
+    out: ["P(None, 'a', None)"],
+    needs: [],
+  },
+  "slice of another axis": { f: (x) => lax.slice(x, [0, 1], [4, 3]), args: [[x44, on("a")]], out: ["P('a', None)"], needs: [] },
+  "slice of the cut axis": {
+    f: (x) => lax.slice(x, [1, 0], [3, 4]),
+    args: [[x44, on("a")]],
+    out: ["P(None, None)"],
+    needs: ["all_gather"],
+  },
+  "dynamic slice": { f: (x) => lax.dynamicSlice(x, [0, 1], [4, 2]), args: [[x44, on("a")]], out: ["P('a', None)"], needs: [] },
+  "dynamic update": {
+    f: (x, u) => lax.dynamicUpdateSlice(x, u, [0, 1]),
+    args: [
+      [x44, on("a")],
+      [f32(4, 2), null],
+    ],
+    out: ["P('a', None)"],
+    needs: [],
+  },
+  "concatenation along another axis": {
+    f: (x, y) => lax.concatenate([x, y], 1),
+    args: [
+      [x44, on("a")],
+      [x44, null],
+    ],
+    out: ["P('a', None)"],
+    needs: [],
+  },
+  pad: {
+    f: (x) =>
+      lax.pad(x, 0, [
+        [0, 0, 0],
+        [1, 2, 0],
+      ]),
+    args: [[x44, on("a")]],
+    out: ["P('a', None)"],
+    needs: [],
+  },
+  "cumulative sum along another axis": { f: (x) => lax.cumsum(x, 1), args: [[x44, on("a")]], out: ["P('a', None)"], needs: [] },
+  "sort along another axis": { f: (x) => lax.sort(x, 1), args: [[x44, on("a")]], out: ["P('a', None)"], needs: [] },
+  "rows by cut indices": {
+    f: taken,
+    args: [
+      [x44, null],
+      [rows, on("a")],
+    ],
+    out: ["P('a', None)"],
+    needs: [],
+  },
+  "parts of rows": {
+    f: taken,
+    args: [
+      [x44, on(null, "b")],
+      [rows, on("a")],
+    ],
+    out: ["P('a', 'b')"],
+    needs: [],
+  },
+  jit: { f: (x) => jit((y: NDArray) => sin(y))(x), args: [[x44, on("a")]], out: ["P('a', None)"], needs: [] },
+  checkpoint: { f: (x) => checkpoint((y: NDArray) => sin(y))(x), args: [[x44, on("a")]], out: ["P('a', None)"], needs: [] },
+  scan: {
+    f: (c, xs) => lax.scan((s: NDArray, x: NDArray) => [add(s, sin(x)), mul(s, x)] as const, c, xs),
+    args: [
+      [f32(4), on("a")],
+      [f32(3, 4), on(null, "a")],
+    ],
+    out: ["P('a')", "P(None, 'a')"],
+    needs: [],
+  },
+  "scan whose carry becomes whole": {
+    f: (c, w) => lax.scan((s: NDArray, _: null) => [dot(s, w), null] as const, c, null, { length: 3 })[0],
+    args: [
+      [f32(4), on("a")],
+      [x44, on("a")],
+    ],
+    out: ["P(None)"],
+    needs: ["all_gather", "psum"],
+  },
+  while: {
+    f: (x) =>
+      lax.whileLoop(
+        (c) => lax.lt(lax.reduceSum(c, [0]), 9),
+        (c) => add(c, 1),
+        x,
+      ),
+    args: [[f32(4), on("a")]],
+    out: ["P('a')"],
+    needs: ["psum"],
+  },
+  cond: {
+    f: (x, y) =>
+      lax.cond(
+        lax.gt(lax.reduceSum(x, [0, 1]), 0),
+        (u, v) => add(u, v),
+        (u) => sin(u),
+        x,
+        y,
+      ),
+    args: [
+      [x44, on("a")],
+      [x44, on("a")],
+    ],
+    out: ["P('a', None)"],
+    needs: ["psum"],
+  },
+  constraint: {
+    f: (x) => sin(withShardingConstraint(x, on(null, "b"))),
+    args: [[x44, on("a")]],
+    out: ["P(None, 'b')"],
+    needs: ["all_gather"],
+  },
+  shardMap: {
+    f: (x) => sin(shardMap((y: NDArray) => lax.psum(y, "a"), { mesh, inSpecs: P("a", "b"), outSpecs: P(null, "b") })(x)),
+    args: [[x44, on("a")]],
+    out: ["P(None, 'b')"],
+    needs: ["psum"],
+  },
+  gradient: {
+    f: (w, x) => grad((v: NDArray) => lax.reduceSum(sin(dot(x, v)), [0, 1]))(w),
+    args: [
+      [x44, on(null, "b")],
+      [x44, on("a")],
+    ],
+    out: ["P(None, 'b')"],
+    needs: ["psum"],
+  },
+  vmap: {
+    f: (x) => vmap((y: NDArray) => lax.reduceSum(mul(y, y), [0]))(x),
+    args: [[x44, on("a", "b")]],
+    out: ["P('a')"],
+    needs: ["psum"],
+  },
+  convolution: {
+    f: (x, w) => lax.convGeneralDilated(x, w, [1, 1], "SAME"),
+    args: [
+      [f32(4, 2, 5, 5), on("a")],
+      [f32(4, 2, 3, 3), on("b")],
+    ],
+    out: ["P('a', 'b', None, None)"],
+    needs: [],
+  },
+};
+
+const collectives = /\b(psum|pmax|pmin|all_gather|reduce_scatter|all_to_all|ppermute)\b/g;
+
+describe("layouts are propagated, and the program of one shard gives what the whole one gives", () => {
+  for (const [name, { f, args, out, needs }] of Object.entries(cases)) {
+    test(name, () => {
+      const flat = (...xs: NDArray[]): NDArray[] => treeLeaves(f(...xs) as never) as NDArray[];
+      const arrays = args.map(([x]) => x);
+      const shardings = args.map(([, s]) => s);
+      const { jaxpr } = makeJaxpr(flat)(...(arrays as never[]));
+      expect(jaxpr.constvars).toHaveLength(0);
+      const layouts = propagateShardings(jaxpr, shardings).map((s) => (s === null ? "P()" : String((s as NamedSharding).spec)));
+      const normal = (text: string): string => (/'/.test(text) ? text : "P()");
+      expect(layouts.map(normal)).toEqual(out.map(normal));
+      const expected = flat(...arrays).map((x) => x.jsSync());
+      // One memory: the whole program, whose results know their layout.
+      const laid = arrays.map((x, i) => (shardings[i] === null ? x : devicePut(x, shardings[i])));
+      const whole = jit(flat)(...(laid as never[])) as NDArray[];
+      expect(whole.map((x) => x.jsSync())).toEqual(expected);
+      whole.forEach((x, i) => expect(x.sharding.isFullyReplicated).toBe(normal(out[i]) === "P()"));
+      // Memories of their own: the program of one shard.
+      const split = (...xs: NDArray[]): NDArray[] => runPartitioned(jaxpr, xs, mesh, shardings);
+      const parted = makeJaxpr(split)(...(arrays as never[])).jaxpr;
+      checkJaxpr(parted);
+      expect([...new Set(printJaxpr(parted).match(collectives) ?? [])].sort()).toEqual([...needs].sort());
+      split(...laid).forEach((x, i) => {
+        const [got, want] = [[...x.dataSync()], [...whole[i].dataSync()]].map((v) => v.map(Number));
+        got.forEach((v, k) => expect(Math.abs(v - want[k])).toBeLessThan(1e-5 * (1 + Math.abs(want[k]))));
+      });
+    });
+  }
+});
+
+test("jit lays arguments and results out as asked", () => {
+  const f = jit((x: NDArray, w: NDArray) => dot(x, w), { inShardings: [on("a"), on(null, "b")] });
+  const y = f(x44, x44);
+  expect(y.sharding.key).toBe(on("a", "b").key);
+  const g = jit((x: NDArray, w: NDArray) => dot(x, w), { inShardings: [on("a"), null], outShardings: on(null, "b") });
+  expect(g(x44, x44).sharding.key).toBe(on(null, "b").key);
+  expect(g(x44, x44).jsSync()).toEqual(dot(x44, x44).jsSync());
+  expect(() => jit(sin, { inShardings: on("a") })(values(3))).toThrow(/cannot be cut into 2 equal shards/);
+  expect(() => jit(sin, { inShardings: 3 as never })(values(4))).toThrow(/no layout over a mesh/);
+  expect(grad((x: NDArray) => lax.reduceSum(f(x, x44), [0, 1]))(x44).shape).toEqual([4, 4]);
+});
+
+test("eager operations keep layouts", () => {
+  const x = devicePut(x44, on("a", "b"));
+  expect(mul(x, 2).sharding.key).toBe(on("a", "b").key);
+  expect(lax.reduceSum(x, [0]).addressableShards[1].data.shape).toEqual([2]);
+});
+
+test("a large array is never copied to all devices unasked", () => {
+  const big = makeAval([1024, 512], "float32");
+  const jaxprOf = (f: (x: NDArray) => NDArray) => makeJaxpr(f)(lax.full(big.shape, 0)).jaxpr;
+  const sorted = jaxprOf((x) => lax.sort(x, 0));
+  expect(() => propagateShardings(sorted, [on("a")])).toThrow(RuleError);
+  expect(() => propagateShardings(sorted, [on("a")])).toThrow(
+    /sort: operand 0, float32\[1024,512\], is cut along axis 0[\s\S]*withShardingConstraint/,
+  );
+  const asked = jaxprOf((x) => lax.sort(withShardingConstraint(x, on(null, "b")), 0));
+  expect(String(propagateShardings(asked, [on("a")])[0])).toContain("P(None, 'b')");
+  const fft = jaxprOf((x) => lax.real(lax.fft(x, "FFT", [512])));
+  expect(() => propagateShardings(fft, [on("a")])).toThrow(/there is no rule by which its result is laid out/);
+});
+
+test("operands over different meshes are refused", () => {
+  const other = makeMesh([4], ["i"]);
+  const x = devicePut(x44, on("a"));
+  const y = devicePut(x44, new NamedSharding(other, P("i")));
+  expect(() => add(x, y)).toThrow(/different meshes[\s\S]*devicePut/);
+  // The same parts on the same devices, in other words.
+  expect(add(devicePut(x44, on(["a", "b"])), y).sharding.key).toBe(on(["a", "b"]).key);
+});
