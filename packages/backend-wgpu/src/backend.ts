@@ -49,10 +49,13 @@ function refuseDType(what: string, dtype: StandardDType): void {
   });
 }
 
-interface BackendOptions {
+export interface WebGpuBackendOptions {
+  /** Whether the device is to be destroyed with the backend. */
   readonly owned: boolean;
   readonly maxMemoryBytes: number;
   readonly schedule: Schedule;
+  /** Whether commands may carry immediates. */
+  readonly immediates: boolean;
   /** How many logical devices there are. */
   readonly devices: number;
 }
@@ -68,10 +71,11 @@ export class WebGpuBackend implements Backend {
   readonly #owned: boolean;
   readonly #schedule: Schedule;
 
-  constructor(gpu: GPUDevice, { owned, maxMemoryBytes, schedule, devices }: BackendOptions) {
+  constructor(gpu: GPUDevice, options: WebGpuBackendOptions) {
+    const { owned, maxMemoryBytes, schedule, immediates, devices } = options;
     this.#schedule = schedule;
     this.#device = new WgpuDevice(this, gpu, maxMemoryBytes);
-    this.#pipelines = new Pipelines(gpu);
+    this.#pipelines = new Pipelines(gpu, immediates);
     this.#owned = owned;
     this.devices = [this.#device, ...Array.from({ length: devices - 1 }, (_, i) => new LogicalDevice(i + 1, this.#device))];
     const maxBufferBytes = this.#device.memory.mostBytes;

@@ -102,6 +102,44 @@ describe("loops of unknown length", () => {
   });
 });
 
+describe("loops of known length", () => {
+  test("may have more rounds than anybody would write out, and are one program", async () => {
+    const n = 20_001;
+    const f: Fn = (a, b) =>
+      lax.foriLoop(0, n, (_, [p, q]: readonly [NDArray, NDArray]) => [lax.add(q, 1), p] as const, [a, b] as const);
+    expect(await results(backend, f, [0], [0.5])).toEqual(await results(cpu(), f, [0], [0.5]));
+  });
+
+  test("step through arrays in nests, with branches and callbacks in them", async () => {
+    const seen: number[] = [];
+    const f: Fn = (c, x) =>
+      lax.scan(
+        (p: NDArray, y: NDArray) => {
+          const [q, zs] = lax.scan(
+            (r: NDArray, z: NDArray) => {
+              const next = lax.cond(
+                below(z, y),
+                (v: NDArray) => lax.add(v, z),
+                (v: NDArray) => lax.mul(v, 0.5),
+                r,
+              );
+              return [next, lax.sub(next, z)] as const;
+            },
+            p,
+            x,
+          );
+          lax.debug.callback((v: NDArray) => void seen.push(Number(v.itemSync())), y);
+          return [q, zs] as const;
+        },
+        c,
+        x,
+      ) as unknown as readonly NDArray[];
+    const [, wanted] = await results(cpu(), f, [1], [3, 1, 2]);
+    expect((await results(backend, f, [1], [3, 1, 2]))[1]).toEqual(wanted);
+    expect(seen).toEqual([3, 1, 2, 3, 1, 2]);
+  });
+});
+
 describe("programs that wait", () => {
   test("come in order, and the ones after them see their results", async () => {
     const loop = compile(backend, countTo(), [[9], [1, 2]]);

@@ -116,6 +116,42 @@ describe("donation", () => {
   });
 });
 
+describe("the words of a dispatch", () => {
+  /** Small kernels, one whose pointers are more than immediates can be, and small ones again. */
+  const program = jit((x: NDArray, ...more: NDArray[]) => {
+    const y = np.exp(np.sort(x));
+    const all = more.reduce((a, b) => np.add(a, b), y);
+    return np.sum(np.sort(all));
+  });
+  const operands = (): [NDArray, ...NDArray[]] => [np.full([4], 0), ...Array.from({ length: 15 }, (_, i) => np.full([4], i))];
+  const expected = 4 * (1 + (14 * 15) / 2);
+
+  test("are immediates, and uniforms where they are too many; both in one pass", async () => {
+    const create = vi.spyOn(device.gpu, "createShaderModule");
+    expect(await program(...operands()).item()).toBeCloseTo(expected, 3);
+    const codes = create.mock.calls.map(([{ code }]) => code);
+    expect(codes.some((c) => c.includes("var<immediate>"))).toBe(true);
+    expect(codes.some((c) => c.includes("var<uniform>"))).toBe(true);
+  });
+
+  test("are uniforms where the platform has no immediates", async () => {
+    backend[Symbol.dispose]();
+    const { create } = (await import("webgpu")) as unknown as { create(options: readonly string[]): GPU };
+    const dawn = create([]);
+    const old = await (await dawn.requestAdapter())!.requestDevice();
+    const limits = Object.create(null) as Record<string, unknown>;
+    for (const name in old.limits) limits[name] = old.limits[name as keyof GPUSupportedLimits];
+    vi.spyOn(old, "limits", "get").mockReturnValue({ ...limits, maxImmediateSize: undefined } as unknown as GPUSupportedLimits);
+    const modules = vi.spyOn(old, "createShaderModule");
+    backend = setDefaultBackend(await wgpu({ device: old }));
+    expect(await program(...operands()).item()).toBeCloseTo(expected, 3);
+    expect(modules.mock.calls.length).toBeGreaterThan(1);
+    expect(modules.mock.calls.every(([{ code }]) => code.includes("var<uniform>"))).toBe(true);
+    // Dawn must outlive what it has made.
+    expect(dawn).toBeDefined();
+  });
+});
+
 test("slabs with nothing in them make room for a larger one", async () => {
   backend[Symbol.dispose]();
   backend = setDefaultBackend(await wgpu({ maxMemoryBytes: 3 << 26 }));

@@ -1,7 +1,8 @@
 import { BackendError, LruCache } from "@traceform/core";
 import type { Origin } from "@traceform/compiler";
 import type { Dispatch } from "./dispatches.ts";
-import { firstPointer, mostWords, writeKernel } from "./emit/kernel.ts";
+import { wordsOfKernel, writeKernel } from "./emit/kernel.ts";
+import type { WordSource } from "./emit/words.ts";
 import { computeStage, usage } from "./flags.ts";
 import type { Slab } from "./memory.ts";
 import { Outcome } from "./outcome.ts";
@@ -85,9 +86,14 @@ function writeOrigins(origins: readonly Origin[]): string {
   return ` of ${named.join(", ")}${more > 0 ? ` and ${more} more equations` : ""}`;
 }
 
-/** Bytes of the words of a dispatch in the uniform buffer: copies have one more than pointers, and bindings begin at multiples of 256. */
-export function wordBytes(pointers: number): number {
-  return Math.ceil(((firstPointer + pointers + mostWords + 1) * 4) / 256) * 256;
+/** Bytes of so many words in the uniform buffer, in which bindings begin at multiples of 256. */
+export function wordBytes(words: number): number {
+  return Math.ceil((words * 4) / 256) * 256;
+}
+
+interface Layout {
+  readonly group: GPUBindGroupLayout;
+  readonly pipeline: GPUPipelineLayout;
 }
 
 /** As many as large models have, and more. */
@@ -98,19 +104,30 @@ const mostGroups = 1024;
 export class Pipelines {
   readonly #device: GPUDevice;
   readonly #pipelines = new LruCache<Compiled>(mostPipelines);
-  readonly #layouts: { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }[] = [];
+  readonly #layouts = new Map<string, Layout>();
+  /** Bytes of immediates that a kernel may have. */
+  readonly #immediateBytes: number;
   readonly #groups = new LruCache<GPUBindGroup>(mostGroups);
   #words: GPUBuffer | null = null;
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, immediates: boolean) {
     this.#device = device;
+    this.#immediateBytes = immediates ? (device.limits as unknown as ImmediateLimits).maxImmediateSize : 0;
   }
 
-  /** The layout of kernels over so many slabs: the words of the dispatch, then the slabs. */
-  #layout(slabs: number): { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout } {
-    return (this.#layouts[slabs] ??= this.#makeLayout(slabs));
+  /** Where a dispatch has its words from. */
+  wordSource({ kernel, pointers }: Dispatch): WordSource {
+    return 16 * Math.ceil(wordsOfKernel(kernel, pointers.length) / 4) <= this.#immediateBytes ? "immediate" : "uniform";
   }
-  #makeLayout(slabs: number): { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout } {
+
+  /** The layout of kernels over so many slabs: the words of the dispatch, if they are uniforms, then the slabs. */
+  #layout(slabs: number, source: WordSource): Layout {
+    const key = `${slabs} ${source}`;
+    let layout = this.#layouts.get(key);
+    if (layout === undefined) this.#layouts.set(key, (layout = this.#makeLayout(slabs, source)));
+    return layout;
+  }
+  #makeLayout(slabs: number, source: WordSource): Layout {
     const most = this.#device.limits.maxStorageBuffersPerShaderStage;
     if (slabs > most) {
       throw new BackendError("wgpu", {
@@ -125,8 +142,10 @@ export class Pipelines {
       visibility,
       buffer: { type: "storage" },
     }));
-    const group = this.#device.createBindGroupLayout({ entries: [words, ...memory] });
-    return { group, pipeline: this.#device.createPipelineLayout({ bindGroupLayouts: [group] }) };
+    const group = this.#device.createBindGroupLayout({ entries: source === "uniform" ? [words, ...memory] : memory });
+    const immediateSize = source === "uniform" ? 0 : this.#immediateBytes;
+    const descriptor: GPUPipelineLayoutDescriptor & { immediateSize: number } = { bindGroupLayouts: [group], immediateSize };
+    return { group, pipeline: this.#device.createPipelineLayout(descriptor) };
   }
 
   /** The pipeline of a dispatch whose pointers are in the slabs that `bindings` counts. */
@@ -135,8 +154,9 @@ export class Pipelines {
     const full = `${bindings.join()} ${key}`;
     let known = this.#pipelines.get(full);
     if (known === undefined) {
-      const code = writeKernel(kernel, name, bindings);
-      const layout = this.#layout(Math.max(0, ...bindings) + 1).pipeline;
+      const source = this.wordSource(dispatch);
+      const code = writeKernel(kernel, name, bindings, source);
+      const layout = this.#layout(Math.max(0, ...bindings) + 1, source).pipeline;
       this.#pipelines.set(full, (known = new Compiled(this.#device, dispatch, code, layout)));
     }
     return known;
@@ -155,16 +175,22 @@ export class Pipelines {
     return this.#words;
   }
 
-  group(slabs: readonly Slab[], pointers: number): GPUBindGroup {
-    const size = wordBytes(pointers);
+  /** The slabs of a dispatch, and the place of so many words of it among the uniforms; of none, where its words are immediates. */
+  group(slabs: readonly Slab[], words: number): GPUBindGroup {
+    const size = wordBytes(words);
     const key = `${size} ${slabs.map((s) => s.id).join()}`;
     let group = this.#groups.get(key);
     if (group === undefined) {
-      const words: GPUBindGroupEntry = { binding: 0, resource: { buffer: this.#words!, size } };
-      const memory = slabs.map((s, i): GPUBindGroupEntry => ({ binding: i + 1, resource: { buffer: s.gpu } }));
-      const { group: layout } = this.#layout(slabs.length);
-      this.#groups.set(key, (group = this.#device.createBindGroup({ layout, entries: [words, ...memory] })));
+      const entries = slabs.map((s, i): GPUBindGroupEntry => ({ binding: i + 1, resource: { buffer: s.gpu } }));
+      if (words > 0) entries.unshift({ binding: 0, resource: { buffer: this.#words!, size } });
+      const { group: layout } = this.#layout(slabs.length, words > 0 ? "uniform" : "immediate");
+      this.#groups.set(key, (group = this.#device.createBindGroup({ layout, entries })));
     }
     return group;
   }
+}
+
+/** Immediates are newer than the declarations of WebGPU that TypeScript brings. */
+export interface ImmediateLimits {
+  readonly maxImmediateSize: number;
 }

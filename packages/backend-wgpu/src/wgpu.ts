@@ -1,5 +1,7 @@
 import { type Backend, BackendError } from "@traceform/core";
 import type { Schedule } from "./emit/kernel.ts";
+import { declareWords } from "./emit/words.ts";
+import type { ImmediateLimits } from "./pipelines.ts";
 import { WebGpuBackend } from "./backend.ts";
 
 export interface WgpuOptions {
@@ -30,8 +32,32 @@ export async function wgpu(options: WgpuOptions = {}): Promise<Backend> {
   if (!Number.isInteger(devices) || devices < 1) {
     throw new BackendError("wgpu", { message: `${devices} is no number of devices`, fix: "give a positive integer" });
   }
-  const gpu = options.device ?? (await requestDevice(options.adapter ?? (await requestAdapter())));
-  return new WebGpuBackend(gpu, { owned: options.device === undefined, maxMemoryBytes, schedule, devices });
+  const owned = options.device === undefined;
+  const device = options.device ?? (await requestDevice(options.adapter ?? (await requestAdapter())));
+  const immediates = await takesImmediates(device);
+  return new WebGpuBackend(device, { owned, maxMemoryBytes, schedule, immediates, devices });
+}
+
+/** Whether kernels can have words that are part of the commands: asked for by trying, since platforms name it differently. */
+async function takesImmediates(device: GPUDevice): Promise<boolean> {
+  const { maxImmediateSize } = device.limits as unknown as Partial<ImmediateLimits>;
+  if (maxImmediateSize === undefined || maxImmediateSize < 64) return false;
+  device.pushErrorScope("validation");
+  const code = [...declareWords("immediate", 16), "@compute @workgroup_size(1) fn main() { _ = words.w3; }"].join("\n");
+  const descriptor: GPUPipelineLayoutDescriptor & { immediateSize: number } = { bindGroupLayouts: [], immediateSize: 64 };
+  const layout = device.createPipelineLayout(descriptor);
+  device.createComputePipeline({ layout, compute: { module: device.createShaderModule({ code }), entryPoint: "main" } });
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  const settable = "setImmediates" in pass;
+  pass.end();
+  encoder.finish();
+  try {
+    return (await device.popErrorScope()) === null && settable;
+  } catch {
+    // The device is lost, and says so itself.
+    return false;
+  }
 }
 
 async function requestAdapter(): Promise<GPUAdapter> {

@@ -5,13 +5,10 @@ import { type Product, productOf, productShape, writeProduct } from "./product.t
 import { writeRoutine } from "./routine.ts";
 import { type Rows, rowsOf, writeRows } from "./rows.ts";
 import { Values } from "./values.ts";
+import { declareWords, firstPointer, wordAt, type WordSource } from "./words.ts";
 
 /** Invocations of a workgroup, where the kernel does not say otherwise. */
 const workgroupSize = 64;
-
-/** The words that every dispatch brings: infinity, NaN, zero, one that is free, then one for each pointer of the kernel. */
-export const firstPointer = 4;
-export const specials: readonly number[] = [0x7f800000, 0x7fc00000, 0, 0];
 
 /**
  * What one dispatch runs: a nest, a product in tiles, rows that workgroups share, a routine, several of those beside each other, or a
@@ -25,8 +22,6 @@ export type GpuKernel =
 
 /** Opens or closes a gate: see `gates.ts` and `gateDispatch`. Its pointers are the value that decides and the memory of the gates. */
 export const gateKernel = { kind: "gate" } as const;
-/** The most words that a kernel is given beside its pointers. */
-export const mostWords = 8;
 
 /** How much kernels do at a time; `tiny` where large ones take long to compile, as on a GPU that the CPU imitates. */
 export type Schedule = "full" | "tiny";
@@ -80,13 +75,21 @@ export function groupsFor(invocations: number): number {
   return Math.ceil(invocations / workgroupSize);
 }
 
+/** How many words a kernel of so many pointers is given. */
+export function wordsOfKernel(kernel: GpuKernel, pointers: number): number {
+  const own = kernel.kind === "gate" ? gateWords : kernel.kind === "copy" ? 1 : 0;
+  return firstPointer + pointers + own;
+}
+/** Those of `gateDispatch`. */
+const gateWords = 6;
+
 /**
  * The module of a kernel. Memory comes in a few large buffers, each bound once as words; `bindings` says for every pointer in
  * which of them it is, and the pointer itself is a number of words, given by the dispatch.
  */
-export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly number[]): string {
+export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly number[], source: WordSource): string {
   const values = new Values(name, bindings);
-  const word = (i: number): string => `words[${i >> 2}][${i & 3}]`;
+  const word = (i: number): string => wordAt(source, i);
   const end = firstPointer + bindings.length;
   bindings.forEach((_, i) => values.line(`let p${i} = ${word(firstPointer + i)};`));
   values.line("let group = group_id.x + group_id.y * groups.x;");
@@ -97,16 +100,16 @@ export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly 
     values.line(`m${bindings[1]}[p1 + invocation] = m${bindings[0]}[p0 + invocation];`);
   } else if (kernel.kind === "gate") writeGate(values, bindings, (i) => word(end + i));
   else {
-    values.line("let infinity = bitcast<f32>(words[0][0]);");
-    values.line("let nan = bitcast<f32>(words[0][1]);");
-    values.line("let zero = words[0][2];");
+    values.line(`let infinity = bitcast<f32>(${word(0)});`);
+    values.line(`let nan = bitcast<f32>(${word(1)});`);
+    values.line(`let zero = ${word(2)};`);
     size = sizeOf(kernel.kind === "bundle" ? kernel.parts[0].kernel : kernel);
     memory = kernel.kind === "bundle" ? writeParts(kernel.parts, values) : writeScheduled(kernel, values);
   }
   const memories = [...new Set(bindings)].sort((a, b) => a - b);
   return [
     `// ${name}`,
-    `@group(0) @binding(0) var<uniform> words: array<vec4<u32>, ${((end + mostWords) >> 2) + 1}>;`,
+    ...declareWords(source, wordsOfKernel(kernel, bindings.length)),
     ...memories.map((m) => `@group(0) @binding(${m + 1}) var<storage, read_write> m${m}: array<u32>;`),
     ...memory,
     helperText(values.helpers),
