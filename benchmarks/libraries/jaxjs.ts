@@ -1,4 +1,4 @@
-import { defaultDevice, grad, init, jit, lax, nn, numpy as np, tree, valueAndGrad } from "@jax-js/jax";
+import { defaultDevice, type DType, grad, init, jit, lax, nn, numpy as np, tree, valueAndGrad } from "@jax-js/jax";
 import { hidden, lstmSteps, type Tensor } from "../cases.ts";
 import type { Library, Setup } from "../library.ts";
 
@@ -6,9 +6,9 @@ type Arr = np.Array;
 
 const put = ({ data, shape }: Tensor): Arr => np.array(data as Float32Array<ArrayBuffer>).reshape([...shape]);
 
-function jitted(f: (...xs: Arr[]) => Arr): Setup {
+function jitted(f: (...xs: Arr[]) => Arr, dtype: "float32" | "float16" = "float32"): Setup {
   return async (inputs) => {
-    const args = Object.values(inputs).map(put);
+    const args = Object.values(inputs).map((t) => put(t).astype(dtype as DType));
     for (const x of args) await x.ref.blockUntilReady();
     const compiled = jit(f as never) as unknown as (...xs: Arr[]) => Arr;
     let out = compiled(...args.map((x) => x.ref));
@@ -139,6 +139,7 @@ export async function jaxjs(device: "wasm" | "webgpu" = "wasm"): Promise<Library
     // Reads come after everything else in the GPU's queue.
     ...(device === "webgpu" ? { settle: () => np.zeros([1]).add(1).data() } : {}),
     cases: {
+      "matmul f16": jitted((a, b) => np.matmul(a, b), "float16"),
       "matmul 512": matmulCase,
       "matmul 1024": matmulCase,
       "matmul 2048": matmulCase,
