@@ -1,6 +1,8 @@
 // What several devices cost and gain on one machine: logical CPU devices, their collectives, and the goals for them.
 //
 //   npm run bench -- --parallel [--json] [--rounds 9]
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { cpu } from "../packages/backend-cpu/dist/index.js";
 import { devicePut, fromTyped, NamedSharding, type NDArray, setDefaultBackend } from "../packages/core/dist/index.js";
@@ -187,16 +189,37 @@ function callCost(rounds: number): Measured {
   };
 }
 
+/** Sums over two processes; none where there is no mpirun. */
+function overProcesses(): Measured[] {
+  const env = { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" };
+  const args = ["-np", "2", "--oversubscribe", process.execPath, fileURLToPath(new URL("./mpi.ts", import.meta.url))];
+  const { error, status, stdout, stderr } = spawnSync("mpirun", args, { env, encoding: "utf8" });
+  if (error !== undefined) {
+    console.error("there is no mpirun: sums over processes are left out");
+    return [];
+  }
+  if (status !== 0) throw new Error(stderr);
+  const report = JSON.parse(stdout) as { readonly bytes: number; readonly bare: number; readonly program: number }[];
+  return report.map(({ bytes, bare, program }) => ({
+    name: `psum of ${bytes < 2 ** 20 ? `${bytes} bytes` : `${bytes / 2 ** 20} MB`} over two processes, against a program without it and the bare call`,
+    value: program / bare,
+    unit: "x",
+    goal: bytes < 2 ** 20 ? {} : { atMost: 1.2 },
+    detail: `${(program * 1000).toFixed(1)} us, bare ${(bare * 1000).toFixed(1)} us`,
+  }));
+}
+
 /** Runs all, and prints a line for each. */
 export async function benchParallel(rounds: number, json: boolean): Promise<void> {
-  const measured = [computeBound(rounds), bandwidth(rounds), await latency(rounds), callCost(rounds)];
+  const measured = [computeBound(rounds), bandwidth(rounds), await latency(rounds), callCost(rounds), ...overProcesses()];
   if (json) {
     console.log(JSON.stringify(measured, null, 1));
     return;
   }
   for (const { name, value, unit, goal, detail } of measured) {
     const met = value >= (goal.atLeast ?? -Infinity) && value <= (goal.atMost ?? Infinity);
-    const wanted = goal.atLeast === undefined ? `at most ${goal.atMost}` : `at least ${goal.atLeast}`;
+    const { atLeast, atMost } = goal;
+    const wanted = atLeast !== undefined ? `at least ${atLeast}` : atMost !== undefined ? `at most ${atMost}` : "no goal";
     console.log(`${met ? "ok  " : "MISS"} ${name}: ${value.toFixed(2)}${unit} (${wanted}); ${detail}`);
   }
 }

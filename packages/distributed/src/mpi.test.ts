@@ -66,7 +66,7 @@ describe.runIf(installed)("several processes", () => {
     [
       "calls that do not fit together are named in every process",
       "mismatch",
-      /process 0 of 2 calls allReduce.* but process 1 calls barrier there/,
+      /process 0 of 2 calls allReduce, call 1 of the program, but process 1 calls barrier there/,
     ],
     ["a process that does not come is named", "missing", /process 0 of 2 calls barrier.* and has waited 6 s for process 1/],
     ["an error of one process ends the others, and is seen", "throws", /process 1 of 2: Error: the data of this process is lost/],

@@ -14,7 +14,7 @@ export type Groups = readonly (readonly number[])[] | null;
 
 /**
  * How processes exchange data. All calls are synchronous, and collective: every process of a group makes the same calls in the same order,
- * on views of the same size. Views on shared memory are used where they are.
+ * on views of the same size.
  *
  * @throws {BackendError} when the transport fails, another process makes a different call, or one does not come within the time limit
  */

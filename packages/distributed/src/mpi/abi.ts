@@ -10,10 +10,12 @@ export interface Abi {
   readonly bytes: bigint | number;
   readonly dtypes: Readonly<Record<ReducibleDType, bigint | number>>;
   readonly ops: Readonly<Record<ReduceOp, bigint | number>>;
-  /** `MPI_THREAD_MULTIPLE`; null where it is not needed to know. */
+  /** `MPI_THREAD_MULTIPLE`. */
   readonly threadMultiple: number;
   /** Whatever the sender. */
   readonly anySource: number;
+  /** Which word of a status is the sender. */
+  readonly sourceWord: number;
 }
 
 /** The symbols of a loaded library: the address of one, or null. */
@@ -47,6 +49,7 @@ function openMpi(address: (name: string) => bigint): Abi {
     ops: { sum: object("op_sum"), max: object("op_max"), min: object("op_min") },
     threadMultiple: 3,
     anySource: -1,
+    sourceWord: 0,
   };
 }
 
@@ -74,6 +77,7 @@ const mpich: Abi = {
   ops: { sum: 0x58000003, max: 0x58000001, min: 0x58000002 },
   threadMultiple: 3,
   anySource: -2,
+  sourceWord: 2,
 };
 
 /** The standard's own, from MPI 5: small constants of the size of a pointer. */
@@ -100,6 +104,7 @@ const standard: Abi = {
   ops: { sum: 0x21, max: 0x23, min: 0x22 },
   threadMultiple: 4096,
   anySource: -1,
+  sourceWord: 0,
 };
 
 /**

@@ -1,26 +1,13 @@
 import { BackendError, DisposedError } from "@traceform/core";
-import { once } from "node:events";
 import { writeSync } from "node:fs";
 import { inspect } from "node:util";
 import { Worker } from "node:worker_threads";
 import type { Groups, ReduceOp, ReducibleDType, Transport } from "../transport.ts";
-import {
-  type Command,
-  commands,
-  controlBytes,
-  dtypes,
-  type Known,
-  ops,
-  type Ready,
-  type Start,
-  states,
-  textOffset,
-  words,
-} from "./control.ts";
-import { Watch } from "./watch.ts";
+import { loadMpi, MissingLibrary, type Mpi, readHandle, readInt } from "./library.ts";
+import { type Command, commands, type WatchdogStart, words } from "./words.ts";
 
 export interface MpiOptions {
-  /** How many seconds a call may wait for other processes before it is an error; 300 unless given. */
+  /** How many seconds a call may wait for other processes before it ends all of them; 300 unless given. */
   readonly timeout?: number;
 }
 
@@ -40,221 +27,164 @@ const sizes: Readonly<Record<ReducibleDType, number>> = {
   complex128: 16,
 };
 
-/** How long the answer is looked for before the main thread sleeps, in rounds of some nanoseconds. */
-const rounds = 4000;
-/** Who waits longer than this tells the others, in milliseconds. */
-const patience = 1000;
-
-const disposedOf = "the transport was disposed of";
-
-/** What a command says beside its name. */
-interface Details {
-  readonly send?: Uint8Array;
-  readonly receive?: Uint8Array;
-  readonly count?: number;
-  readonly dtype?: ReducibleDType;
-  readonly op?: ReduceOp;
-  readonly groups?: Groups;
-  readonly to?: number;
-  readonly from?: number;
-}
-
-/** MPI, called by a thread of its own. */
+/**
+ * MPI, called by the thread of the program: its calls block, as those of the backend do, and take memory as it is. A watchdog in a thread of
+ * its own sees calls that do not end.
+ */
 export class MpiTransport implements Transport {
   readonly name: string;
   readonly processIndex: number;
   readonly processCount: number;
-  readonly #worker: Worker;
-  readonly #control: SharedArrayBuffer;
+  readonly #mpi: Mpi;
   readonly #word: Int32Array;
-  readonly #watch: Watch | null;
-  readonly #limit: number;
-  readonly #memories = new WeakMap<SharedArrayBuffer, number>();
-  #nextMemory = 0;
-  readonly #communicators = new Map<string, number>();
-  #staging: SharedArrayBuffer = new SharedArrayBuffer(1 << 16);
+  readonly #watchdog: Worker | null;
+  readonly #communicators = new Map<string, bigint | number>();
   #calls = 0;
-  /** Why no more calls are possible. */
-  #ended: string | null = null;
-  readonly #atExit = (code: number): void => this.#leave(code);
+  #disposed = false;
   #uncaught: unknown = null;
+  readonly #atExit = (code: number): void => this.#leave(code);
   readonly #atError = (error: unknown): void => void (this.#uncaught = error);
 
-  private constructor(
-    worker: Worker,
-    control: SharedArrayBuffer,
-    ready: Ready & { readonly kind: "ready" },
-    watch: Watch | null,
-    limit: number,
-  ) {
-    this.#worker = worker;
-    this.#control = control;
-    this.#word = new Int32Array(control);
-    this.#watch = watch;
-    this.#limit = limit;
-    this.name = `MPI (${ready.version})`;
-    this.processIndex = ready.rank;
-    this.processCount = ready.size;
+  private constructor(mpi: Mpi, limit: number) {
+    const { abi } = mpi;
+    const { world } = abi;
+    const level = readInt((out) => mpi.MPI_Init_thread(null, null, abi.threadMultiple, out));
+    mpi.MPI_Comm_set_errhandler(world, abi.errorsReturn);
+    this.#mpi = mpi;
+    this.processIndex = readInt((out) => mpi.MPI_Comm_rank(world, out));
+    this.processCount = readInt((out) => mpi.MPI_Comm_size(world, out));
+    const text = new Uint8Array(8192);
+    const length = readInt((out) => mpi.MPI_Get_library_version(text, out));
+    const [version] = new TextDecoder().decode(text.subarray(0, length)).split(/[,\n\0]/);
+    this.name = `MPI (${version})`;
+    const shared = new SharedArrayBuffer(4 * Object.keys(words).length);
+    this.#word = new Int32Array(shared);
+    // Two threads may call MPI at the same time only where it says so.
+    const communicator = level === abi.threadMultiple ? readHandle(abi, (out) => mpi.MPI_Comm_dup(world, out)) : null;
+    this.#watchdog = this.processCount === 1 ? null : this.#watch({ words: shared, limit, communicator });
     process.on("exit", this.#atExit);
     process.on("uncaughtExceptionMonitor", this.#atError);
   }
 
+  #watch(start: Omit<WatchdogStart, "rank" | "size">): Worker {
+    const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+    const workerData: WatchdogStart = { ...start, rank: this.processIndex, size: this.processCount };
+    const worker = new Worker(new URL(`./watchdog.${extension}`, import.meta.url), { workerData });
+    worker.unref();
+    return worker;
+  }
+
   /** @throws {BackendError} when there is no MPI; it says what to install */
   static async start({ timeout = 300 }: MpiOptions): Promise<MpiTransport> {
-    const control = new SharedArrayBuffer(controlBytes);
-    const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-    const worker = new Worker(new URL(`./worker.${extension}`, import.meta.url), { workerData: { control } satisfies Start });
-    const [ready] = (await once(worker, "message")) as [Ready];
-    if (ready.kind === "missing") throw new BackendError("initialize", { message: ready.message, fix: ready.fix });
-    // The thread sleeps in the library or in wait for a command; neither is a reason to stay alive.
-    worker.unref();
-    const watch = ready.watch === null ? null : await Watch.open(ready.watch, ready.rank, ready.size);
-    return new MpiTransport(worker, control, ready, watch, timeout * 1000);
+    try {
+      return new MpiTransport(await loadMpi(), timeout * 1000);
+    } catch (error) {
+      if (!(error instanceof MissingLibrary)) throw error;
+      throw new BackendError("initialize", { message: error.message, fix: error.fix, cause: error });
+    }
   }
 
   allReduce(send: Uint8Array, receive: Uint8Array, dtype: ReducibleDType, op: ReduceOp, groups: Groups = null): void {
-    this.#call("allReduce", { send, receive, count: send.byteLength / sizes[dtype], dtype, op, groups });
+    const { abi } = this.#mpi;
+    this.#call("allReduce", groups, (on) =>
+      this.#mpi.MPI_Allreduce(send, receive, send.byteLength / sizes[dtype], abi.dtypes[dtype], abi.ops[op], on),
+    );
   }
   allGather(send: Uint8Array, receive: Uint8Array, groups: Groups = null): void {
-    this.#call("allGather", { send, receive, count: send.byteLength, groups });
+    const { bytes } = this.#mpi.abi;
+    const n = send.byteLength;
+    this.#call("allGather", groups, (on) => this.#mpi.MPI_Allgather(send, n, bytes, receive, n, bytes, on));
   }
   reduceScatter(send: Uint8Array, receive: Uint8Array, dtype: ReducibleDType, op: ReduceOp, groups: Groups = null): void {
-    this.#call("reduceScatter", { send, receive, count: receive.byteLength / sizes[dtype], dtype, op, groups });
+    const { abi } = this.#mpi;
+    this.#call("reduceScatter", groups, (on) =>
+      this.#mpi.MPI_Reduce_scatter_block(send, receive, receive.byteLength / sizes[dtype], abi.dtypes[dtype], abi.ops[op], on),
+    );
   }
   allToAll(send: Uint8Array, receive: Uint8Array, groups: Groups = null): void {
-    this.#call("allToAll", { send, receive, count: send.byteLength / this.#members(groups).length, groups });
+    const { bytes } = this.#mpi.abi;
+    const members = groups?.find((g) => g.includes(this.processIndex))?.length ?? this.processCount;
+    const n = send.byteLength / members;
+    this.#call("allToAll", groups, (on) => this.#mpi.MPI_Alltoall(send, n, bytes, receive, n, bytes, on));
   }
   exchange(send: Uint8Array, to: number | null, receive: Uint8Array, from: number | null): void {
+    const { bytes } = this.#mpi.abi;
+    const n = send.byteLength;
+    const status = new Uint8Array(64);
     if (from === null) receive.fill(0);
-    this.#call("exchange", { send, receive, count: send.byteLength, to: to ?? -1, from: from ?? -1 });
+    this.#call("exchange", null, (on) => {
+      if (to !== null && from !== null)
+        return this.#mpi.MPI_Sendrecv(send, n, bytes, to, 0, receive, n, bytes, from, 0, on, status);
+      if (to !== null) return this.#mpi.MPI_Send(send, n, bytes, to, 0, on);
+      return from === null ? 0 : this.#mpi.MPI_Recv(receive, n, bytes, from, 0, on, status);
+    });
   }
   broadcast(data: Uint8Array, root: number): void {
-    this.#call("broadcast", { send: data, receive: data, count: data.byteLength, from: root });
+    this.#call("broadcast", null, (on) => this.#mpi.MPI_Bcast(data, data.byteLength, this.#mpi.abi.bytes, root, on));
   }
   barrier(): void {
-    this.#call("barrier", {});
+    this.#call("barrier", null, (on) => this.#mpi.MPI_Barrier(on));
   }
 
-  #members(groups: Groups): readonly number[] {
-    const own = groups?.find((g) => g.includes(this.processIndex));
-    return own ?? Array.from({ length: this.processCount }, (_, i) => i);
-  }
-
-  #call(command: Command, d: Details): void {
-    if (this.#ended !== null) {
-      throw new DisposedError(command, { message: this.#ended, fix: "call initialize again in a new run of the program" });
+  #call(command: Command, groups: Groups, run: (communicator: bigint | number) => number): void {
+    if (this.#disposed) {
+      throw new DisposedError(command, { message: "the transport was disposed of", fix: "exchange data before shutdown()" });
     }
-    const communicator = this.#communicator(d.groups ?? null);
-    // What is not shared goes through memory that is.
-    const shared = (view: Uint8Array | undefined): boolean => view === undefined || view.buffer instanceof SharedArrayBuffer;
-    const staged = shared(d.send) && shared(d.receive) ? null : this.#stage(d);
-    this.#ask(command, { ...d, ...staged }, communicator);
-    if (staged !== null && d.receive !== undefined && d.from !== -1) d.receive.set(staged.receive);
-  }
-
-  #stage({ send, receive }: Details): { readonly send: Uint8Array; readonly receive: Uint8Array } {
-    const [a, b] = [send?.byteLength ?? 0, receive?.byteLength ?? 0];
-    const first = Math.ceil(a / 16) * 16;
-    const one = send === receive;
-    if (this.#staging.byteLength < first + b) this.#staging = new SharedArrayBuffer(2 * (first + b));
-    const staged = new Uint8Array(this.#staging, 0, a);
-    if (send !== undefined) staged.set(send);
-    return { send: staged, receive: one ? staged : new Uint8Array(this.#staging, first, b) };
+    const communicator = groups === null ? this.#mpi.abi.world : this.#communicator(groups);
+    this.#watched(command, () => run(communicator));
   }
 
   /** The communicator of the groups; all processes make it together. */
-  #communicator(groups: Groups): number {
-    if (groups === null) return 0;
+  #communicator(groups: ReadonlyGroups): bigint | number {
     const key = JSON.stringify(groups);
-    let index = this.#communicators.get(key);
-    if (index === undefined) {
+    let known = this.#communicators.get(key);
+    if (known === undefined) {
+      const { abi } = this.#mpi;
       const color = groups.findIndex((g) => g.includes(this.processIndex));
-      this.#word[words.color] = color;
-      this.#word[words.rank] = groups[color].indexOf(this.processIndex);
-      this.#ask("split", {}, 0);
-      this.#communicators.set(key, (index = this.#communicators.size + 1));
+      const rank = groups[color].indexOf(this.processIndex);
+      let made: bigint | number = 0;
+      this.#watched("split", () => {
+        made = readHandle(abi, (out) => this.#mpi.MPI_Comm_split(abi.world, color, rank, out));
+        return this.#mpi.MPI_Comm_set_errhandler(made, abi.errorsReturn);
+      });
+      this.#communicators.set(key, (known = made));
     }
-    return index;
+    return known;
   }
 
-  #ask(command: Command, d: Details, communicator: number): void {
+  /** Makes a call under the eyes of the watchdog. @throws {BackendError} for what MPI refuses */
+  #watched(command: Command, run: () => number): void {
     const word = this.#word;
-    const code = commands.indexOf(command);
-    word[words.command] = code;
-    word[words.communicator] = communicator;
-    word[words.count] = d.count ?? 0;
-    word[words.dtype] = dtypes.indexOf(d.dtype ?? "float32");
-    word[words.op] = ops.indexOf(d.op ?? "sum");
-    word[words.to] = d.to ?? -1;
-    word[words.from] = d.from ?? -1;
-    this.#point(words.sendMemory, words.sendOffset, d.send);
-    this.#point(words.receiveMemory, words.receiveOffset, d.receive);
-    Atomics.store(word, words.state, states.asked);
-    Atomics.notify(word, words.state);
-    const call = this.#calls++;
-    for (let i = 0; i < rounds && Atomics.load(word, words.state) === states.asked; i++);
-    if (Atomics.load(word, words.state) === states.asked) this.#wait(command, code, call);
-    if (word[words.error] === 0) return;
-    const text = new TextDecoder().decode(new Uint8Array(this.#control.slice(textOffset, textOffset + 1024))).replace(/\0.*$/s, "");
+    Atomics.store(word, words.command, commands.indexOf(command));
+    Atomics.store(word, words.call, ++this.#calls);
+    const error = run();
+    Atomics.store(word, words.call, 0);
+    if (error === 0) return;
+    const text = new Uint8Array(1024);
+    const length = readInt((out) => this.#mpi.MPI_Error_string(error, text, out));
     throw new BackendError(command, {
-      message: `MPI refused the call: ${text}`,
-      fix: "see that all processes run the same program",
+      message: `MPI refused the call: ${new TextDecoder().decode(text.subarray(0, length))}`,
+      fix: "see that all processes run the same program on the same shapes",
     });
-  }
-
-  #point(memory: number, offset: number, view: Uint8Array | undefined): void {
-    this.#word[memory] = -1;
-    if (view === undefined) return;
-    const buffer = view.buffer as SharedArrayBuffer;
-    let id = this.#memories.get(buffer);
-    if (id === undefined) {
-      this.#memories.set(buffer, (id = this.#nextMemory++));
-      this.#worker.postMessage({ id, memory: buffer } satisfies Known);
-    }
-    this.#word[memory] = id;
-    this.#word[offset] = view.byteOffset;
-  }
-
-  /** Waits for the answer. @throws {BackendError} when another process makes another call, or the time is over */
-  #wait(command: Command, code: number, call: number): void {
-    const word = this.#word;
-    for (let waited = 0; ; waited += patience) {
-      if (Atomics.wait(word, words.state, states.asked, patience) !== "timed-out") return;
-      if (waited === 0) this.#watch?.announce(call, code);
-      const other = this.#watch?.mismatch(call, code) ?? null;
-      const where = `process ${this.processIndex} of ${this.processCount} calls ${command}, call ${call + 1} of the program`;
-      if (other !== null) this.#fail(command, `${where}, but ${other}`, "run the same program on the same shapes in every process");
-      if (waited + patience < this.#limit) continue;
-      const missing = this.#watch?.missing(call) ?? [];
-      const who = missing.length === 0 ? "other processes" : `process${missing.length > 1 ? "es" : ""} ${missing.join(", ")}`;
-      this.#fail(
-        command,
-        `${where}, and has waited ${this.#limit / 1000} s for ${who}`,
-        "look at why that process does not come: an error, an endless loop, or a branch that only some processes take; mpi({ timeout }) changes the limit",
-      );
-    }
-  }
-
-  /** Nothing can be done about a thread that waits in MPI: there are no more calls, and the end of this process ends the others. */
-  #fail(command: Command, message: string, fix: string): never {
-    this.#ended = `an earlier call failed: ${message}`;
-    throw new BackendError(command, { message, fix });
   }
 
   /** At the end of the process: an orderly one if all went well, else that of all processes. */
   #leave(code: number): void {
-    if (this.#ended === disposedOf) return;
-    if (this.#ended === null && code === 0) return this[Symbol.dispose]();
+    if (this.#disposed) return;
+    if (code === 0) return this[Symbol.dispose]();
     // The engine would print the error after this, when there is no process any more.
     if (this.#uncaught !== null) writeSync(2, `process ${this.processIndex} of ${this.processCount}: ${inspect(this.#uncaught)}\n`);
-    this.#watch?.abort(code === 0 ? 1 : code);
+    this.#mpi.MPI_Abort(this.#mpi.abi.world, code);
   }
 
   [Symbol.dispose](): void {
-    if (this.#ended !== null) return;
-    this.#ask("finalize", {}, 0);
-    this.#ended = disposedOf;
+    if (this.#disposed) return;
+    this.#watched("barrier", () => this.#mpi.MPI_Finalize());
+    this.#disposed = true;
+    void this.#watchdog?.terminate();
     process.off("exit", this.#atExit);
     process.off("uncaughtExceptionMonitor", this.#atError);
   }
 }
+
+type ReadonlyGroups = NonNullable<Groups>;

@@ -125,7 +125,12 @@ function reduction(
         inGroups(xs, axisIndexGroups, n, (members) => [members.map((x) => reduce(x, [0])), members.map(() => null)]),
       );
     }
-    const here = args.map((x, i) => (dims[i] === null ? shared(x, axisSize * (beyond?.count ?? 1)) : reduce(x, [dims[i]])));
+    const here = args.map((x, i) => {
+      const dim = dims[i];
+      if (dim === null) return shared(x, axisSize * (beyond?.count ?? 1));
+      // One member is its own sum, in the memory where it is.
+      return axisSize === 1 ? reshape(x, x.shape.toSpliced(dim, 1)) : reduce(x, [dim]);
+    });
     const differing = here.filter((_, i) => dims[i] !== null);
     const everywhere = beyond === null || differing.length === 0 ? differing : beyond.reduce(op, differing);
     const reduced = here.map((x, i) => (dims[i] === null ? x : everywhere.shift()!));

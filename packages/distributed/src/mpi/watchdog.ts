@@ -1,0 +1,104 @@
+import { BackendError } from "@traceform/core";
+import { writeSync } from "node:fs";
+import { inspect } from "node:util";
+import { workerData } from "node:worker_threads";
+import { loadMpi, type Mpi, readInt } from "./library.ts";
+import { commands, type WatchdogStart, words } from "./words.ts";
+
+// A thread that looks at how long the main thread has been in a call of MPI, which blocks it. Who waits longer than a second tells the
+// others where, past the call that does not end; so the watchdog can say who makes another call, and who does not come. There is no way
+// to end such a call but to end the processes.
+
+/** How often it looks, and after how long it tells the others, in milliseconds. */
+const interval = 250;
+const patience = 1000;
+/** Messages of the watchdog. */
+const tag = 77;
+
+interface Arrival {
+  readonly call: number;
+  readonly command: number;
+}
+
+class Watchdog {
+  readonly #mpi: Mpi | null;
+  readonly #start: WatchdogStart;
+  readonly #word: Int32Array;
+  readonly #arrivals = new Map<number, Arrival>();
+  #call = 0;
+  #since = 0;
+  #told = 0;
+
+  constructor(mpi: Mpi | null, start: WatchdogStart) {
+    this.#mpi = mpi;
+    this.#start = start;
+    this.#word = new Int32Array(start.words);
+  }
+
+  look(): void {
+    const call = Atomics.load(this.#word, words.call);
+    const command = Atomics.load(this.#word, words.command);
+    const now = performance.now();
+    if (call !== this.#call) [this.#call, this.#since] = [call, now];
+    const waited = now - this.#since;
+    if (call === 0 || waited < patience) return;
+    if (this.#told !== call) {
+      this.#told = call;
+      this.#tell(call, command);
+    }
+    this.#listen();
+    const { rank, size, limit } = this.#start;
+    const where = `process ${rank} of ${size} calls ${commands[command]}, call ${call} of the program`;
+    for (const [other, a] of this.#arrivals) {
+      if (a.call !== call || a.command === command) continue;
+      this.#end(
+        commands[command],
+        `${where}, but process ${other} calls ${commands[a.command]} there`,
+        "run the same program on the same shapes in every process",
+      );
+    }
+    if (waited < limit) return;
+    const missing = [];
+    for (let i = 0; i < size; i++) if (i !== rank && (this.#arrivals.get(i)?.call ?? 0) < call) missing.push(i);
+    const who = this.#mpi === null ? "other processes" : `process${missing.length === 1 ? "" : "es"} ${missing.join(", ")}`;
+    this.#end(
+      commands[command],
+      `${where}, and has waited ${limit / 1000} s for ${who}`,
+      "look at why that process does not come: an error, an endless loop, or a branch that only some processes take; mpi({ timeout }) changes the limit",
+    );
+  }
+
+  /** Messages of this size are on their way at once. */
+  #tell(call: number, command: number): void {
+    if (this.#mpi === null) return;
+    const message = Int32Array.of(call, command);
+    const { MPI_Send, abi } = this.#mpi;
+    const { rank, size, communicator } = this.#start;
+    for (let other = 0; other < size; other++) if (other !== rank) MPI_Send(message, 8, abi.bytes, other, tag, communicator);
+  }
+
+  #listen(): void {
+    if (this.#mpi === null) return;
+    const { MPI_Iprobe, MPI_Recv, abi } = this.#mpi;
+    const { communicator } = this.#start;
+    const status = new Int32Array(16);
+    while (readInt((flag) => MPI_Iprobe(abi.anySource, tag, communicator, flag, status)) !== 0) {
+      const message = new Int32Array(2);
+      const source = status[abi.sourceWord];
+      MPI_Recv(message, 8, abi.bytes, source, tag, communicator, new Int32Array(16));
+      this.#arrivals.set(source, { call: message[0], command: message[1] });
+    }
+  }
+
+  #end(command: string, message: string, fix: string): never {
+    writeSync(2, `${inspect(new BackendError(command, { message, fix }))}\n`);
+    // What others have to say about it comes within their own look.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2 * interval);
+    this.#mpi?.MPI_Abort(this.#mpi.abi.world, 1);
+    process.abort();
+  }
+}
+
+const start = workerData as WatchdogStart;
+const watchdog = new Watchdog(start.communicator === null ? null : await loadMpi(), start);
+setInterval(() => watchdog.look(), interval);

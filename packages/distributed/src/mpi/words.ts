@@ -1,0 +1,30 @@
+/** The words of shared memory in which the main thread says what it is doing, for the watchdog. */
+export const words = {
+  /** The number of the call that the process is in, counted from 1; 0 while it is in none. */
+  call: 0,
+  /** Which call it is, of `commands`. */
+  command: 1,
+} as const;
+
+export const commands = [
+  "allReduce",
+  "allGather",
+  "reduceScatter",
+  "allToAll",
+  "exchange",
+  "broadcast",
+  "barrier",
+  "split",
+] as const;
+export type Command = (typeof commands)[number];
+
+/** What the watchdog is started with. */
+export interface WatchdogStart {
+  readonly words: SharedArrayBuffer;
+  readonly rank: number;
+  readonly size: number;
+  /** Milliseconds that a call may take. */
+  readonly limit: number;
+  /** A communicator of its own; null where one thread only may call MPI. */
+  readonly communicator: bigint | number | null;
+}
