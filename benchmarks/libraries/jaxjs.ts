@@ -1,4 +1,4 @@
-import { defaultDevice, grad, init, jit, lax, nn, numpy as np, tree, valueAndGrad } from "@jax-js/jax";
+import { defaultDevice, type DType, grad, init, jit, lax, nn, numpy as np, tree, valueAndGrad } from "@jax-js/jax";
 import { hidden, lstmSteps, type Tensor } from "../cases.ts";
 import type { Library, Setup } from "../library.ts";
 
@@ -6,9 +6,9 @@ type Arr = np.Array;
 
 const put = ({ data, shape }: Tensor): Arr => np.array(data as Float32Array<ArrayBuffer>).reshape([...shape]);
 
-function jitted(f: (...xs: Arr[]) => Arr): Setup {
+function jitted(f: (...xs: Arr[]) => Arr, dtype: "float32" | "float16" = "float32"): Setup {
   return async (inputs) => {
-    const args = Object.values(inputs).map(put);
+    const args = Object.values(inputs).map((t) => put(t).astype(dtype as DType));
     for (const x of args) await x.ref.blockUntilReady();
     const compiled = jit(f as never) as unknown as (...xs: Arr[]) => Arr;
     let out = compiled(...args.map((x) => x.ref));
@@ -120,6 +120,50 @@ const fft: Setup = async (inputs) => {
   };
 };
 
+/** The network and the step of `gpu/own.ts`. Adam as in `mlpStep`, with the corrections of the first step. */
+const transformer: Setup = (inputs) => {
+  const heads = 8;
+  const names = Object.keys(inputs).filter((k) => k !== "x" && k !== "y");
+  type Weights = Record<string, Arr>;
+  const norm = (x: Arr): Arr => nn.standardize(x, -1, { epsilon: 1e-5 });
+  const block = (x: Arr, w: Weights, i: number): Arr => {
+    const [n, positions, width] = x.shape;
+    const split = np.split(np.matmul(norm(x.ref), w[`qkv${i}`]), 3, -1);
+    const [q, k, v] = split.map((p) => p.reshape([n, positions, heads, width / heads]));
+    const attended = nn.dotProductAttention(q, k, v, { isCausal: true }).reshape([n, positions, width]);
+    const y = x.add(np.matmul(attended, w[`out${i}`]));
+    return y.ref.add(np.matmul(nn.gelu(np.matmul(norm(y), w[`up${i}`])), w[`down${i}`]));
+  };
+  const loss = (w: Weights, x: Arr, y: Arr): Arr => {
+    let out = x;
+    for (let i = 0; i < names.length / 4; i++) out = block(out, w, i);
+    const error = out.sub(y);
+    return error.ref.mul(error).mean();
+  };
+  const step = jit(((w: Weights, m: Weights, v: Weights, x: Arr, y: Arr) => {
+    const [value, g] = valueAndGrad(loss as never)(tree.ref(w) as never, x as never, y as never) as unknown as [Arr, Weights];
+    const m2 = tree.map((a: Arr, b: Arr) => a.mul(0.9).add(b.mul(0.1)), m, tree.ref(g)) as Weights;
+    const v2 = tree.map((a: Arr, b: Arr) => a.mul(0.999).add(b.ref.mul(b).mul(0.001)), v, g) as Weights;
+    const next = tree.map(
+      (a: Arr, mu: Arr, nu: Arr) => a.sub(mu.mul(1e-3 / 0.1).div(np.sqrt(nu.mul(1 / 0.001)).add(1e-8))),
+      w,
+      tree.ref(m2),
+      tree.ref(v2),
+    ) as Weights;
+    return [next, m2, v2, value];
+  }) as never) as unknown as (w: Weights, m: Weights, v: Weights, x: Arr, y: Arr) => [Weights, Weights, Weights, Arr];
+  const of = (make: (name: string) => Arr): Weights => Object.fromEntries(names.map((k) => [k, make(k)]));
+  let [w, m, v] = [of((k) => put(inputs[k])), of((k) => np.zeros([...inputs[k].shape])), of((k) => np.zeros([...inputs[k].shape]))];
+  const [x, y] = [put(inputs["x"]), put(inputs["y"])];
+  let value: Arr | null = null;
+  const run = (): void => {
+    value?.dispose();
+    [w, m, v, value] = step(w, m, v, x.ref, y.ref);
+  };
+  run();
+  return { run, result: async () => (await value!.ref.data()) as Float32Array };
+};
+
 function attention(q: Arr, k: Arr, v: Arr): Arr {
   const [a, b, c] = [q, k, v].map((x) => np.swapaxes(x, 0, 1) as Arr);
   return np.swapaxes(nn.dotProductAttention(a, b, c, { isCausal: true }), 0, 1);
@@ -139,6 +183,7 @@ export async function jaxjs(device: "wasm" | "webgpu" = "wasm"): Promise<Library
     // Reads come after everything else in the GPU's queue.
     ...(device === "webgpu" ? { settle: () => np.zeros([1]).add(1).data() } : {}),
     cases: {
+      "matmul f16": jitted((a, b) => np.matmul(a, b), "float16"),
       "matmul 512": matmulCase,
       "matmul 1024": matmulCase,
       "matmul 2048": matmulCase,
@@ -157,6 +202,7 @@ export async function jaxjs(device: "wasm" | "webgpu" = "wasm"): Promise<Library
       "cumsum 1M": jitted((x) => np.cumsum(x)),
       "fft 65536 complex": fft,
       "mlp adam step": mlp,
+      "transformer adam step": transformer,
       "lstm-64 256 steps value and grad": lstm,
       "eager add of 3": async (inputs) => {
         const [a, b] = [put(inputs["a"]), put(inputs["b"])];

@@ -61,6 +61,8 @@ export async function tfjs(): Promise<Library> {
 /** Its WebGPU backend. */
 export async function tfjsGpu(): Promise<Library> {
   await import("@tensorflow/tfjs-backend-webgpu");
+  // It would do what is small on the CPU.
+  tf.env().set("WEBGPU_CPU_FORWARD", false);
   await tf.setBackend("webgpu");
   await tf.ready();
   // Reading sends what has been encoded, and comes after it in the GPU's queue.

@@ -40,7 +40,7 @@ const accuracyScale: Scale = {
 };
 
 function draw(): void {
-  const thin = { points: state.losses, colour: "--line", width: 1 };
+  const thin = { points: state.losses, colour: "--faint", width: 1 };
   const mean = { points: smooth(state.losses, 15), colour: "--accent", width: 2 };
   drawChart(canvas("losses"), [thin, mean], lossScale);
   const end = state.losses.at(-1)?.[0] ?? 0;

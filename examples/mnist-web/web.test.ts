@@ -126,6 +126,23 @@ describe("the page", () => {
     await page.close();
   });
 
+  test("begins anew with another network", async () => {
+    const { page, errors } = await open("?digits=640&batch=32");
+    await page.fill("#epochs", "1");
+    await page.click("#train");
+    await page.locator("#status", { hasText: "20 steps learned" }).waitFor({ timeout: 50_000 });
+    await page.click("text=Convolutional");
+    await page.locator("#status", { hasText: "Ready to train" }).waitFor();
+    expect(await page.textContent("#steps")).toBe("0");
+    await page.click("#train");
+    await page.locator("#status", { hasText: "20 steps learned" }).waitFor({ timeout: 50_000 });
+    expect(await numberIn(page, "accuracy")).toBeGreaterThan(30);
+    await page.emulateMedia({ colorScheme: "dark" });
+    await page.screenshot({ path: `${pictures}/dark.png`, fullPage: true });
+    expect(errors).toEqual([]);
+    await page.close();
+  });
+
   test("says what is missing where there is no GPU, and stays on the CPU", async () => {
     const page = await browser.newPage();
     // Workers have a navigator of their own, so the page's cannot be changed for them: their adapter is asked for and not there.
