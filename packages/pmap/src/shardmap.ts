@@ -10,6 +10,7 @@ import {
   constvarsToInvars,
   currentTrace,
   type Inputs,
+  isBoundAxis,
   isEager,
   isPartitionSpec,
   type Jaxpr,
@@ -108,6 +109,13 @@ export interface ShardProgram {
 /** Traces a program of one shard, and applies it to whole arrays that can be cut as its specs say. */
 export function mapShards({ name, mesh, checkVma, inSpecs, outSpecs, run }: ShardProgram, arrays: readonly NDArray[]): unknown {
   providePropagation(propagateShardings);
+  const bound = mesh.axisNames.find(isBoundAxis);
+  if (bound !== undefined) {
+    throw new TransformError(name, {
+      message: `the axis "${bound}" of ${mesh} has the name of an axis around it`,
+      fix: "give the axes of nested meshes, and of vmap and pmap around them, names of their own",
+    });
+  }
   const traced = withMesh(mesh, checkVma, () =>
     traceTree(
       (...shards) => run(shards),

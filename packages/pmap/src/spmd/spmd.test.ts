@@ -386,6 +386,14 @@ test("a large array is never copied to all devices unasked", () => {
   expect(() => propagateShardings(fft, [on("a")])).toThrow(/there is no rule by which its result is laid out/);
 });
 
+test("a loop around a program over another mesh keeps what it knows", () => {
+  const other = makeMesh([4], ["i"]);
+  const doubled = shardMap((x: NDArray) => mul(x, 2), { mesh: other, inSpecs: P("i"), outSpecs: P("i") });
+  const f = (x: NDArray): NDArray => lax.scan((c: NDArray, _: null) => [doubled(c), null] as const, x, null, { length: 2 })[0];
+  expect(jit(f)(devicePut(x44, on("a"))).jsSync()).toEqual(mul(x44, 4).jsSync());
+  expect(jit(f)(x44).jsSync()).toEqual(mul(x44, 4).jsSync());
+});
+
 test("operands over different meshes are refused", () => {
   const other = makeMesh([4], ["i"]);
   const x = devicePut(x44, on("a"));
