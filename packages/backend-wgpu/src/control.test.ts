@@ -156,6 +156,23 @@ describe("programs that wait", () => {
     for (const [i, x] of others.entries()) expect(floats((await backend.read(x)).bytes)).toEqual([i, i]);
   });
 
+  test("take the memory of donated arguments over", async () => {
+    const avals = [makeAval([], "float32"), makeAval([256], "float32")];
+    const program = traceToJaxpr((n: NDArray, x: NDArray) => [(countTo()(n, x) as readonly NDArray[])[1]], avals, "f");
+    const loop = backend.compile(program, { donate: [1] });
+    const n = put(backend, [2]);
+    let x = put(backend, new Array<number>(256).fill(1));
+    const { bytesInUse } = device.memoryStats();
+    for (let i = 0; i < 3; i++) {
+      const [next] = loop.run([n, x]);
+      x.release();
+      x = next;
+      await device.queue.idle();
+      expect(device.memoryStats().bytesInUse).toBe(bytesInUse);
+    }
+    expect(floats((await backend.read(x)).bytes)[0]).toBe(4);
+  });
+
   test("may be disposed of, and their results released, before their turn; then all memory is free", async () => {
     const loop = compile(backend, countTo(), [[30], [1, 2]]);
     const args = [put(backend, [30]), put(backend, [1, 2])];

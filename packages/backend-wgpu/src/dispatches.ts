@@ -95,14 +95,22 @@ interface PartDispatch extends BareDispatch {
   readonly own: readonly number[];
 }
 
-/** Kernels whose workgroups have one size can share a dispatch. */
+/**
+ * Kernels whose workgroups have one size can share a dispatch. Products are by themselves: their code is long, and equal ones of
+ * different bundles share a pipeline.
+ */
 function besideEachOther(parts: readonly PartDispatch[]): readonly (readonly PartDispatch[])[] {
   const bySize = new Map<number, PartDispatch[]>();
+  const alone: PartDispatch[][] = [];
   for (const d of parts) {
+    if (d.kernel.kind === "product") {
+      alone.push([d]);
+      continue;
+    }
     const size = sizeOf(d.kernel as Scheduled);
     bySize.set(size, [...(bySize.get(size) ?? []), d]);
   }
-  return [...bySize.values()];
+  return [...bySize.values(), ...alone];
 }
 
 function bundleDispatch(name: string, list: readonly PartDispatch[], args: readonly Pointer[]): BareDispatch {

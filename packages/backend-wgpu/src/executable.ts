@@ -145,7 +145,7 @@ export class WgpuExecutable implements Executable {
   #runLater(inputs: readonly WgpuBuffer[]): WgpuBuffer[] {
     const made: WgpuBuffer[] = [];
     try {
-      this.#makeResults(made, new Map());
+      this.#makeResults(made, this.#donors(inputs));
     } catch (error) {
       for (const buffer of made) buffer.release();
       throw error;
