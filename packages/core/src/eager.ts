@@ -9,7 +9,7 @@ import { checkFloats, checksFloats, Replay, runChecked } from "./floating.ts";
 import type { NDArray } from "./ndarray.ts";
 import type { Params, Primitive } from "./primitive.ts";
 import { cachesOf, type Compiled, compileProgram, runCompiled } from "./programs.ts";
-import { laysOut, resultShardings } from "./propagation.ts";
+import { homeDevice, homeOf, laysOut, resultShardings } from "./propagation.ts";
 import { abstractEval } from "./staging.ts";
 import { paramsKey } from "./structure.ts";
 import { Trace } from "./trace.ts";
@@ -39,7 +39,9 @@ export class EvalTrace extends Trace {
 }
 
 function evaluate(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
-  const device = deviceFor(args);
+  const isJit = (primitive as unknown) === jitP;
+  const home = isJit ? homeDevice((params as unknown as JitParams).jaxpr) : homeOf(primitive, params);
+  const device = home ?? deviceFor(args);
   const { eager } = cachesOf(device.backend);
   let key = `${primitive.id}|${paramsKey(params)}`;
   for (let i = 0; i < args.length; i++) key += `|${args[i].aval.id}`;
@@ -55,7 +57,7 @@ function evaluate(primitive: Primitive<never>, args: readonly NDArray[], params:
     );
     eager.set(key, compiled);
   }
-  const donated = (primitive as unknown) === jitP ? (params as unknown as JitParams).donated : undefined;
+  const donated = isJit ? (params as unknown as JitParams).donated : undefined;
   const shardings = resultShardings(compiled, args, primitive.name);
   return runCompiled(compiled, args, device, donated?.includes(true) ? donated : undefined, shardings);
 }
@@ -66,7 +68,7 @@ const replay: Replay = /* @__PURE__ */ new Replay(evaluate);
 function processChecked(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
   if ((primitive as unknown) === jitP) {
     const { jaxpr, name } = params as unknown as JitParams;
-    return runFloatChecked(jaxpr, jaxpr.outAvals, name, args, deviceFor(args));
+    return runFloatChecked(jaxpr, jaxpr.outAvals, name, args, homeDevice(jaxpr) ?? deviceFor(args));
   }
   const outs = evaluate(primitive, args, params);
   findFloats(primitive.name, outs, () => replay.operation(primitive, args, params));

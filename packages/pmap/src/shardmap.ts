@@ -6,12 +6,9 @@ import {
   broadcastPrefix,
   checkArrayLeaves,
   checkSpec,
-  ConcreteArray,
   constvarsToInvars,
-  currentTrace,
   type Inputs,
   isBoundAxis,
-  isEager,
   isPartitionSpec,
   type Jaxpr,
   type Mesh,
@@ -125,7 +122,6 @@ export function mapShards({ name, mesh, checkVma, inSpecs, outSpecs, run }: Shar
   const { outTree } = traced;
   const specs = outSpecs(outTree);
   checkResults(name, traced.jaxpr, outTree, specs, mesh, checkVma);
-  if (isEager(currentTrace())) for (const x of arrays) if (x instanceof ConcreteArray) x.bufferOn(mesh.devices[0]);
   const outs = bind(shardMapP, [...traced.consts, ...arrays], {
     name,
     jaxpr: constvarsToInvars(traced.jaxpr),
