@@ -9,7 +9,7 @@ import { checkFloats, checksFloats, Replay, runChecked, runWatched } from "./flo
 import type { NDArray } from "./ndarray.ts";
 import type { Params, Primitive } from "./primitive.ts";
 import { cachesOf, type Compiled, compileProgram, runCompiled } from "./programs.ts";
-import { laysOut, resultShardings } from "./propagation.ts";
+import { homeDevice, homeOf, laysOut, resultShardings } from "./propagation.ts";
 import { currentSource } from "./source.ts";
 import { abstractEval } from "./staging.ts";
 import { paramsKey } from "./structure.ts";
@@ -40,7 +40,9 @@ export class EvalTrace extends Trace {
 }
 
 function evaluate(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
-  const device = deviceFor(args);
+  const isJit = (primitive as unknown) === jitP;
+  const home = isJit ? homeDevice((params as unknown as JitParams).jaxpr) : homeOf(primitive, params);
+  const device = home ?? deviceFor(args);
   const { eager } = cachesOf(device.backend);
   let key = `${primitive.id}|${paramsKey(params)}`;
   for (let i = 0; i < args.length; i++) key += `|${args[i].aval.id}`;
@@ -58,7 +60,7 @@ function evaluate(primitive: Primitive<never>, args: readonly NDArray[], params:
     // Host steps are not cached: each is a call of its function.
     if (!host) eager.set(key, compiled);
   }
-  const donated = (primitive as unknown) === jitP ? (params as unknown as JitParams).donated : undefined;
+  const donated = isJit ? (params as unknown as JitParams).donated : undefined;
   const shardings = resultShardings(compiled, args, primitive.name);
   return runCompiled(compiled, args, device, donated?.includes(true) ? donated : undefined, shardings);
 }
@@ -69,7 +71,7 @@ const replay: Replay = /* @__PURE__ */ new Replay(evaluate);
 function processChecked(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
   if ((primitive as unknown) === jitP) {
     const { jaxpr, name } = params as unknown as JitParams;
-    return runFloatChecked(jaxpr, jaxpr.outAvals, name, args, deviceFor(args));
+    return runFloatChecked(jaxpr, jaxpr.outAvals, name, args, homeDevice(jaxpr) ?? deviceFor(args));
   }
   const device = deviceFor(args);
   if (device.backend.readSync === undefined && !runsOnHost(primitive)) {

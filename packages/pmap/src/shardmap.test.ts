@@ -296,6 +296,21 @@ test("results of a search for NaN name the equation inside", () => {
   expect(debugNans).toBeTypeOf("function");
 });
 
+test("a program runs on the backend of its mesh, also where another one is the default", () => {
+  const other = cpu({ devices: 2, threads: 1 });
+  const mesh = makeMesh([2], ["i"], { devices: other.devices });
+  const f = shardMap((x: NDArray) => mul(x, 2), { mesh, inSpecs: P("i"), outSpecs: P("i") });
+  for (const g of [f, jit(f), jit((x: NDArray) => add(f(x), 1)), grad((x: NDArray) => sum(jit(f)(x)))]) {
+    const y = g(counted(4));
+    expect((y as ConcreteArray).device).toBe(other.devices[0]);
+    expect(other.devices[0].memoryStats().liveBuffers).toBeGreaterThan(0);
+    expect(y.addressableShards[1].device).toBe(other.devices[1]);
+  }
+  expect(jit(f)(counted(4)).jsSync()).toEqual([0, 2, 4, 6]);
+  expect((jit(f).lower(counted(4)).compileSync()(counted(4)) as ConcreteArray).device).toBe(other.devices[0]);
+  other[Symbol.dispose]();
+});
+
 test("a mesh with three axes: products cut along all of their dimensions", () => {
   const eight = cpu({ devices: 8, threads: 1 });
   const cube = makeMesh([2, 2, 2], ["x", "y", "z"], { devices: eight.devices });

@@ -6,12 +6,9 @@ import {
   broadcastPrefix,
   checkArrayLeaves,
   checkSpec,
-  ConcreteArray,
   constvarsToInvars,
-  currentTrace,
   type Inputs,
   isBoundAxis,
-  isEager,
   isPartitionSpec,
   type Jaxpr,
   type Mesh,
@@ -28,7 +25,6 @@ import {
   withMesh,
 } from "@traceform/core";
 import { shardAval, shardMapP } from "@traceform/lax";
-import { ownDevice } from "./beyond.ts";
 import { lockstep } from "./lockstep.ts";
 import { propagateShardings } from "./propagate.ts";
 import type { ShardMapOptions } from "./types.ts";
@@ -126,7 +122,6 @@ export function mapShards({ name, mesh, checkVma, inSpecs, outSpecs, run }: Shar
   const { outTree } = traced;
   const specs = outSpecs(outTree);
   checkResults(name, traced.jaxpr, outTree, specs, mesh, checkVma);
-  if (isEager(currentTrace())) for (const x of arrays) if (x instanceof ConcreteArray) x.bufferOn(ownDevice(mesh));
   const outs = bind(shardMapP, [...traced.consts, ...arrays], {
     name,
     jaxpr: constvarsToInvars(traced.jaxpr),
