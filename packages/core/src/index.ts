@@ -30,7 +30,7 @@ export * from "./host.ts";
 export { type HostPlaceRule, hostPlaceRule, type HostRule, hostRule, type HostStep, hostStep, runsOnHost } from "./hoststep.ts";
 export { refuseTracedIntegers } from "./integers.ts";
 export { identity } from "./identity.ts";
-export type { ArgumentAt, Input, Inputs, PositionOption, Positions } from "./inputs.ts";
+export type { ArgumentAt, Input, Inputs, PositionOption, Positions, TreePrefix } from "./inputs.ts";
 export { innerJaxprs } from "./innerjaxprs.ts";
 export * from "./jaxpr.ts";
 export { JaxprMemo } from "./jaxprmemo.ts";

@@ -32,3 +32,14 @@ type FromLast<A extends readonly unknown[], M extends number, Seen extends reado
     ? Last
     : FromLast<Before, M, [...Seen, 0]>
   : never;
+
+/** An `E` for all of a tree of arrays, or a tree of the same containers with an `E`, or a tree in its turn, for each of them. */
+export type TreePrefix<T, E> =
+  | E
+  | ([NDArray] extends [T]
+      ? never // An array, or whatever becomes one.
+      : T extends NDArray | number | boolean | bigint | string | ((...args: never[]) => unknown)
+        ? never
+        : T extends object
+          ? { readonly [K in keyof T]: TreePrefix<T[K], E> }
+          : never);

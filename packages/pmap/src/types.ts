@@ -1,17 +1,8 @@
-import type { Device, Mesh, NDArray, PartitionSpec } from "@traceform/core";
+import type { Device, Mesh, PartitionSpec, TreePrefix } from "@traceform/core";
 import type { Axes } from "@traceform/vmap";
 
 /** Specs for a tree of arrays: one for all of it (`null` for one that cuts nothing), or a tree of the same containers. */
-export type Specs<T> =
-  | PartitionSpec
-  | null
-  | ([NDArray] extends [T]
-      ? never // An array, or whatever becomes one.
-      : T extends NDArray | number | boolean | bigint | string | ((...args: never[]) => unknown)
-        ? never
-        : T extends object
-          ? { readonly [K in keyof T]: Specs<T[K]> }
-          : never);
+export type Specs<T> = TreePrefix<T, PartitionSpec | null>;
 
 export interface ShardMapOptions<A extends readonly unknown[], R> {
   readonly mesh: Mesh;

@@ -1,19 +1,10 @@
-import type { NDArray } from "@traceform/core";
+import type { TreePrefix } from "@traceform/core";
 
 /**
  * Which axis of each array in `T` is the batch: one axis for all of it (`null` for none), or a tree of axes whose
  * containers are those of `T`.
  */
-export type Axes<T> =
-  | number
-  | null
-  | ([NDArray] extends [T]
-      ? never // An array, or whatever becomes one.
-      : T extends NDArray | number | boolean | bigint | string | ((...args: never[]) => unknown)
-        ? never
-        : T extends object
-          ? { readonly [K in keyof T]: Axes<T[K]> }
-          : never);
+export type Axes<T> = TreePrefix<T, number | null>;
 
 export interface VmapOptions<A extends readonly unknown[], R> {
   /** The batch axis of every argument, or one entry for each argument. Default 0. Negative axes count from the end. */

@@ -1,4 +1,4 @@
-import { BackendError, DisposedError } from "@traceform/core";
+import { BackendError, DisposedError, itemsize } from "@traceform/core";
 import { writeSync } from "node:fs";
 import { inspect } from "node:util";
 import { Worker } from "node:worker_threads";
@@ -10,22 +10,6 @@ export interface MpiOptions {
   /** How many seconds a call may wait for other processes before it ends all of them; 300 unless given. */
   readonly timeout?: number;
 }
-
-/** Bytes of an element. */
-const sizes: Readonly<Record<ReducibleDType, number>> = {
-  float32: 4,
-  float64: 8,
-  int8: 1,
-  int16: 2,
-  int32: 4,
-  int64: 8,
-  uint8: 1,
-  uint16: 2,
-  uint32: 4,
-  uint64: 8,
-  complex64: 8,
-  complex128: 16,
-};
 
 /**
  * MPI, called by the thread of the program: its calls block, as those of the backend do, and take memory as it is. A watchdog in a thread of
@@ -87,7 +71,7 @@ export class MpiTransport implements Transport {
   allReduce(send: Uint8Array, receive: Uint8Array, dtype: ReducibleDType, op: ReduceOp, groups: Groups = null): void {
     const { abi } = this.#mpi;
     this.#call("allReduce", groups, (on) =>
-      this.#mpi.MPI_Allreduce(send, receive, send.byteLength / sizes[dtype], abi.dtypes[dtype], abi.ops[op], on),
+      this.#mpi.MPI_Allreduce(send, receive, send.byteLength / itemsize(dtype), abi.dtypes[dtype], abi.ops[op], on),
     );
   }
   allGather(send: Uint8Array, receive: Uint8Array, groups: Groups = null): void {
@@ -98,7 +82,7 @@ export class MpiTransport implements Transport {
   reduceScatter(send: Uint8Array, receive: Uint8Array, dtype: ReducibleDType, op: ReduceOp, groups: Groups = null): void {
     const { abi } = this.#mpi;
     this.#call("reduceScatter", groups, (on) =>
-      this.#mpi.MPI_Reduce_scatter_block(send, receive, receive.byteLength / sizes[dtype], abi.dtypes[dtype], abi.ops[op], on),
+      this.#mpi.MPI_Reduce_scatter_block(send, receive, receive.byteLength / itemsize(dtype), abi.dtypes[dtype], abi.ops[op], on),
     );
   }
   allToAll(send: Uint8Array, receive: Uint8Array, groups: Groups = null): void {
@@ -135,7 +119,7 @@ export class MpiTransport implements Transport {
   }
 
   /** The communicator of the groups; all processes make it together. */
-  #communicator(groups: ReadonlyGroups): bigint | number {
+  #communicator(groups: NonNullable<Groups>): bigint | number {
     const key = JSON.stringify(groups);
     let known = this.#communicators.get(key);
     if (known === undefined) {
@@ -186,5 +170,3 @@ export class MpiTransport implements Transport {
     process.off("uncaughtExceptionMonitor", this.#atError);
   }
 }
-
-type ReadonlyGroups = NonNullable<Groups>;
