@@ -13,7 +13,7 @@ import {
 } from "@traceform/core";
 import { lowerProgram, type Program, type Target } from "@traceform/compiler";
 import { WgpuBuffer } from "./buffer.ts";
-import type { Schedule } from "./emit/kernel.ts";
+import type { Schedule } from "./emit/schedule.ts";
 import { LogicalDevice, WgpuDevice } from "./device.ts";
 import { WgpuExecutable } from "./executable.ts";
 import { toWords } from "./host.ts";

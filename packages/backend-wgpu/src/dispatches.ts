@@ -1,15 +1,7 @@
 import { invariant, LruCache } from "@traceform/core";
 import { type BufferInfo, kernelKey, type Kernel, type LoopStep, type Origin } from "@traceform/compiler";
-import {
-  gateKernel,
-  type GpuKernel,
-  groupsFor,
-  groupsOf,
-  type Schedule,
-  type Scheduled,
-  scheduleNest,
-  sizeOf,
-} from "./emit/kernel.ts";
+import { gateKernel, type GpuKernel, groupsFor, groupsOf, type Scheduled, scheduleNest, sizeOf } from "./emit/kernel.ts";
+import type { Schedule } from "./emit/schedule.ts";
 import { type Gate, gates, type Workgroups } from "./gates.ts";
 
 /** A pointer of a dispatch, in bytes from the start of a buffer, and for each loop around it so many bytes a trip. */

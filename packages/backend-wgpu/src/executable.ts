@@ -11,7 +11,7 @@ import { programCost, programSegments, programText, type Program } from "@tracef
 import { WgpuBuffer } from "./buffer.ts";
 import type { WgpuDevice } from "./device.ts";
 import type { Pointer } from "./dispatches.ts";
-import type { Schedule } from "./emit/kernel.ts";
+import type { Schedule } from "./emit/schedule.ts";
 import { usage } from "./flags.ts";
 import { gates } from "./gates.ts";
 import { toWords } from "./host.ts";

@@ -8,7 +8,7 @@ import {
   type Pointer,
   startOf,
 } from "./dispatches.ts";
-import type { Schedule } from "./emit/kernel.ts";
+import type { Schedule } from "./emit/schedule.ts";
 import { type Gate, Gates, type Workgroups } from "./gates.ts";
 
 /** What runs in order: dispatches, and between them what the host has to do or to look at. */

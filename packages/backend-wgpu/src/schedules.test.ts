@@ -71,10 +71,25 @@ const rows: Readonly<Record<string, readonly [Fn, ...Shape[]]>> = {
   "layer norm": [(x) => nn.standardize(x), [3, 2, 400]],
 };
 
-describe.each(["full", "tiny"] as const)("%s kernels", (schedule) => {
+/** A device that has no subgroups, though its adapter may. */
+async function withoutSubgroups(): Promise<GPUDevice> {
+  const { create } = (await import("webgpu")) as unknown as { create(options: readonly string[]): GPU };
+  const adapter = await (dawn ??= create([])).requestAdapter();
+  return adapter!.requestDevice();
+}
+/** It has to live as long as what it has made. */
+let dawn: GPU | null = null;
+
+describe.each([
+  ["full", true],
+  ["tiny", true],
+  ["full", false],
+] as const)("%s kernels, with subgroups: %s", (schedule, subgroups) => {
   const reference = referenceBackend();
   let backend: Backend;
-  beforeAll(async () => void (backend = await wgpu({ schedule })));
+  beforeAll(async () => {
+    backend = await wgpu({ schedule, ...(subgroups ? {} : { device: await withoutSubgroups() }) });
+  });
   afterAll(() => backend[Symbol.dispose]());
 
   async function check([f, ...shapes]: readonly [Fn, ...Shape[]], memory: string): Promise<void> {
@@ -83,7 +98,10 @@ describe.each(["full", "tiny"] as const)("%s kernels", (schedule) => {
     const got = await run(backend, f, shapes);
     const kernels = written.mock.calls.map(([{ code }]) => code);
     written.mockRestore();
-    expect(kernels.some((code) => code.includes(memory))).toBe(true);
+    const own = kernels.filter((code) => code.includes(memory));
+    expect(own.length).toBeGreaterThan(0);
+    if (own.some((code) => code.includes("shared_0")))
+      expect(own.some((code) => code.includes("enable subgroups"))).toBe(subgroups);
     const want = await run(reference, f, shapes);
     expect(got.length).toBe(want.length);
     got.forEach((x, i) => expect(Math.abs(x - want[i])).toBeLessThan(1e-5 * Math.max(1, Math.abs(want[i]))));

@@ -1,5 +1,6 @@
 import { type Backend, BackendError } from "@traceform/core";
-import type { Schedule } from "./emit/kernel.ts";
+import { subgroupProbe } from "./emit/kernel.ts";
+import type { KernelSize, Schedule } from "./emit/schedule.ts";
 import { declareWords } from "./emit/words.ts";
 import type { ImmediateLimits } from "./pipelines.ts";
 import { WebGpuBackend } from "./backend.ts";
@@ -12,7 +13,7 @@ export interface WgpuOptions {
   /** The most memory that the backend takes of the GPU; 4 GiB by default. */
   readonly maxMemoryBytes?: number;
   /** How much kernels do at a time: `tiny` for GPUs that a CPU imitates, where large kernels take long to compile. Default `full`. */
-  readonly schedule?: Schedule;
+  readonly schedule?: KernelSize;
   /** How many logical devices there are, which share the GPU and its memory; 1 by default. For programs of several devices on one GPU. */
   readonly devices?: number;
 }
@@ -35,7 +36,23 @@ export async function wgpu(options: WgpuOptions = {}): Promise<Backend> {
   const owned = options.device === undefined;
   const device = options.device ?? (await requestDevice(options.adapter ?? (await requestAdapter())));
   const immediates = await takesImmediates(device);
-  return new WebGpuBackend(device, { owned, maxMemoryBytes, schedule, immediates, devices });
+  const kernels: Schedule = { size: schedule, subgroups: await largestSubgroup(device) };
+  return new WebGpuBackend(device, { owned, maxMemoryBytes, schedule: kernels, immediates, devices });
+}
+
+/** The most invocations of a subgroup; 0 where kernels cannot use subgroups, which is found by trying. */
+async function largestSubgroup(device: GPUDevice): Promise<number> {
+  const { subgroupMaxSize = 0 } = (device as { adapterInfo?: { readonly subgroupMaxSize?: number } }).adapterInfo ?? {};
+  if (!device.features.has("subgroups" as GPUFeatureName)) return 0;
+  device.pushErrorScope("validation");
+  const module = device.createShaderModule({ code: subgroupProbe });
+  device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "main" } });
+  try {
+    return (await device.popErrorScope()) === null ? subgroupMaxSize : 0;
+  } catch {
+    // The device is lost, and says so itself.
+    return 0;
+  }
 }
 
 /** Whether kernels can have words that are part of the commands: asked for by trying, since platforms name it differently. */
@@ -84,7 +101,7 @@ function adapterName({ info }: GPUAdapter): string {
 }
 
 /** What programs or traces are better with. */
-const wanted: readonly GPUFeatureName[] = ["timestamp-query"];
+const wanted = ["timestamp-query", "subgroups"] as readonly GPUFeatureName[];
 
 /** A device with the limits of its adapter: the defaults are small. */
 async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {

@@ -2,6 +2,7 @@ import { extentOf, type Nest, type Routine } from "@traceform/compiler";
 import { helperText } from "./helpers.ts";
 import { parallelAxes, writeNest } from "./nest.ts";
 import { type Product, productOf, productShape, writeProduct } from "./product.ts";
+import type { Schedule } from "./schedule.ts";
 import { writeRoutine } from "./routine.ts";
 import { type Rows, rowsOf, writeRows } from "./rows.ts";
 import { Values } from "./values.ts";
@@ -23,9 +24,6 @@ export type GpuKernel =
 /** Opens or closes a gate: see `gates.ts` and `gateDispatch`. Its pointers are the value that decides and the memory of the gates. */
 export const gateKernel = { kind: "gate" } as const;
 
-/** How much kernels do at a time; `tiny` where large ones take long to compile, as on a GPU that the CPU imitates. */
-export type Schedule = "full" | "tiny";
-
 /** What the compiler's kernels become. */
 export type Scheduled =
   | { readonly kind: "nest"; readonly nest: Nest }
@@ -41,7 +39,7 @@ export interface BundlePart {
 
 /** How a nest is run. */
 export function scheduleNest(nest: Nest, schedule: Schedule): Scheduled {
-  const product = productOf(nest, schedule);
+  const product = productOf(nest, schedule.size);
   if (product !== null) return { kind: "product", product };
   const rows = rowsOf(nest, schedule);
   return rows === null ? { kind: "nest", nest } : { kind: "rows", rows };
@@ -109,17 +107,41 @@ export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly 
   const memories = [...new Set(bindings)].sort((a, b) => a - b);
   return [
     `// ${name}`,
+    ...(values.subgroups ? ["enable subgroups;"] : []),
     ...declareWords(source, wordsOfKernel(kernel, bindings.length)),
     ...memories.map((m) => `@group(0) @binding(${m + 1}) var<storage, read_write> m${m}: array<u32>;`),
     ...memory,
     helperText(values.helpers),
     `@compute @workgroup_size(${size})`,
-    "fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {",
+    `fn main(${[...builtins, ...(values.subgroups ? subgroupBuiltins : [])].map(([name, type]) => `@builtin(${name}) ${type}`).join(", ")}) {`,
     values.text,
     "}",
     "",
   ].join("\n");
 }
+
+/** What kernels are told of their invocations. */
+const builtins = [
+  ["workgroup_id", "group_id: vec3<u32>"],
+  ["num_workgroups", "groups: vec3<u32>"],
+  ["local_invocation_index", "local: u32"],
+] as const;
+const subgroupBuiltins = [
+  ["subgroup_size", "subgroup_size: u32"],
+  ["subgroup_invocation_id", "lane: u32"],
+  ["subgroup_id", "subgroup: u32"],
+  ["num_subgroups", "subgroups: u32"],
+] as const;
+
+/** A module that uses all that kernels use of subgroups: where it is taken, they are. */
+export const subgroupProbe: string = [
+  "enable subgroups;",
+  "var<workgroup> sum: array<u32, 64>;",
+  "@compute @workgroup_size(64)",
+  `fn main(${subgroupBuiltins.map(([name, type]) => `@builtin(${name}) ${type}`).join(", ")}) {`,
+  "  sum[subgroup] = subgroupShuffleXor(lane, subgroup_size >> 1u) + subgroups;",
+  "}",
+].join("\n");
 
 /** Ends the invocations that are not among the first so many. */
 function only(values: Values, invocations: string): void {

@@ -1,5 +1,6 @@
 import { type Axis, dependsOn, type Ex, extentOf, type Nest, type Stage, strideAlong } from "@traceform/compiler";
 import { bindPosition } from "./position.ts";
+import type { KernelSize } from "./schedule.ts";
 import type { Values } from "./values.ts";
 
 /** The part of a product that a workgroup computes: threads by rows and columns, elements of each, and the depth of a step. Multiples of four. */
@@ -38,7 +39,7 @@ export interface Product {
 }
 
 /** The nest as a product, with the tile that suits its size; null if it is none, or too small to gain from tiles. */
-export function productOf(nest: Nest, schedule: "full" | "tiny"): Product | null {
+export function productOf(nest: Nest, size: KernelSize): Product | null {
   const [fold, ...epilogue] = nest.stages;
   if (nest.serial || fold === undefined || fold.scan || fold.stores.length > 0 || fold.reductions.length !== 1) return null;
   if (fold.axes.length === 0 || epilogue.some((s) => s.axes.length > 0 || s.reductions.length > 0 || s.scan)) return null;
@@ -59,7 +60,7 @@ export function productOf(nest: Nest, schedule: "full" | "tiny"): Product | null
   const fits = ({ threads, each }: Tile): boolean => m >= threads[0] * each[0] && n >= threads[1] * each[1];
   const busy = (tile: Tile): boolean => batch * tileCount(tile, m, n) >= enoughTiles;
   const tile =
-    schedule === "tiny"
+    size === "tiny"
       ? m >= 4 && n >= 4
         ? tinyTile
         : undefined

@@ -1,7 +1,8 @@
-import { extentOf, type Nest, reachable, type Stage, stageRoots, strideAlong } from "@traceform/compiler";
+import { extentOf, type Nest, reachable, type Reduction, type Stage, stageRoots, strideAlong } from "@traceform/compiler";
 import { Folds } from "./folds.ts";
 import { Hoisting } from "./hoisting.ts";
 import { bindPosition } from "./position.ts";
+import type { Schedule } from "./schedule.ts";
 import type { Values } from "./values.ts";
 
 /** A nest of which a workgroup takes one position of the outer axes, a row: its invocations share the loops of the stages. */
@@ -9,6 +10,8 @@ export interface Rows {
   readonly nest: Nest;
   /** Invocations of a workgroup. */
   readonly size: number;
+  /** Whether folds go through subgroups first. */
+  readonly subgroups: boolean;
 }
 
 /** Invocations of a workgroup, where there are many rows, and where there are few and long ones. */
@@ -20,17 +23,19 @@ const manyRows = 1 << 14;
 const fewRows = 256;
 
 /** The nest as rows that workgroups share; null if its rows are short, must be gone through in order, or lie side by side. */
-export function rowsOf(nest: Nest, schedule: "full" | "tiny"): Rows | null {
+export function rowsOf(nest: Nest, schedule: Schedule): Rows | null {
   const { stages, outer } = nest;
   const shares = ({ scan, axes, reductions }: Stage): boolean =>
     !scan && reductions.every((r) => r.reorder) && (axes.length > 0 || reductions.length === 0);
   if (nest.serial || !stages.every(shares)) return null;
   const longest = Math.max(0, ...stages.map((s) => extentOf(s.axes)));
   const rows = extentOf(outer);
-  const size = schedule === "tiny" ? tiny : rows < fewRows && longest >= 4 * large ? large : usual;
+  const size = schedule.size === "tiny" ? tiny : rows < fewRows && longest >= 4 * large ? large : usual;
   if (longest < 2 * size) return null;
   // Neighbouring invocations should read neighbours: along the rows, or else across many of them.
-  return rows < manyRows || stages.some(isDense) ? { nest, size } : null;
+  if (rows >= manyRows && !stages.some(isDense)) return null;
+  // A subgroup that is larger than the workgroup has invocations that do not take part.
+  return { nest, size, subgroups: schedule.subgroups > 0 && schedule.subgroups <= size };
 }
 
 /** Whether a stage goes through memory element by element. */
@@ -41,7 +46,8 @@ function isDense(stage: Stage): boolean {
 }
 
 /** Writes what an invocation, number `local` of workgroup `group`, does. Returns declarations of the workgroup's memory. */
-export function writeRows({ nest, size }: Rows, values: Values): string[] {
+export function writeRows(rows: Rows, values: Values): string[] {
+  const { nest, size } = rows;
   const folds = new Folds(values);
   const hoisting = new Hoisting(nest);
   const declarations: string[] = [];
@@ -70,34 +76,83 @@ export function writeRows({ nest, size }: Rows, values: Values): string[] {
         });
       });
     stage.reductions.forEach((r, i) => {
+      const own = accumulators[i];
       const shared = r.init.map((x) => {
         const name = `${values.prefix}shared_${declarations.length}`;
         declarations.push(`var<workgroup> ${name}: array<${values.typeOf(x)}, ${size}>;`);
         return name;
       });
-      const publish = (): void => shared.forEach((name, k) => values.line(`${name}[local] = ${accumulators[i][k]};`));
-      publish();
-      values.line("workgroupBarrier();");
-      values.block(`for (var half = ${size / 2}u; half > 0u; half >>= 1u) `, () => {
-        values.block("if (local < half) ", () => {
-          folds.combine(
-            r,
-            accumulators[i],
-            shared.map((name) => {
-              const other = folds.name("o");
-              values.line(`let ${other} = ${name}[local + half];`);
-              return other;
-            }),
-          );
-          publish();
-        });
-        values.line("workgroupBarrier();");
-      });
-      shared.forEach((name, k) => values.line(`${accumulators[i][k]} = ${name}[0];`));
-      r.results.forEach((x, k) => values.bind(x, accumulators[i][k]));
+      if (rows.subgroups) foldSubgroups(values, folds, r, own, shared);
+      else foldHalves(values, folds, r, own, shared, size);
+      r.results.forEach((x, k) => values.bind(x, own[k]));
     });
     // The next stage may read, or write over, what another invocation has written or read in this one.
     if (index < nest.stages.length - 1) values.line("storageBarrier();");
   });
   return declarations;
+}
+
+/** Names for the values of others. */
+function others(values: Values, folds: Folds, texts: readonly string[]): string[] {
+  return texts.map((text) => {
+    const name = folds.name("o");
+    values.line(`let ${name} = ${text};`);
+    return name;
+  });
+}
+
+/** Folds the accumulators of a workgroup: the second half into the first, and so on. */
+function foldHalves(
+  values: Values,
+  folds: Folds,
+  r: Reduction,
+  own: readonly string[],
+  shared: readonly string[],
+  size: number,
+): void {
+  const publish = (): void => shared.forEach((name, k) => values.line(`${name}[local] = ${own[k]};`));
+  publish();
+  values.line("workgroupBarrier();");
+  values.block(`for (var half = ${size / 2}u; half > 0u; half >>= 1u) `, () => {
+    values.block("if (local < half) ", () => {
+      folds.combine(
+        r,
+        own,
+        others(
+          values,
+          folds,
+          shared.map((name) => `${name}[local + half]`),
+        ),
+      );
+      publish();
+    });
+    values.line("workgroupBarrier();");
+  });
+  shared.forEach((name, k) => values.line(`${own[k]} = ${name}[0];`));
+}
+
+/** The same within subgroups, without memory, and then over the few that there are, in their order. */
+function foldSubgroups(values: Values, folds: Folds, r: Reduction, own: readonly string[], shared: readonly string[]): void {
+  values.subgroups = true;
+  values.block("for (var far = subgroup_size >> 1u; far > 0u; far >>= 1u) ", () => {
+    const texts = r.init.map((x, k) =>
+      // Truth values do not travel.
+      x.type === "bool" ? `subgroupShuffleXor(select(0u, 1u, ${own[k]}), far) != 0u` : `subgroupShuffleXor(${own[k]}, far)`,
+    );
+    folds.combine(r, own, others(values, folds, texts));
+  });
+  values.block("if (lane == 0u) ", () => shared.forEach((name, k) => values.line(`${name}[subgroup] = ${own[k]};`)));
+  values.line("workgroupBarrier();");
+  shared.forEach((name, k) => values.line(`${own[k]} = ${name}[0];`));
+  values.block("for (var s = 1u; s < subgroups; s++) ", () =>
+    folds.combine(
+      r,
+      own,
+      others(
+        values,
+        folds,
+        shared.map((name) => `${name}[s]`),
+      ),
+    ),
+  );
 }

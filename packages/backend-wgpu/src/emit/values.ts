@@ -41,6 +41,8 @@ const sums: ReadonlySet<string> = new Set(["add", "sub", "fma"]);
  */
 export class Values {
   readonly helpers: Set<HelperName> = new Set();
+  /** Whether what is written uses subgroups. */
+  subgroups = false;
   readonly #lines: string[] = [];
   readonly #blocks: Map<Ex, string>[] = [new Map()];
   readonly #axes = new Map<Axis, string>();
