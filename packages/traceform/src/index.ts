@@ -67,6 +67,7 @@ export {
   ShapeDtypeStruct,
 } from "@traceform/jit";
 export {
+  getMesh,
   makeMesh,
   Mesh,
   NamedSharding,
@@ -74,6 +75,8 @@ export {
   PartitionSpec,
   pmap,
   type PmapOptions,
+  reshard,
+  setMesh,
   shardMap,
   type ShardMapOptions,
   SingleDeviceSharding,
