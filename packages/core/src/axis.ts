@@ -1,3 +1,4 @@
+import { getMesh } from "./currentmesh.ts";
 import { AxisError } from "./errors.ts";
 import { refuseTracedIntegers } from "./integers.ts";
 import type { Mesh } from "./mesh.ts";
@@ -107,8 +108,10 @@ export function namedAxisSize(fn: string, name: string): number {
   return size;
 }
 
-/** The bound axis names with their sizes, for cache keys of traced functions. */
+/** The bound axis names with their sizes, and the mesh that was set, for cache keys of traced functions. */
 export function axisEnvironmentKey(): string {
-  if (environment.size === 0) return "";
-  return [...environment].map(([name, { size, tracked }]) => `${name}:${size}${tracked ? "V" : ""}`).join(",");
+  const mesh = getMesh();
+  if (environment.size === 0) return mesh === null ? "" : `|${mesh.key}`;
+  const axes = [...environment].map(([name, { size, tracked }]) => `${name}:${size}${tracked ? "V" : ""}`).join(",");
+  return mesh === null ? axes : `${axes}|${mesh.key}`;
 }

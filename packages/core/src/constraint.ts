@@ -1,7 +1,9 @@
 import { asArray, type ArrayLike } from "./arrays.ts";
 import { bind1 } from "./bind.ts";
 import { ConcreteArray } from "./concrete.ts";
-import { devicePut, type Placement } from "./transfer.ts";
+import { meshForSpecs } from "./currentmesh.ts";
+import { isPartitionSpec, type PartitionSpec } from "./partitionspec.ts";
+import { devicePut } from "./transfer.ts";
 import { TransformError } from "./errors.ts";
 import { isTracer, type NDArray } from "./ndarray.ts";
 import { definePrimitive, lowerRule, type Primitive, shardingRule, type ShardingRule } from "./primitive.ts";
@@ -27,6 +29,9 @@ export const shardingConstraintP: Primitive<ShardingConstraintParams> = /* @__PU
   },
 );
 
+/** Layouts of a tree of arrays: partition specs are of the mesh that `setMesh` set. */
+export type Layouts = NamedSharding | PartitionSpec | readonly (Layouts | null)[] | { readonly [key: string]: Layouts | null };
+
 /**
  * The same tree, with the layout of its arrays decided inside a traced function: from there it is propagated to what is computed of
  * them. Outside of one it is `devicePut`.
@@ -40,10 +45,10 @@ export const shardingConstraintP: Primitive<ShardingConstraintParams> = /* @__PU
  * f(array([1, 2])).addressableShards[1].data.jsSync(); // => [4]
  * ```
  */
-export function withShardingConstraint<T>(tree: T, shardings: Placement): T {
+export function withShardingConstraint<T>(tree: T, shardings: Layouts): T {
   const [leaves, treedef] = treeFlatten(tree);
   const places =
-    shardings instanceof NamedSharding
+    shardings instanceof NamedSharding || isPartitionSpec(shardings)
       ? leaves.map(() => shardings)
       : broadcastPrefix(shardings, treedef, "withShardingConstraint", "the shardings");
   return treeUnflatten(
@@ -55,6 +60,7 @@ export function withShardingConstraint<T>(tree: T, shardings: Placement): T {
 /** @internal */
 export function constrain(fn: string, x: NDArray, sharding: unknown): NDArray {
   if (sharding === null || sharding === undefined) return x;
+  if (isPartitionSpec(sharding)) return constrain(fn, x, new NamedSharding(meshForSpecs(fn), sharding));
   if (!(sharding instanceof NamedSharding)) {
     throw new TransformError(fn, {
       message: `${String(sharding)} is no layout over a mesh`,

@@ -16,7 +16,13 @@ export {
   numpyDtypePromotion,
 } from "./config.ts";
 export { ConcreteArray, type ScalarValue } from "./concrete.ts";
-export { constrain, shardingConstraintP, type ShardingConstraintParams, withShardingConstraint } from "./constraint.ts";
+export {
+  constrain,
+  type Layouts,
+  shardingConstraintP,
+  type ShardingConstraintParams,
+  withShardingConstraint,
+} from "./constraint.ts";
 export * from "./dce.ts";
 export * from "./device.ts";
 export * from "./dtypes.ts";
@@ -45,6 +51,7 @@ export {
   type OwnPrimitives,
   type ReplacementRule,
 } from "./lowering.ts";
+export { getMesh, meshForSpecs, setMesh } from "./currentmesh.ts";
 export * from "./mesh.ts";
 export * from "./ndarray.ts";
 export * from "./ownership.ts";

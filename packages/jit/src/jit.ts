@@ -20,9 +20,9 @@ import {
   type Jaxpr,
   jitP,
   type JitParams,
+  type Layouts,
   LruCache,
   type NDArray,
-  type Placement,
   type PositionOption,
   refuseAsync,
   traceTree,
@@ -56,9 +56,9 @@ export interface JitOptions extends ArgumentOptions {
    * How arguments are laid out over a mesh: one `NamedSharding` for all, or a tree of them for the first levels of the list of arguments
    * that are not static, with `null` for what comes as it is.
    */
-  readonly inShardings?: Placement | null;
+  readonly inShardings?: Layouts | null;
   /** How results are laid out; what is not said follows from the arguments. */
-  readonly outShardings?: Placement | null;
+  readonly outShardings?: Layouts | null;
   /** Where to run; by default where the arguments are. */
   readonly device?: Device;
 }
@@ -260,6 +260,6 @@ function trace<A extends readonly unknown[], R>(
   return { params, consts, outTree, outAvals: avals, signature, inShardings, home: homeDevice(closed), compiled: null };
 }
 
-function layoutsOf(fn: string, given: Placement, treedef: Treedef): readonly unknown[] {
+function layoutsOf(fn: string, given: Layouts, treedef: Treedef): readonly unknown[] {
   return broadcastPrefix(given, treedef, fn, "inShardings");
 }

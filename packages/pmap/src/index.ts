@@ -1,10 +1,13 @@
 export {
+  getMesh,
+  type Layouts,
   type MakeMeshOptions,
   Mesh,
   type NestedDevices,
   NamedSharding,
   P,
   PartitionSpec,
+  setMesh,
   type Shard,
   Sharding,
   SingleDeviceSharding,
@@ -12,6 +15,7 @@ export {
   type SpecEntry,
   withShardingConstraint,
 } from "@traceform/core";
+export { withShardingConstraint as reshard } from "@traceform/core";
 export { lockstep } from "./lockstep.ts";
 export { makeMesh } from "./mesh.ts";
 export { pmap } from "./pmap.ts";

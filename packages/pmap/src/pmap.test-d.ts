@@ -1,4 +1,5 @@
 import type { Mesh, NDArray } from "@traceform/core";
+import { jit } from "@traceform/jit";
 import { PartitionSpec as P, pmap, shardMap } from "./index.ts";
 
 interface Params {
@@ -24,8 +25,15 @@ sharded(x, x);
 shardMap(apply, { mesh, inSpecs: [{ w: P("i"), c: null }, P("i")], outSpecs: P() });
 // @ts-expect-error: axes are named by specs
 shardMap(apply, { mesh, inSpecs: ["i", "i"], outSpecs: P() });
-// @ts-expect-error: a mesh is needed
+// The mesh that setMesh set.
 shardMap(apply, { inSpecs: P("i"), outSpecs: P() });
+// @ts-expect-error: specs of the results are needed
+shardMap(apply, { mesh, inSpecs: P("i") });
+
+// Shardings are trees for the arguments.
+jit(apply, { inShardings: [{ w: P("i"), b: null }, null], outShardings: { y: P("i"), n: null } });
+// @ts-expect-error: no layout
+jit(apply, { inShardings: "i" });
 
 const mapped = pmap(apply, { axisName: "i", inAxes: [{ w: 0, b: null }, 0], outAxes: { y: 0, n: null } });
 export const parts: Out = mapped(params, x);

@@ -12,6 +12,7 @@ import {
   isPartitionSpec,
   type Jaxpr,
   type Mesh,
+  meshForSpecs,
   type NDArray,
   PartitionSpec,
   providePropagation,
@@ -30,7 +31,7 @@ import { propagateShardings } from "./propagate.ts";
 import type { ShardMapOptions } from "./types.ts";
 
 interface Options {
-  readonly mesh: Mesh;
+  readonly mesh?: Mesh;
   readonly inSpecs: unknown;
   readonly outSpecs: unknown;
   readonly checkVma?: boolean;
@@ -71,7 +72,7 @@ export function shardMap<A extends unknown[], R>(
 }
 
 function runShards(name: string, f: (...args: unknown[]) => unknown, options: Options, args: readonly unknown[]): unknown {
-  const { mesh, checkVma = true } = options;
+  const { mesh = meshForSpecs(name), checkVma = true } = options;
   const list = [...args];
   const [leaves, inTree] = treeFlatten(list);
   checkArrayLeaves(name, list);

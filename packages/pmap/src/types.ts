@@ -5,7 +5,8 @@ import type { Axes } from "@traceform/vmap";
 export type Specs<T> = TreePrefix<T, PartitionSpec | null>;
 
 export interface ShardMapOptions<A extends readonly unknown[], R> {
-  readonly mesh: Mesh;
+  /** The mesh; the one that `setMesh` set unless given. */
+  readonly mesh?: Mesh;
   /** How each argument is cut into shards: one spec for all, or a list with an entry for each argument. */
   readonly inSpecs: PartitionSpec | null | { readonly [K in keyof A]: Specs<A[K]> };
   /** How the shards of the results make whole arrays. */

@@ -68,6 +68,7 @@ export {
   ShapeDtypeStruct,
 } from "@traceform/jit";
 export {
+  getMesh,
   makeMesh,
   Mesh,
   NamedSharding,
@@ -75,6 +76,8 @@ export {
   PartitionSpec,
   pmap,
   type PmapOptions,
+  reshard,
+  setMesh,
   shardMap,
   type ShardMapOptions,
   SingleDeviceSharding,

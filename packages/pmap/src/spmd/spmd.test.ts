@@ -16,7 +16,18 @@ import { jit, makeJaxpr } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import { vmap } from "@traceform/vmap";
 import { afterAll, describe, expect, test } from "vitest";
-import { makeMesh, P, propagateShardings, runPartitioned, shardMap, type SpecEntry, withShardingConstraint } from "../index.ts";
+import {
+  getMesh,
+  makeMesh,
+  P,
+  propagateShardings,
+  reshard,
+  runPartitioned,
+  setMesh,
+  shardMap,
+  type SpecEntry,
+  withShardingConstraint,
+} from "../index.ts";
 
 const backend = setDefaultBackend(cpu({ devices: 4 }));
 afterAll(() => backend[Symbol.dispose]());
@@ -408,6 +419,26 @@ test("jit lays arguments and results out as asked", () => {
   expect(() => jit(sin, { inShardings: on("a") })(values(3))).toThrow(/cannot be cut into 2 equal shards/);
   expect(() => jit(sin, { inShardings: 3 as never })(values(4))).toThrow(/no layout over a mesh/);
   expect(grad((x: NDArray) => lax.reduceSum(f(x, x44), [0, 1]))(x44).shape).toEqual([4, 4]);
+});
+
+test("a mesh that was set is that of specs without one", () => {
+  const f = jit((x: NDArray) => withShardingConstraint(mul(x, 2), P("a")), { inShardings: P(null, "b") });
+  const total = shardMap((x: NDArray) => lax.psum(x, "a"), { inSpecs: P("a"), outSpecs: P() });
+  expect(() => f(x44)).toThrow(/without a mesh, and none was set[\s\S]*setMesh/);
+  expect(() => total(x44)).toThrow(/none was set/);
+  const outer = setMesh(mesh);
+  expect(getMesh()).toBe(mesh);
+  expect(f(x44).sharding.key).toBe(on("a").key);
+  expect(total(x44).shape).toEqual([2, 4]);
+  expect(reshard(x44, P("b")).sharding.key).toBe(on("b").key);
+  // Another mesh is another program.
+  const turned = makeMesh([2, 2], ["b", "a"]);
+  const inner = setMesh(turned);
+  expect(f(x44).sharding.key).toBe(new NamedSharding(turned, P("a")).key);
+  inner[Symbol.dispose]();
+  expect(f(x44).sharding.key).toBe(on("a").key);
+  outer[Symbol.dispose]();
+  expect(getMesh()).toBeNull();
 });
 
 test("eager operations keep layouts", () => {
