@@ -1,5 +1,6 @@
 import { cpu } from "@traceform/backend-cpu";
 import { type Backend, type Inputs, makeAval, type NDArray, setDefaultBackend, traceToJaxpr, treeLeaves } from "@traceform/core";
+import { valueAndGrad } from "@traceform/grad";
 import { jit } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import * as nn from "@traceform/nn";
@@ -86,6 +87,21 @@ test("an update of all leaves of a pytree is one dispatch, and that of the CPU i
     x.forEach((y, k) => expect(Math.abs(y - wanted[i][k])).toBeLessThanOrEqual(1e-6 * Math.abs(wanted[i][k]) + 1e-9)),
   );
   setDefaultBackend(backend);
+});
+
+test("value and gradient of a multi-layer perceptron take few dispatches", () => {
+  const mlp = (...sizes: number[]): Layer[] => sizes.slice(1).map((n, i) => ({ w: values(sizes[i], n), b: values(n) }));
+  const loss = (net: Layer[], x: NDArray, labels: NDArray): NDArray => {
+    const logits = net.reduce((h, { w, b }, i) => {
+      const z = np.add(np.matmul(h, w), b);
+      return i === net.length - 1 ? z : nn.relu(z);
+    }, x);
+    const picked = np.sum(np.multiply(nn.logSoftmax(logits), nn.oneHot(labels, 10)), 1);
+    return np.negative(np.mean(picked));
+  };
+  const [x, labels] = [values(128, 784), np.zeros([128], { dtype: "int32" })];
+  expect(kernels(valueAndGrad(loss), mlp(784, 128, 10), x, labels).length).toBeLessThanOrEqual(9);
+  expect(kernels(valueAndGrad(loss), mlp(784, 128, 64, 10), x, labels).length).toBeLessThanOrEqual(13);
 });
 
 test("where the device binds too few buffers, the parts of a bundle are dispatched one by one", async () => {
