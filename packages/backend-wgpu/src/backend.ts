@@ -14,7 +14,7 @@ import {
 import { lowerProgram, type Program, type Target } from "@traceform/compiler";
 import { WgpuBuffer } from "./buffer.ts";
 import type { Schedule } from "./emit/kernel.ts";
-import { WgpuDevice } from "./device.ts";
+import { LogicalDevice, WgpuDevice } from "./device.ts";
 import { WgpuExecutable } from "./executable.ts";
 import { toWords } from "./host.ts";
 import { Pipelines } from "./pipelines.ts";
@@ -56,12 +56,14 @@ export interface WebGpuBackendOptions {
   readonly schedule: Schedule;
   /** Whether commands may carry immediates. */
   readonly immediates: boolean;
+  /** How many logical devices there are. */
+  readonly devices: number;
 }
 
 /** A backend on one GPU device. */
 export class WebGpuBackend implements Backend {
   readonly name = "wgpu";
-  readonly devices: readonly WgpuDevice[];
+  readonly devices: readonly Device[];
   readonly capabilities: Capabilities;
   readonly #device: WgpuDevice;
   readonly #pipelines: Pipelines;
@@ -70,14 +72,14 @@ export class WebGpuBackend implements Backend {
   readonly #schedule: Schedule;
 
   constructor(gpu: GPUDevice, options: WebGpuBackendOptions) {
-    const { owned, maxMemoryBytes, schedule, immediates } = options;
+    const { owned, maxMemoryBytes, schedule, immediates, devices } = options;
     this.#schedule = schedule;
     this.#device = new WgpuDevice(this, gpu, maxMemoryBytes);
     this.#pipelines = new Pipelines(gpu, immediates);
     this.#owned = owned;
-    this.devices = [this.#device];
+    this.devices = [this.#device, ...Array.from({ length: devices - 1 }, (_, i) => new LogicalDevice(i + 1, this.#device))];
     const maxBufferBytes = this.#device.memory.mostBytes;
-    this.capabilities = { dtypes, syncReads: false, collectives: false, maxBufferBytes, ownPrimitives };
+    this.capabilities = { dtypes, syncReads: false, collectives: true, sharedMemory: true, maxBufferBytes, ownPrimitives };
   }
 
   compile(program: ClosedJaxpr, options: CompileOptions): Executable {

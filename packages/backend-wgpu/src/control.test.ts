@@ -102,6 +102,44 @@ describe("loops of unknown length", () => {
   });
 });
 
+describe("loops of known length", () => {
+  test("may have more rounds than anybody would write out, and are one program", async () => {
+    const n = 20_001;
+    const f: Fn = (a, b) =>
+      lax.foriLoop(0, n, (_, [p, q]: readonly [NDArray, NDArray]) => [lax.add(q, 1), p] as const, [a, b] as const);
+    expect(await results(backend, f, [0], [0.5])).toEqual(await results(cpu(), f, [0], [0.5]));
+  });
+
+  test("step through arrays in nests, with branches and callbacks in them", async () => {
+    const seen: number[] = [];
+    const f: Fn = (c, x) =>
+      lax.scan(
+        (p: NDArray, y: NDArray) => {
+          const [q, zs] = lax.scan(
+            (r: NDArray, z: NDArray) => {
+              const next = lax.cond(
+                below(z, y),
+                (v: NDArray) => lax.add(v, z),
+                (v: NDArray) => lax.mul(v, 0.5),
+                r,
+              );
+              return [next, lax.sub(next, z)] as const;
+            },
+            p,
+            x,
+          );
+          lax.debug.callback((v: NDArray) => void seen.push(Number(v.itemSync())), y);
+          return [q, zs] as const;
+        },
+        c,
+        x,
+      ) as unknown as readonly NDArray[];
+    const [, wanted] = await results(cpu(), f, [1], [3, 1, 2]);
+    expect((await results(backend, f, [1], [3, 1, 2]))[1]).toEqual(wanted);
+    expect(seen).toEqual([3, 1, 2, 3, 1, 2]);
+  });
+});
+
 describe("programs that wait", () => {
   test("come in order, and the ones after them see their results", async () => {
     const loop = compile(backend, countTo(), [[9], [1, 2]]);
@@ -116,6 +154,23 @@ describe("programs that wait", () => {
     expect(floats((await backend.read(b)).bytes)).toEqual([40, 30]);
     expect(floats((await backend.read(c)).bytes)).toEqual([10, 20]);
     for (const [i, x] of others.entries()) expect(floats((await backend.read(x)).bytes)).toEqual([i, i]);
+  });
+
+  test("take the memory of donated arguments over", async () => {
+    const avals = [makeAval([], "float32"), makeAval([256], "float32")];
+    const program = traceToJaxpr((n: NDArray, x: NDArray) => [(countTo()(n, x) as readonly NDArray[])[1]], avals, "f");
+    const loop = backend.compile(program, { donate: [1] });
+    const n = put(backend, [2]);
+    let x = put(backend, new Array<number>(256).fill(1));
+    const { bytesInUse } = device.memoryStats();
+    for (let i = 0; i < 3; i++) {
+      const [next] = loop.run([n, x]);
+      x.release();
+      x = next;
+      await device.queue.idle();
+      expect(device.memoryStats().bytesInUse).toBe(bytesInUse);
+    }
+    expect(floats((await backend.read(x)).bytes)[0]).toBe(4);
   });
 
   test("may be disposed of, and their results released, before their turn; then all memory is free", async () => {

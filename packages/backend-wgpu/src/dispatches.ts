@@ -1,5 +1,5 @@
-import { invariant } from "@traceform/core";
-import { type BufferInfo, kernelKey, type Kernel, type Origin } from "@traceform/compiler";
+import { invariant, LruCache } from "@traceform/core";
+import { type BufferInfo, kernelKey, type Kernel, type LoopStep, type Origin } from "@traceform/compiler";
 import {
   gateKernel,
   type GpuKernel,
@@ -12,11 +12,14 @@ import {
 } from "./emit/kernel.ts";
 import { type Gate, gates, type Workgroups } from "./gates.ts";
 
-/** A pointer of a dispatch, in bytes from the start of a buffer. */
+/** A pointer of a dispatch, in bytes from the start of a buffer, and for each loop around it so many bytes a trip. */
 export interface Pointer {
   readonly buffer: BufferInfo | typeof gates;
   readonly offset: number;
+  readonly steps: readonly LoopStep[];
 }
+/** The start of a buffer. */
+export const startOf = (buffer: Pointer["buffer"]): Pointer => ({ buffer, offset: 0, steps: [] });
 
 /** One dispatch of a program. */
 export interface Dispatch {
@@ -45,13 +48,22 @@ export type BareDispatch = Omit<Dispatch, "gate" | "workgroups" | "parts"> & {
 const copy: GpuKernel = { kind: "copy" };
 const none = (): readonly number[] => [];
 
-/** Keys of kernels that are not compared. */
-const ownKeys = new WeakMap<Kernel, string>();
-let nextKey = 0;
-function ownKey(kernel: Kernel): string {
-  let key = ownKeys.get(kernel);
-  if (key === undefined) ownKeys.set(kernel, (key = `kernel ${nextKey++}`));
-  return key;
+/** Texts that name code, by short names: they are as long as the code, and every run asks for its pipelines. */
+const names = new LruCache<string>(1 << 14);
+let nextName = 0;
+function shortName(text: string): string {
+  let name = names.get(text);
+  if (name === undefined) names.set(text, (name = `kernel ${nextName++}`));
+  return name;
+}
+/** Names of kernels that are not compared. */
+const ownNames = new WeakMap<Kernel, string>();
+function nameOf(kernel: Kernel): string {
+  const text = kernelKey(kernel);
+  if (text !== null) return shortName(text);
+  let name = ownNames.get(kernel);
+  if (name === undefined) ownNames.set(kernel, (name = `kernel ${nextName++}`));
+  return name;
 }
 
 /** The dispatches of a launch. */
@@ -73,8 +85,7 @@ export function launchDispatches(
       return invariant(false, "the compiler was told that there is no micro-kernel") as never;
     default: {
       const gpu: Scheduled = kernel.kind === "nest" ? scheduleNest(kernel, schedule) : { kind: "routine", routine: kernel.routine };
-      const key = kernelKey(kernel) ?? ownKey(kernel);
-      return [{ name: kernel.name, kernel: gpu, key, pointers: args, groups: groupsOf(gpu), words: none, origins }];
+      return [{ name: kernel.name, kernel: gpu, key: nameOf(kernel), pointers: args, groups: groupsOf(gpu), words: none, origins }];
     }
   }
 }
@@ -84,14 +95,22 @@ interface PartDispatch extends BareDispatch {
   readonly own: readonly number[];
 }
 
-/** Kernels whose workgroups have one size can share a dispatch. */
+/**
+ * Kernels whose workgroups have one size can share a dispatch. Products are by themselves: their code is long, and equal ones of
+ * different bundles share a pipeline.
+ */
 function besideEachOther(parts: readonly PartDispatch[]): readonly (readonly PartDispatch[])[] {
   const bySize = new Map<number, PartDispatch[]>();
+  const alone: PartDispatch[][] = [];
   for (const d of parts) {
+    if (d.kernel.kind === "product") {
+      alone.push([d]);
+      continue;
+    }
     const size = sizeOf(d.kernel as Scheduled);
     bySize.set(size, [...(bySize.get(size) ?? []), d]);
   }
-  return [...bySize.values()];
+  return [...bySize.values(), ...alone];
 }
 
 function bundleDispatch(name: string, list: readonly PartDispatch[], args: readonly Pointer[]): BareDispatch {
@@ -102,7 +121,7 @@ function bundleDispatch(name: string, list: readonly PartDispatch[], args: reado
   return {
     name,
     kernel: { kind: "bundle", parts },
-    key: `bundle ${list.map((d, i) => `${parts[i].args.join()} ${d.key}`).join("\n")}`,
+    key: shortName(list.map((d, i) => `${parts[i].args.join()} ${d.key}`).join("\n")),
     pointers: used.map((i) => args[i]),
     groups: list.reduce((sum, d) => sum + d.groups, 0),
     words: none,
@@ -126,7 +145,7 @@ export function copyDispatch(from: Pointer, to: Pointer, bytes: number): BareDis
 
 /** Opens or closes a gate. `value` is the predicate of a loop or the index of a branch; a loop that starts has none. */
 export function gateDispatch(gate: Gate, value: Pointer | null, test: GateTest): BareDispatch {
-  const state: Pointer = { buffer: gates, offset: 0 };
+  const state = startOf(gates);
   return {
     name: "gate",
     kernel: gateKernel,

@@ -18,7 +18,7 @@ import { toWords } from "./host.ts";
 import type { Piece } from "./memory.ts";
 import { joinOutcomes, Outcome } from "./outcome.ts";
 import type { Compiled, Pipelines } from "./pipelines.ts";
-import { planProgram, type ProgramPlan } from "./plan.ts";
+import { needsNoHost, planProgram, type ProgramPlan } from "./plan.ts";
 import { Run } from "./run.ts";
 
 /** What an executable has of the device's memory. */
@@ -110,8 +110,7 @@ export class WgpuExecutable implements Executable {
         fix: "pass one array for each argument that the program was compiled for",
       });
     }
-    const { steps } = this.#plan;
-    const alone = steps.every((s) => s.kind === "dispatches");
+    const alone = needsNoHost(this.#plan.steps);
     const recorder = activeRecorder();
     const begin = recorder === null ? 0 : performance.now();
     const outs = alone && this.#device.queue.isIdle ? this.#runNow(inputs) : this.#runLater(inputs);
@@ -125,7 +124,7 @@ export class WgpuExecutable implements Executable {
       this.#makeResults(made, this.#donors(inputs));
       const { run, end } = this.#start(inputs, made);
       try {
-        for (const s of this.#plan.steps) if (s.kind === "dispatches") run.add(s.list);
+        run.addPlan(this.#plan.steps);
         run.submit();
       } finally {
         end();
@@ -146,7 +145,7 @@ export class WgpuExecutable implements Executable {
   #runLater(inputs: readonly WgpuBuffer[]): WgpuBuffer[] {
     const made: WgpuBuffer[] = [];
     try {
-      this.#makeResults(made, new Map());
+      this.#makeResults(made, this.#donors(inputs));
     } catch (error) {
       for (const buffer of made) buffer.release();
       throw error;

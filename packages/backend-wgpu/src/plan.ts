@@ -1,6 +1,13 @@
-import { BackendError } from "@traceform/core";
 import type { BufferInfo, Program, Step, View } from "@traceform/compiler";
-import { type BareDispatch, copyDispatch, type Dispatch, gateDispatch, launchDispatches, type Pointer } from "./dispatches.ts";
+import {
+  type BareDispatch,
+  copyDispatch,
+  type Dispatch,
+  gateDispatch,
+  launchDispatches,
+  type Pointer,
+  startOf,
+} from "./dispatches.ts";
 import type { Schedule } from "./emit/kernel.ts";
 import { type Gate, Gates, type Workgroups } from "./gates.ts";
 
@@ -11,6 +18,8 @@ export type PlanStep =
   | { readonly kind: "dispatches"; readonly list: readonly Dispatch[] }
   | { readonly kind: "host"; readonly step: number; readonly reads: readonly Pointer[]; readonly writes: readonly Pointer[] }
   | { readonly kind: "choice"; readonly index: Pointer; readonly branches: readonly Plan[] }
+  /** A loop of a known length; carries that trade places make even and odd rounds. */
+  | { readonly kind: "trips"; readonly loop: number; readonly trips: number; readonly rounds: readonly Plan[] }
   | {
       readonly kind: "loop";
       readonly predicate: Pointer;
@@ -30,17 +39,14 @@ export type PlanStep =
 
 export interface ProgramPlan {
   readonly steps: Plan;
-  /** All dispatches, however often they run. */
+  /** All dispatches, each once, however often it runs. */
   readonly dispatches: readonly Dispatch[];
   /** The words with which the memory of the gates begins. */
   readonly gates: Uint32Array<ArrayBuffer>;
 }
 
-/** More than this take longer to encode than anybody would wait for. */
-const mostDispatches = 1 << 18;
-
 /**
- * How a program runs. Loops of a known number of trips are written out, with the addresses of every trip. Branches, and loops that
+ * How a program runs. Branches, and loops that
  * run while a predicate holds, are decided on the device (see `gates.ts`), unless there are calls out to JavaScript or other loops of
  * unknown length in them: then the host looks at the predicate.
  *
@@ -49,21 +55,24 @@ const mostDispatches = 1 << 18;
 export function planProgram(program: Program, schedule: Schedule, most: number): ProgramPlan {
   const gates = new Gates();
   const dispatches: Dispatch[] = [];
-  /** Which trip each loop is at. */
-  const trips = new Map<number, number>();
   /** Where the buffers are that have traded places. */
   const places = new Map<BufferInfo, BufferInfo>();
   const placeOf = (buffer: BufferInfo): BufferInfo => places.get(buffer) ?? buffer;
-  const pointer = ({ buffer, offset, steps }: View): Pointer => ({
-    buffer: placeOf(buffer),
-    offset: steps.reduce((sum, s) => sum + trips.get(s.loop)! * s.bytes, offset),
-  });
+  const pointer = ({ buffer, offset, steps }: View): Pointer => ({ buffer: placeOf(buffer), offset, steps });
   const swap = (pairs: readonly (readonly [BufferInfo, BufferInfo])[]): void => {
     for (const [a, b] of pairs) {
       const [x, y] = [placeOf(a), placeOf(b)];
       places.set(a, y).set(b, x);
     }
   };
+
+  /** What rounds are when buffers trade places at the end of each. */
+  const evenAndOdd = <T>(pairs: readonly (readonly [BufferInfo, BufferInfo])[], round: () => T): readonly T[] =>
+    [0, 1].map(() => {
+      const made = round();
+      swap(pairs);
+      return made;
+    });
 
   const underGate = ({ groups, parts = [], ...rest }: BareDispatch, gate: Gate | null): Dispatch => {
     const workgroups = workgroupsOf(groups, most);
@@ -77,12 +86,7 @@ export function planProgram(program: Program, schedule: Schedule, most: number):
   const add = (steps: PlanStep[], bare: BareDispatch, gate: Gate | null): void => {
     if (bare.groups === 0) return;
     const dispatch = underGate(bare, gate);
-    if (dispatches.push(dispatch) > mostDispatches) {
-      throw new BackendError(program.name, {
-        message: `the program has more than ${mostDispatches} dispatches when its loops are written out`,
-        fix: "make the loops shorter, or run the program on the CPU backend",
-      });
-    }
+    dispatches.push(dispatch);
     const last = steps.at(-1);
     if (last?.kind === "dispatches") (last.list as Dispatch[]).push(dispatch);
     else steps.push({ kind: "dispatches", list: [dispatch] });
@@ -113,12 +117,10 @@ export function planProgram(program: Program, schedule: Schedule, most: number):
         }
         case "loop":
           if (s.trips === null) unknownLoop(s, out);
-          else {
-            for (let i = 0; i < s.trips; i++) {
-              trips.set(s.loop, i);
-              plan(s.body, gate, out);
-              swap(s.swaps);
-            }
+          else if (s.trips > 0) {
+            const rounds = s.swaps.length === 0 ? [plan(s.body, gate)] : evenAndOdd(s.swaps, () => plan(s.body, gate));
+            if (s.trips % 2 === 1) swap(s.swaps);
+            out.push({ kind: "trips", loop: s.loop, trips: s.trips, rounds });
           }
           break;
       }
@@ -129,23 +131,17 @@ export function planProgram(program: Program, schedule: Schedule, most: number):
   const unknownLoop = ({ condition, predicate, body, swaps }: Extract<Step, { kind: "loop" }>, out: PlanStep[]): void => {
     const settle: PlanStep[] = [];
     for (const [present, next] of swaps)
-      add(settle, copyDispatch({ buffer: placeOf(next), offset: 0 }, { buffer: placeOf(present), offset: 0 }, present.bytes), null);
-    const evenAndOdd = <T>(round: () => T): readonly T[] =>
-      [0, 1].map(() => {
-        const made = round();
-        swap(swaps);
-        return made;
-      });
+      add(settle, copyDispatch(startOf(placeOf(next)), startOf(placeOf(present)), present.bytes), null);
     const tested = pointer(predicate!);
     if (!runsAlone(condition) || !runsAlone(body)) {
-      const rounds = evenAndOdd(() => ({ condition: plan(condition, null), body: plan(body, null) }));
+      const rounds = evenAndOdd(swaps, () => ({ condition: plan(condition, null), body: plan(body, null) }));
       out.push({ kind: "loop", predicate: tested, rounds, settle });
       return;
     }
     const gate = gates.open(null);
     const start: PlanStep[] = [];
     add(start, gateDispatch(gate, null, { kind: "start" }), null);
-    const rounds = evenAndOdd(() => {
+    const rounds = evenAndOdd(swaps, () => {
       const round = plan(condition, gate);
       add(round, gateDispatch(gate, tested, { kind: "holds" }), null);
       return plan(body, gate, round);
@@ -154,6 +150,20 @@ export function planProgram(program: Program, schedule: Schedule, most: number):
   };
 
   return { steps: plan(program.steps, null), dispatches, gates: gates.layOut() };
+}
+
+/** Whether the host has nothing to look at while a plan runs. */
+export function needsNoHost(plan: Plan): boolean {
+  return plan.every((s) => s.kind === "dispatches" || (s.kind === "trips" && s.rounds.every(needsNoHost)));
+}
+/** The dispatches of a plan that needs no host. */
+export function countOf(plan: Plan): number {
+  return plan.reduce((sum, s) => {
+    if (s.kind === "dispatches") return sum + s.list.length;
+    if (s.kind !== "trips") return sum;
+    const each = s.rounds.reduce((n, r) => n + countOf(r), 0) / s.rounds.length;
+    return sum + Math.ceil(s.trips * each);
+  }, 0);
 }
 
 /** Whether the device needs nobody to run the steps. */

@@ -2,7 +2,7 @@ import { type Aval, type HostArray, isComplex, physical } from "@traceform/core"
 import type { Program } from "@traceform/compiler";
 import { wordsOf } from "./buffer.ts";
 import type { WgpuDevice } from "./device.ts";
-import type { Dispatch, Pointer } from "./dispatches.ts";
+import { type Dispatch, type Pointer, startOf } from "./dispatches.ts";
 import { specials } from "./emit/words.ts";
 import { gates, recordOffset } from "./gates.ts";
 import { fromWords, toWords } from "./host.ts";
@@ -10,12 +10,14 @@ import type { Piece, Slab } from "./memory.ts";
 import { joinOutcomes, type Outcome } from "./outcome.ts";
 import { beginPasses } from "./passes.ts";
 import { type Pipelines, wordBytes } from "./pipelines.ts";
-import type { Plan, PlanStep } from "./plan.ts";
+import { countOf, needsNoHost, type Plan, type PlanStep } from "./plan.ts";
 
 /** Rounds of a loop that are encoded before anybody looks whether it goes on: first so many, then twice as many as before. */
 const firstRounds = 8;
 /** But not more dispatches than this at a time, if more than two rounds. */
 const mostAhead = 1 << 11;
+/** So many wait at the most before they are submitted: the device begins meanwhile. */
+const mostWaiting = 1 << 13;
 
 /** What a run has of the device. */
 export interface RunContext {
@@ -29,7 +31,9 @@ export interface RunContext {
 /** One run of a program. Dispatches are collected, and submitted when somebody has to look at what they make. */
 export class Run {
   readonly #context: RunContext;
-  #waiting: Dispatch[] = [];
+  #waiting: Waiting[] = [];
+  /** Which trip each loop is at. */
+  readonly #trips = new Map<number, number>();
   /** Of the pipelines so far. */
   outcome: Outcome | null = null;
 
@@ -38,7 +42,27 @@ export class Run {
   }
 
   add(list: readonly Dispatch[]): void {
-    for (const d of list) this.#waiting.push(d);
+    for (const dispatch of list) {
+      const steps = dispatch.pointers.some((p) => p.steps.length > 0);
+      this.#waiting.push({ dispatch, shifts: steps ? dispatch.pointers.map((p) => this.#shift(p)) : null });
+    }
+    if (this.#waiting.length >= mostWaiting) this.submit();
+  }
+  /** Adds all of a plan that needs no host. */
+  addPlan(plan: Plan): void {
+    for (const step of plan) {
+      if (step.kind === "dispatches") this.add(step.list);
+      else if (step.kind === "trips") {
+        for (let i = 0; i < step.trips; i++) {
+          this.#trips.set(step.loop, i);
+          this.addPlan(step.rounds[i % step.rounds.length]);
+        }
+      }
+    }
+  }
+  /** How far a pointer has come by the trips of its loops. */
+  #shift({ steps }: Pointer): number {
+    return steps.reduce((sum, s) => sum + this.#trips.get(s.loop)! * s.bytes, 0);
   }
 
   /** Submits what waits, as one encoder and one pass. Errors are those of its pipelines. */
@@ -46,10 +70,11 @@ export class Run {
     const { pipelines, device, program, pieceOf } = this.#context;
     const { gpu } = device;
     const bindings = gpu.limits.maxStorageBuffersPerShaderStage;
-    const list = this.#waiting.flatMap((d) => (d.parts.length > 0 && placesOf(d, pieceOf).slabs.length > bindings ? d.parts : [d]));
+    const waiting = this.#waiting.flatMap((w) => partsThatFit(w, pieceOf, bindings));
     this.#waiting = [];
-    if (list.length === 0) return;
-    const places = list.map((d) => placesOf(d, pieceOf));
+    if (waiting.length === 0) return;
+    const list = waiting.map((w) => w.dispatch);
+    const places = waiting.map((w) => placesOf(w, pieceOf));
     const compiled = list.map((d, i) => pipelines.pipeline(d, places[i].bindings));
     const slabs = places.flatMap((p) => p.slabs);
     const outcome = (this.outcome = joinOutcomes([this.outcome, ...[...compiled, ...slabs].map((c) => c.outcome)]));
@@ -99,6 +124,15 @@ export class Run {
         case "dispatches":
           this.add(step.list);
           break;
+        case "trips":
+          if (needsNoHost(step.rounds.flat())) this.addPlan([step]);
+          else {
+            for (let i = 0; i < step.trips; i++) {
+              this.#trips.set(step.loop, i);
+              await this.perform(step.rounds[i % step.rounds.length]);
+            }
+          }
+          break;
         case "host":
           await this.#callHost(step);
           break;
@@ -131,11 +165,10 @@ export class Run {
 
   async #speculate({ gate, start, rounds, settle }: Extract<PlanStep, { kind: "speculation" }>): Promise<void> {
     await this.perform(start);
-    const counts = rounds.map((r) => r.reduce((n, s) => n + (s.kind === "dispatches" ? s.list.length : 0), 0));
-    const most = Math.max(2, 2 * Math.floor(mostAhead / (counts[0] + counts[1])));
+    const most = Math.max(2, 2 * Math.floor(mostAhead / rounds.reduce((n, r) => n + countOf(r), 0)));
     for (let ahead = Math.min(firstRounds, most); ; ahead = Math.min(2 * ahead, most)) {
       for (let i = 0; i < ahead; i++) await this.perform(rounds[i & 1]);
-      const [open, begun] = await this.#look({ buffer: gates, offset: 4 * gate.position }, 2);
+      const [open, begun] = await this.#look({ ...startOf(gates), offset: 4 * gate.position }, 2);
       if (open !== 0) continue;
       if (begun & 1) await this.perform(settle);
       return;
@@ -154,7 +187,7 @@ export class Run {
     return device.reads.words(
       ranges.map(({ at, bytes }) => {
         const piece = pieceOf(at.buffer);
-        return { piece: { ...piece, offset: piece.offset + at.offset }, bytes };
+        return { piece: { ...piece, offset: piece.offset + at.offset + this.#shift(at) }, bytes };
       }),
     );
   }
@@ -183,9 +216,9 @@ export class Run {
       const words = toWords(dtype, bytes);
       const size = words.length / n;
       for (let k = 0; k < n; k++) {
-        const { buffer, offset } = writes[next++];
-        const piece = pieceOf(buffer);
-        if (size > 0) device.gpu.queue.writeBuffer(piece.slab.gpu, piece.offset + offset, words, k * size, size);
+        const to = writes[next++];
+        const { slab, offset } = pieceOf(to.buffer);
+        if (size > 0) device.gpu.queue.writeBuffer(slab.gpu, offset + to.offset + this.#shift(to), words, k * size, size);
       }
     });
   }
@@ -207,18 +240,35 @@ function hostType(aval: Aval): Pick<HostArray, "shape" | "dtype"> & { readonly p
   return { shape, dtype, planes: isComplex(dtype) ? 2 : 1, words: wordsOf(shape, dtype) };
 }
 
+/** A dispatch that waits, and how far its pointers have come in their loops; null where they have none. */
+interface Waiting {
+  readonly dispatch: Dispatch;
+  readonly shifts: readonly number[] | null;
+}
+
+interface Places {
+  readonly slabs: readonly Slab[];
+  readonly bindings: readonly number[];
+  readonly offsets: readonly number[];
+}
+
 /** The slabs that a dispatch uses, and for each pointer which of them it is in and at which word. */
-function placesOf(
-  { pointers }: Dispatch,
-  pieceOf: RunContext["pieceOf"],
-): { readonly slabs: readonly Slab[]; readonly bindings: readonly number[]; readonly offsets: readonly number[] } {
+function placesOf({ dispatch: { pointers }, shifts }: Waiting, pieceOf: RunContext["pieceOf"]): Places {
   const slabs: Slab[] = [];
   const offsets: number[] = [];
-  const bindings = pointers.map((p) => {
+  const bindings = pointers.map((p, i) => {
     const { slab, offset } = pieceOf(p.buffer);
-    offsets.push((offset + p.offset) / 4);
+    offsets.push((offset + p.offset + (shifts === null ? 0 : shifts[i])) / 4);
     const known = slabs.indexOf(slab);
     return known < 0 ? slabs.push(slab) - 1 : known;
   });
   return { slabs, bindings, offsets };
+}
+
+/** The dispatch, or those of its parts where its memory is in more buffers than the device binds. */
+function partsThatFit(waiting: Waiting, pieceOf: RunContext["pieceOf"], bindings: number): readonly Waiting[] {
+  const { parts, pointers } = waiting.dispatch;
+  if (parts.length === 0 || placesOf(waiting, pieceOf).slabs.length <= bindings) return [waiting];
+  const shiftOf = new Map(pointers.map((p, i) => [p, waiting.shifts === null ? 0 : waiting.shifts[i]]));
+  return parts.map((dispatch) => ({ dispatch, shifts: dispatch.pointers.map((p) => shiftOf.get(p)!) }));
 }

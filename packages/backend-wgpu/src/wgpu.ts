@@ -13,6 +13,8 @@ export interface WgpuOptions {
   readonly maxMemoryBytes?: number;
   /** How much kernels do at a time: `tiny` for GPUs that a CPU imitates, where large kernels take long to compile. Default `full`. */
   readonly schedule?: Schedule;
+  /** How many logical devices there are, which share the GPU and its memory; 1 by default. For programs of several devices on one GPU. */
+  readonly devices?: number;
 }
 
 /**
@@ -26,10 +28,14 @@ export interface WgpuOptions {
  * ```
  */
 export async function wgpu(options: WgpuOptions = {}): Promise<Backend> {
-  const { maxMemoryBytes = 2 ** 32, schedule = "full" } = options;
+  const { maxMemoryBytes = 2 ** 32, schedule = "full", devices = 1 } = options;
+  if (!Number.isInteger(devices) || devices < 1) {
+    throw new BackendError("wgpu", { message: `${devices} is no number of devices`, fix: "give a positive integer" });
+  }
   const owned = options.device === undefined;
   const device = options.device ?? (await requestDevice(options.adapter ?? (await requestAdapter())));
-  return new WebGpuBackend(device, { owned, maxMemoryBytes, schedule, immediates: await takesImmediates(device) });
+  const immediates = await takesImmediates(device);
+  return new WebGpuBackend(device, { owned, maxMemoryBytes, schedule, immediates, devices });
 }
 
 /** Whether kernels can have words that are part of the commands: asked for by trying, since platforms name it differently. */

@@ -1,6 +1,7 @@
 import type { StandardDType } from "@traceform/core";
 import { hostOperation } from "./host.ts";
 import type { Origin } from "./program.ts";
+import { sumProducts } from "./summedproducts.ts";
 
 /**
  * The compiler's own form of a program, after legalisation: values are dense arrays of real standard dtypes, calls are
@@ -135,7 +136,7 @@ export class BlockBuilder {
   }
 
   finish(outs: readonly Value[]): Block {
-    return pruned({ params: this.params, nodes: this.nodes, outs });
+    return sumProducts(pruned({ params: this.params, nodes: this.nodes, outs }));
   }
 }
 

@@ -63,6 +63,11 @@ export function withMesh<T>(mesh: Mesh, tracked: boolean, fn: () => T): T {
   return bind(0);
 }
 
+/** Whether something binds the name here. */
+export function isBoundAxis(name: string): boolean {
+  return environment.has(name);
+}
+
 /** Whether values know if they vary along the named axis. */
 export function tracksVarying(name: string): boolean {
   return environment.get(name)?.tracked === true;

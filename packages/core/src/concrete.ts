@@ -6,7 +6,7 @@ import { BackendError, DisposedError, type TraceformError } from "./errors.ts";
 import { hostFull, nest, toTyped, type TypedArray } from "./host.ts";
 import { pressureToken, returnToken, unwatch, watch } from "./memory.ts";
 import { type ConcreteValue, NDArray } from "./ndarray.ts";
-import { processIndex, processOf } from "./process.ts";
+import { ownDevice } from "./process.ts";
 import { currentScope } from "./scope.ts";
 import { type Sharding, SingleDeviceSharding } from "./sharding.ts";
 import { type Shard, shardsOf } from "./shards.ts";
@@ -60,7 +60,7 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
 
   /** Where the values are; `null` while they are on the host only. */
   get device(): Device | null {
-    return this.#sharding?.devices[0] ?? this.#buffer?.device ?? null;
+    return this.#sharding === null ? (this.#buffer?.device ?? null) : ownDevice(this.#sharding.devices);
   }
   /** The layout that the array was given; `null` for one that is where its buffer is. */
   get givenSharding(): Sharding | null {
@@ -83,7 +83,7 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
    * first device gets the values if they are on the host or in another memory.
    */
   withSharding(sharding: Sharding): ConcreteArray {
-    const device = sharding.devices.find((d) => processOf(d) === processIndex()) ?? sharding.devices[0];
+    const device = ownDevice(sharding.devices);
     const source = this.#sharesWith(device) ? this : ConcreteArray.#on(device, this.hostSync(), this.aval);
     const buffer = source.bufferOn(device);
     buffer.retain();

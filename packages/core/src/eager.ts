@@ -5,11 +5,12 @@ import type { Backend, Device } from "./device.ts";
 import { runOnHost, runsOnHost } from "./hoststep.ts";
 import { type Eqn, Jaxpr, Var } from "./jaxpr.ts";
 import { jitP, type JitParams } from "./jit.ts";
-import { checkFloats, checksFloats, Replay, runChecked } from "./floating.ts";
+import { checkFloats, checksFloats, Replay, runChecked, runWatched } from "./floating.ts";
 import type { NDArray } from "./ndarray.ts";
 import type { Params, Primitive } from "./primitive.ts";
 import { cachesOf, type Compiled, compileProgram, runCompiled } from "./programs.ts";
-import { laysOut, resultShardings } from "./propagation.ts";
+import { homeDevice, homeOf, laysOut, resultShardings } from "./propagation.ts";
+import { currentSource } from "./source.ts";
 import { abstractEval } from "./staging.ts";
 import { paramsKey } from "./structure.ts";
 import { Trace } from "./trace.ts";
@@ -39,23 +40,27 @@ export class EvalTrace extends Trace {
 }
 
 function evaluate(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
-  const device = deviceFor(args);
+  const isJit = (primitive as unknown) === jitP;
+  const home = isJit ? homeDevice((params as unknown as JitParams).jaxpr) : homeOf(primitive, params);
+  const device = home ?? deviceFor(args);
   const { eager } = cachesOf(device.backend);
   let key = `${primitive.id}|${paramsKey(params)}`;
   for (let i = 0; i < args.length; i++) key += `|${args[i].aval.id}`;
   let compiled = eager.get(key);
   if (compiled === undefined) {
-    // Host steps are not cached: each is a call of its function.
-    if (runsOnHost(primitive)) return runHost(primitive, args, params);
+    const host = runsOnHost(primitive);
+    // Where operands can be read only later, the step is a program, in its turn.
+    if (host && device.backend.readSync !== undefined) return runHost(primitive, args, params);
     compiled = compileEqn(
       device.backend,
       primitive,
       args.map((x) => x.aval),
       params,
     );
-    eager.set(key, compiled);
+    // Host steps are not cached: each is a call of its function.
+    if (!host) eager.set(key, compiled);
   }
-  const donated = (primitive as unknown) === jitP ? (params as unknown as JitParams).donated : undefined;
+  const donated = isJit ? (params as unknown as JitParams).donated : undefined;
   const shardings = resultShardings(compiled, args, primitive.name);
   return runCompiled(compiled, args, device, donated?.includes(true) ? donated : undefined, shardings);
 }
@@ -66,7 +71,27 @@ const replay: Replay = /* @__PURE__ */ new Replay(evaluate);
 function processChecked(primitive: Primitive<never>, args: readonly NDArray[], params: Params): NDArray[] {
   if ((primitive as unknown) === jitP) {
     const { jaxpr, name } = params as unknown as JitParams;
-    return runFloatChecked(jaxpr, jaxpr.outAvals, name, args, deviceFor(args));
+    return runFloatChecked(jaxpr, jaxpr.outAvals, name, args, homeDevice(jaxpr) ?? deviceFor(args));
+  }
+  const device = deviceFor(args);
+  if (device.backend.readSync === undefined && !runsOnHost(primitive)) {
+    const { avals } = abstractEval(
+      primitive,
+      args.map((x) => x.aval),
+      params,
+    );
+    return runWatched(
+      jaxprOf(
+        primitive,
+        args.map((x) => x.aval),
+        params,
+        currentSource(),
+      ),
+      avals,
+      primitive.name,
+      args,
+      device,
+    );
   }
   const outs = evaluate(primitive, args, params);
   findFloats(primitive.name, outs, () => replay.operation(primitive, args, params));
@@ -100,16 +125,21 @@ function runHost(primitive: Primitive<never>, args: readonly NDArray[], params: 
 }
 
 function compileEqn(backend: Backend, primitive: Primitive<never>, inAvals: readonly Aval[], params: Params): Compiled {
-  const { avals, effects } = abstractEval(primitive, inAvals, params);
+  const { avals } = abstractEval(primitive, inAvals, params);
   if ((primitive as unknown) === jitP) {
     const { jaxpr, donated, name } = params as unknown as JitParams;
     const donate = donated.flatMap((d, i) => (d ? [i] : []));
     return { executable: compileProgram(backend, jaxpr, { name, donate }), outAvals: avals, jaxpr, laysOut: laysOut(jaxpr) };
   }
-  const invars = inAvals.map((aval) => new Var(aval));
-  const outvars = avals.map((aval) => new Var(aval));
-  const eqn: Eqn = { primitive, invars, outvars, params, effects: new Set(effects ?? []), source: null };
-  const jaxpr = new Jaxpr([], invars, [eqn], outvars);
+  const jaxpr = jaxprOf(primitive, inAvals, params, null);
   // The description of the operands is part of the program's structure, so avals need no place in the key.
   return { executable: compileProgram(backend, jaxpr, { name: primitive.name }), outAvals: avals, jaxpr, laysOut: laysOut(jaxpr) };
+}
+/** A jaxpr of one equation. */
+function jaxprOf(primitive: Primitive<never>, inAvals: readonly Aval[], params: Params, source: Eqn["source"]): Jaxpr {
+  const { avals, effects } = abstractEval(primitive, inAvals, params);
+  const invars = inAvals.map((aval) => new Var(aval));
+  const outvars = avals.map((aval) => new Var(aval));
+  const eqn: Eqn = { primitive, invars, outvars, params, effects: new Set(effects ?? []), source };
+  return new Jaxpr([], invars, [eqn], outvars);
 }

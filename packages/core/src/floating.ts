@@ -4,10 +4,11 @@ import { config, looksForFloats } from "./config.ts";
 import type { Device, HostArray } from "./device.ts";
 import { isFloat, isComplex } from "./dtypes.ts";
 import { FloatingPointError } from "./errors.ts";
-import { type Atom, type Eqn, type Jaxpr, Literal, type Var } from "./jaxpr.ts";
-import { runsOnHost } from "./hoststep.ts";
+import type { Effect } from "./effects.ts";
+import { type Atom, type Eqn, Jaxpr, Literal, type Var } from "./jaxpr.ts";
+import { hostRule, runsOnHost } from "./hoststep.ts";
 import type { NDArray } from "./ndarray.ts";
-import { type Params, type Primitive, stepsRule, type StepsRule } from "./primitive.ts";
+import { definePrimitive, type Params, type Primitive, stepsRule, type StepsRule } from "./primitive.ts";
 import { laysOut, resultShardings } from "./propagation.ts";
 import { compileProgram, runCompiled } from "./programs.ts";
 import { withSource } from "./source.ts";
@@ -29,6 +30,7 @@ export function runChecked(
   device: Device,
   replay: Replay,
 ): NDArray[] {
+  if (device.backend.readSync === undefined) return runWatched(jaxpr, outAvals, name, args, device);
   const compiled = { executable: compileProgram(device.backend, jaxpr, { name }), outAvals, jaxpr, laysOut: laysOut(jaxpr) };
   const outs = runCompiled(compiled, args, device, undefined, resultShardings(compiled, args, name));
   if (outs.every((x) => badValue(x) === null)) return outs;
@@ -40,10 +42,60 @@ export function runChecked(
   });
 }
 
+/**
+ * Runs a program on a device whose values cannot be read at once: a host step after each of its equations looks at the results, so
+ * the first bad one is the failure of the program's results.
+ */
+export function runWatched(
+  jaxpr: Jaxpr,
+  outAvals: readonly Aval[],
+  name: string,
+  args: readonly NDArray[],
+  device: Device,
+): NDArray[] {
+  const { debugNans, debugInfs } = config;
+  const executable = compileProgram(device.backend, watched(jaxpr, { debugNans, debugInfs }), { name });
+  const compiled = { executable, outAvals, jaxpr, laysOut: laysOut(jaxpr) };
+  return runCompiled(compiled, args, device, undefined, resultShardings(compiled, args, name));
+}
+
+interface WatchParams extends Wanted {
+  readonly of: string;
+  readonly frame: string | null;
+}
+const watching: Effect = { name: "watching", ordered: false, mayRepeat: true };
+const watchP: Primitive<WatchParams> = /* @__PURE__ */ definePrimitive<WatchParams>("watch", {
+  abstractEval: () => ({ avals: [], effects: [watching] }),
+  rules: {
+    [hostRule]: (outs: readonly NDArray[], { of, frame, ...wanted }: WatchParams) => {
+      checkFloats(of, outs, frame, wanted);
+      return [];
+    },
+  },
+});
+
+/** The jaxpr with a look at the results after each equation, in the jaxprs of those that consist of steps too. */
+function watched(jaxpr: Jaxpr, wanted: Wanted): Jaxpr {
+  const eqns = jaxpr.eqns.flatMap((eqn): Eqn[] => {
+    const { primitive, params, outvars, effects, source } = eqn;
+    if (primitive.rules[stepsRule] !== undefined) {
+      const inner = (x: unknown): unknown => (x instanceof Jaxpr ? watched(x, wanted) : Array.isArray(x) ? x.map(inner) : x);
+      const own = Object.fromEntries(Object.entries(params).map(([k, v]) => [k, inner(v)]));
+      return [{ ...eqn, params: own, effects: new Set([...effects, watching]) }];
+    }
+    const seen = outvars.filter((v) => v !== null);
+    if (!seen.some(({ aval }) => isFloat(aval.dtype) || isComplex(aval.dtype))) return [eqn];
+    const look = { ...wanted, of: primitive.name, frame: source?.frame ?? null };
+    const watch = watchP as unknown as Primitive<never>;
+    return [eqn, { primitive: watch, invars: seen, outvars: [], params: look as never, effects: new Set([watching]), source }];
+  });
+  return new Jaxpr(jaxpr.constvars, jaxpr.invars, eqns, jaxpr.outvars);
+}
+
 /** Throws when results of one operation hold what they must not. */
-export function checkFloats(name: string, outs: readonly NDArray[], frame: string | null = null): void {
+export function checkFloats(name: string, outs: readonly NDArray[], frame: string | null = null, wanted: Wanted = config): void {
   outs.forEach((x, i) => {
-    const bad = badValue(x);
+    const bad = badValue(x, wanted);
     if (bad === null) return;
     throw new FloatingPointError(name, {
       message: `${bad} among the values of ${outs.length > 1 ? `result ${i}, ` : "the result, "}${x.aval}`,
@@ -53,11 +105,14 @@ export function checkFloats(name: string, outs: readonly NDArray[], frame: strin
   });
 }
 
-function badValue(x: NDArray): string | null {
+/** What is looked for. */
+type Wanted = Readonly<Pick<typeof config, "debugNans" | "debugInfs">>;
+
+function badValue(x: NDArray, wanted: Wanted = config): string | null {
   if (typeof x.dtype !== "string" || !(isFloat(x.dtype) || isComplex(x.dtype))) return null;
   const { nan, infinite } = specials(x.toHost("debugNans"));
-  if (config.debugNans && nan) return "a NaN";
-  return config.debugInfs && infinite ? "an infinity" : null;
+  if (wanted.debugNans && nan) return "a NaN";
+  return wanted.debugInfs && infinite ? "an infinity" : null;
 }
 
 /** The exponent of float16 and bfloat16, all of whose bits are set in NaN and infinities. */

@@ -65,7 +65,7 @@ export {
 } from "./programs.ts";
 export { deviceFor, runFloatChecked } from "./eager.ts";
 export * from "./promotion.ts";
-export { laysOut, type Propagation, providePropagation, resultShardings } from "./propagation.ts";
+export { homeDevice, laysOut, type Propagation, providePropagation, resultShardings } from "./propagation.ts";
 export * from "./pytree.ts";
 export * from "./queue.ts";
 export { type ArrayScope, arrayScope } from "./scope.ts";

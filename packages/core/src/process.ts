@@ -42,6 +42,11 @@ export function processOf(device: Device): number {
   return device.processIndex ?? place.index;
 }
 
+/** The first of some devices that belongs to this process, on which its part of the work is done. */
+export function ownDevice(devices: readonly Device[]): Device {
+  return devices.find((d) => processOf(d) === place.index) ?? devices[0];
+}
+
 /** The exchange between processes. @throws {BackendError} when this process runs alone */
 export function processExchange(fn: string): ProcessExchange {
   if (place.exchange !== null) return place.exchange;

@@ -1,11 +1,14 @@
 import type { ConcreteArray } from "./concrete.ts";
+import type { Device } from "./device.ts";
 import { innerJaxprs } from "./innerjaxprs.ts";
 import type { Jaxpr } from "./jaxpr.ts";
 import { JaxprMemo } from "./jaxprmemo.ts";
+import { Mesh } from "./mesh.ts";
 import type { NDArray } from "./ndarray.ts";
 import type { Compiled } from "./programs.ts";
-import { shardingRule } from "./primitive.ts";
-import type { Sharding } from "./sharding.ts";
+import { type Params, type Primitive, shardingRule } from "./primitive.ts";
+import { ownDevice } from "./process.ts";
+import { NamedSharding, type Sharding } from "./sharding.ts";
 
 /**
  * How the results of a program are laid out when its operands are laid out as given. `null` stands for an array on one device.
@@ -27,6 +30,31 @@ export function laysOut(jaxpr: Jaxpr): boolean {
   return meshes.get(jaxpr, "", () =>
     jaxpr.eqns.some(({ primitive, params }) => primitive.rules[shardingRule] !== undefined || innerJaxprs(params).some(laysOut)),
   );
+}
+
+const homes = new JaxprMemo<{ readonly device: Device | null }>();
+
+/** The first device of the mesh over which a program lays something out, which decides where it runs; `null` when there is none. */
+export function homeDevice(jaxpr: Jaxpr): Device | null {
+  if (!laysOut(jaxpr)) return null;
+  return homes.get(jaxpr, "", () => {
+    for (const { primitive, params } of jaxpr.eqns) {
+      const device =
+        homeOf(primitive, params) ?? innerJaxprs(params).reduce<Device | null>((d, inner) => d ?? homeDevice(inner), null);
+      if (device !== null) return { device };
+    }
+    return { device: null };
+  }).device;
+}
+
+/** The same of one operation. */
+export function homeOf(primitive: Primitive<never>, params: Params): Device | null {
+  if (primitive.rules[shardingRule] === undefined) return null;
+  const mesh = Object.values(params).find((p) => p instanceof Mesh || p instanceof NamedSharding) as
+    | Mesh
+    | NamedSharding
+    | undefined;
+  return mesh === undefined ? null : ownDevice(mesh.devices);
 }
 
 const memo = new JaxprMemo<readonly (Sharding | null)[]>();

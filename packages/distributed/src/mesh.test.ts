@@ -9,6 +9,13 @@ interface Said {
   readonly process: number;
   readonly processes: number;
   readonly devices: readonly number[];
+  readonly hosts: {
+    readonly given: readonly (readonly number[])[];
+    readonly gathered: readonly (readonly number[])[];
+    readonly refused: string;
+    readonly files: number;
+    readonly same: boolean;
+  };
   readonly text: Readonly<Record<string, readonly (readonly [shape: readonly number[], values: readonly number[]])[]>>;
 }
 
@@ -43,6 +50,16 @@ describe.runIf(installed)("a mesh over processes", () => {
   ])("%i processes with %i devices each compute what one with four does", (processes, devices) => {
     for (const said of run(processes, devices)) {
       expect(said).toMatchObject({ processes, devices: [devices, 4] });
+      expect(said.hosts).toMatchObject({
+        given: [
+          [1, 1, 1],
+          [1, 1, 1],
+        ],
+        gathered: Array.from({ length: processes }, (_, i) => [i + 1, i + 1, i + 1]),
+        files: processes,
+        same: true,
+      });
+      expect(said.hosts.refused).toMatch(/\.wrong of process 1 is not that of process 0/);
       expect(Object.keys(said.text)).toEqual(Object.keys(alone.text));
       for (const [name, arrays] of Object.entries(said.text)) {
         // Sums have another order: first within a process, then between them.

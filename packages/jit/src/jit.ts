@@ -13,6 +13,7 @@ import {
   type Device,
   deviceFor,
   evalJaxpr,
+  homeDevice,
   type Inputs,
   isEager,
   isTracer,
@@ -85,6 +86,8 @@ interface Entry extends TracedProgram {
   readonly signature: Signature;
   /** For each leaf of the arguments the layout that it gets; `null` when none was asked for. */
   readonly inShardings: readonly unknown[] | null;
+  /** The device of the mesh that the program mentions, if it does. */
+  readonly home: Device | null;
   compiled: CompiledProgram | null;
 }
 
@@ -197,7 +200,7 @@ export function jit<A extends readonly unknown[], R>(f: (...args: A) => R, optio
     const leaves = entry.inShardings === null ? split.leaves : place(fn, split, entry.inShardings);
     const operands = entry.consts.length === 0 ? leaves : [...entry.consts, ...leaves];
     if (isEager(currentTrace())) {
-      const device = options.device ?? deviceFor(leaves, entry.consts);
+      const device = options.device ?? entry.home ?? deviceFor(leaves, entry.consts);
       if (entry.compiled === null || entry.compiled.device !== device) entry.compiled = compileTraced(entry, device);
       return treeUnflatten(entry.outTree, entry.compiled.run(operands)) as R;
     }
@@ -254,7 +257,7 @@ function trace<A extends readonly unknown[], R>(
     keepUnused: options.keepUnused ?? false,
   };
   const { avals } = abstractEval(jitP as never, closed.inAvals, params as never);
-  return { params, consts, outTree, outAvals: avals, signature, inShardings, compiled: null };
+  return { params, consts, outTree, outAvals: avals, signature, inShardings, home: homeDevice(closed), compiled: null };
 }
 
 function layoutsOf(fn: string, given: Placement, treedef: Treedef): readonly unknown[] {

@@ -6,6 +6,7 @@ import {
   defaultDevice,
   type Device,
   type ExecutableInfo,
+  homeDevice,
   type Inputs,
   isTracer,
   Jaxpr,
@@ -173,18 +174,21 @@ export class Lowered<A extends readonly unknown[], R> {
   asText(): string {
     return printJaxpr(this.jaxpr);
   }
+  #home(): Device {
+    return homeDevice(this.jaxpr) ?? defaultDevice();
+  }
   /** The operations that the program needs; compiles it. */
   costAnalysis(): CostAnalysis {
     return this.compileSync().costAnalysis();
   }
-  /** Compiles for a device; by default the default one. Awaits what the backend prepares. */
-  async compile(device: Device = defaultDevice()): Promise<CompiledFunction<A, R>> {
+  /** Compiles for a device; by default that of the mesh it mentions, or the default one. Awaits what the backend prepares. */
+  async compile(device: Device = this.#home()): Promise<CompiledFunction<A, R>> {
     const program = compileTraced(this.#program, device);
     await program.prepare();
     return this.#function(program);
   }
   /** `compile` without awaiting: what the backend makes ahead in `compile`, the first call makes. */
-  compileSync(device: Device = defaultDevice()): CompiledFunction<A, R> {
+  compileSync(device: Device = this.#home()): CompiledFunction<A, R> {
     return this.#function(compileTraced(this.#program, device));
   }
   #function(program: CompiledProgram): CompiledFunction<A, R> {

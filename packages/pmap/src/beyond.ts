@@ -1,5 +1,4 @@
 import {
-  type Device,
   type Mesh,
   processCount,
   processExchange,
@@ -95,9 +94,4 @@ function groupsAlong(
   }
   const at = (process: number): number => ranges[axis].get(process)!.from;
   return [...groups.values()].map((g) => g.toSorted((a, b) => at(a) - at(b)));
-}
-
-/** The first device of a mesh that belongs to this process. */
-export function ownDevice(mesh: Mesh): Device {
-  return mesh.devices.find((d) => processOf(d) === processIndex()) ?? mesh.devices[0];
 }

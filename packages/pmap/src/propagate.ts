@@ -68,10 +68,16 @@ export function propagateShardings(
   return program.outvars.map(read);
 }
 
-/** `propagateShardings` for a jaxpr all of whose arrays are over one mesh. */
+/**
+ * `propagateShardings` for a jaxpr whose operands are over one mesh. What a program over another mesh inside of it lays out counts
+ * as whole.
+ */
 export function cutsOf(jaxpr: Jaxpr, cuts: readonly Cut[], mesh: Mesh, name: string): Cut[] {
   const shardings = cuts.map((c) => (isCut(c) ? shardingOf(mesh, c) : null));
-  return propagateShardings(jaxpr, shardings, name).map((s, i) => cutOf(s, jaxpr.outvars[i].aval.ndim));
+  return propagateShardings(jaxpr, shardings, name).map((s, i) => {
+    const ndim = jaxpr.outvars[i].aval.ndim;
+    return cutOf(onMesh(s, mesh, ndim, shardings), ndim);
+  });
 }
 
 /** The mesh over which operands are laid out; `null` when none is. */

@@ -18,6 +18,7 @@ import {
 } from "@traceform/core";
 import { cpu } from "@traceform/backend-cpu";
 import { grad, jacrev, jvp, vjp } from "@traceform/grad";
+import { jet } from "@traceform/grad/jet";
 import { jit, makeJaxpr } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import { vmap } from "@traceform/vmap";
@@ -293,6 +294,78 @@ test("results of a search for NaN name the equation inside", () => {
     config.update("debugNans", false);
   }
   expect(debugNans).toBeTypeOf("function");
+});
+
+test("a program runs on the backend of its mesh, also where another one is the default", () => {
+  const other = cpu({ devices: 2, threads: 1 });
+  const mesh = makeMesh([2], ["i"], { devices: other.devices });
+  const f = shardMap((x: NDArray) => mul(x, 2), { mesh, inSpecs: P("i"), outSpecs: P("i") });
+  for (const g of [f, jit(f), jit((x: NDArray) => add(f(x), 1)), grad((x: NDArray) => sum(jit(f)(x)))]) {
+    const y = g(counted(4));
+    expect((y as ConcreteArray).device).toBe(other.devices[0]);
+    expect(other.devices[0].memoryStats().liveBuffers).toBeGreaterThan(0);
+    expect(y.addressableShards[1].device).toBe(other.devices[1]);
+  }
+  expect(jit(f)(counted(4)).jsSync()).toEqual([0, 2, 4, 6]);
+  expect((jit(f).lower(counted(4)).compileSync()(counted(4)) as ConcreteArray).device).toBe(other.devices[0]);
+  other[Symbol.dispose]();
+});
+
+test("a mesh with three axes: products cut along all of their dimensions", () => {
+  const eight = cpu({ devices: 8, threads: 1 });
+  const cube = makeMesh([2, 2, 2], ["x", "y", "z"], { devices: eight.devices });
+  const product = (a: NDArray | number, b: NDArray | number): NDArray =>
+    lax.dotGeneral(a, b, [
+      [[1], [0]],
+      [[], []],
+    ]);
+  const cut = shardMap((a: NDArray, b: NDArray) => psum(product(a, b), "z"), {
+    mesh: cube,
+    inSpecs: [P("x", "z"), P("z", "y")],
+    outSpecs: P("x", "y"),
+  });
+  const [a, b] = [counted(4, 6), counted(6, 8)];
+  expect(cut(a, b).jsSync()).toEqual(product(a, b).jsSync());
+  const weighted = (f: typeof cut) => (u: NDArray, v: NDArray) => sum(mul(f(u, v), counted(4, 8)));
+  const gradients = (f: typeof cut): unknown => grad(weighted(f), { argnums: [0, 1] })(a, b).map((g) => g.jsSync());
+  expect(gradients(cut)).toEqual(gradients(product));
+  // All three at once, the sum in one step and in three.
+  const all = (f: (x: NDArray) => NDArray): NDArray =>
+    shardMap(f, { mesh: cube, inSpecs: P(["x", "y", "z"]), outSpecs: P() })(counted(16));
+  expect(all((x) => psum(x, ["x", "y", "z"])).jsSync()).toEqual([56, 64]);
+  expect(all((x) => psum(psum(psum(x, "z"), "x"), "y")).jsSync()).toEqual([56, 64]);
+  eight[Symbol.dispose]();
+});
+
+test("callbacks run once for each shard", () => {
+  const seen: number[][] = [];
+  const f = shardMap(
+    (x: NDArray) =>
+      lax.pureCallback(
+        (v: NDArray) => {
+          const values = [...v.dataSync()].map(Number);
+          seen.push(values);
+          return Float32Array.from(values, (y) => y * 10);
+        },
+        x,
+        x,
+      ),
+    { mesh: line, inSpecs: P("i"), outSpecs: P("i") },
+  );
+  expect(f(counted(8)).jsSync()).toEqual([0, 10, 20, 30, 40, 50, 60, 70]);
+  expect(seen.toSorted((x, y) => x[0] - y[0])).toEqual([
+    [0, 1],
+    [2, 3],
+    [4, 5],
+    [6, 7],
+  ]);
+});
+
+test("Taylor series go through the map", () => {
+  const f = shardMap((x: NDArray) => psum(mul(mul(x, x), x), "i"), { mesh: line, inSpecs: P("i"), outSpecs: P() });
+  const [, [first, second]] = jet(f, [counted(4)], [[lax.full([4], 1), null]]);
+  // The derivatives of Σ (x + t)³ at t = 0 for x = 0, 1, 2, 3.
+  expect([first.jsSync(), second.jsSync()]).toEqual([[42], [36]]);
 });
 
 const rows = { mesh: line, inSpecs: P("i"), outSpecs: P("i") };

@@ -6,11 +6,9 @@ import {
   broadcastPrefix,
   checkArrayLeaves,
   checkSpec,
-  ConcreteArray,
   constvarsToInvars,
-  currentTrace,
   type Inputs,
-  isEager,
+  isBoundAxis,
   isPartitionSpec,
   type Jaxpr,
   type Mesh,
@@ -27,7 +25,6 @@ import {
   withMesh,
 } from "@traceform/core";
 import { shardAval, shardMapP } from "@traceform/lax";
-import { ownDevice } from "./beyond.ts";
 import { lockstep } from "./lockstep.ts";
 import { propagateShardings } from "./propagate.ts";
 import type { ShardMapOptions } from "./types.ts";
@@ -108,6 +105,13 @@ export interface ShardProgram {
 /** Traces a program of one shard, and applies it to whole arrays that can be cut as its specs say. */
 export function mapShards({ name, mesh, checkVma, inSpecs, outSpecs, run }: ShardProgram, arrays: readonly NDArray[]): unknown {
   providePropagation(propagateShardings);
+  const bound = mesh.axisNames.find(isBoundAxis);
+  if (bound !== undefined) {
+    throw new TransformError(name, {
+      message: `the axis "${bound}" of ${mesh} has the name of an axis around it`,
+      fix: "give the axes of nested meshes, and of vmap and pmap around them, names of their own",
+    });
+  }
   const traced = withMesh(mesh, checkVma, () =>
     traceTree(
       (...shards) => run(shards),
@@ -118,7 +122,6 @@ export function mapShards({ name, mesh, checkVma, inSpecs, outSpecs, run }: Shar
   const { outTree } = traced;
   const specs = outSpecs(outTree);
   checkResults(name, traced.jaxpr, outTree, specs, mesh, checkVma);
-  if (isEager(currentTrace())) for (const x of arrays) if (x instanceof ConcreteArray) x.bufferOn(ownDevice(mesh));
   const outs = bind(shardMapP, [...traced.consts, ...arrays], {
     name,
     jaxpr: constvarsToInvars(traced.jaxpr),

@@ -2,5 +2,5 @@ import { setDefaultBackend } from "@traceform/core";
 import { compositionTests } from "./composition.ts";
 import { referenceBackend } from "./reference/backend.ts";
 
-setDefaultBackend(referenceBackend());
+setDefaultBackend(referenceBackend({ devices: 2 }));
 compositionTests();

@@ -13,7 +13,7 @@ import { type Transformed, transformTests } from "./transformtests.ts";
 const read = <T>(name: string): T => JSON.parse(readFileSync(new URL(`../goldens/${name}`, import.meta.url), "utf8")) as T;
 const cases = goldenFiles.flatMap(({ values }) => read<readonly NumpyCase[]>(values));
 
-setDefaultBackend(cpu());
+setDefaultBackend(cpu({ devices: 2 }));
 
 describe("values recorded from JAX", () => {
   for (const [name, list] of Map.groupBy(cases, (c) => c[0])) {

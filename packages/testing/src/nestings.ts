@@ -3,6 +3,7 @@ import { checkpoint, checkpointPolicies, grad, jacfwd, jacrev, jvp, linearize, v
 import { jet } from "@traceform/grad/jet";
 import { jit } from "@traceform/jit";
 import * as lax from "@traceform/lax";
+import { makeMesh, P, pmap, shardMap } from "@traceform/pmap";
 import { vmap } from "@traceform/vmap";
 import { finiteDifference, numbers } from "./derivatives.ts";
 
@@ -34,6 +35,22 @@ function gradientByDifferences(f: Fn): Fn {
     );
 }
 
+let nextMesh = 1;
+
+/** `f` of the vector times each of two numbers, summed over two devices. A mesh inside of another has axes of its own. */
+function overDevices(checkVma: boolean): Transformation["apply"] {
+  return (f) => {
+    const axis = `devices${nextMesh++}`;
+    return (x) =>
+      shardMap((factor: NDArray, y: NDArray) => lax.psum(f(lax.mul(y, lax.broadcastInDim(factor, y.shape, [0]))), axis), {
+        mesh: makeMesh([2], [axis]),
+        inSpecs: [P(axis), P()],
+        outSpecs: P(),
+        checkVma,
+      })(vector([1, 0.5]), x);
+  };
+}
+
 export const transformations: readonly Transformation[] = [
   { name: "jit", apply: (f) => jit(f), define: (f) => f, tolerance: 1e-12 },
   {
@@ -57,6 +74,7 @@ export const transformations: readonly Transformation[] = [
     tolerance: 1e-5,
     forward: true,
   },
+  { name: "shardMap", apply: overDevices(true), define: (f) => (x) => lax.add(f(x), f(lax.mul(x, 0.5))), tolerance: 1e-12 },
   {
     name: "scan",
     apply: (f) => (x) => lax.scan((c: NDArray, _: null) => [lax.add(c, lax.mul(f(c), 0.1)), null], x, null, { length: 2 })[0],
@@ -71,6 +89,21 @@ export const transformations: readonly Transformation[] = [
 /** Further ones, which deep nestings draw from too. */
 export const moreTransformations: readonly Transformation[] = [
   ...transformations,
+  {
+    name: "shardMap, unchecked",
+    apply: overDevices(false),
+    define: (f) => (x) => lax.add(f(x), f(lax.mul(x, 0.5))),
+    tolerance: 1e-12,
+  },
+  {
+    name: "pmap",
+    apply: (f) => (x) => {
+      const parts = lax.mul(lax.broadcast(x, [2]), lax.broadcastInDim(vector([0.3, -0.8]), [2, 3], [0]));
+      return lax.reduceSum(pmap(f)(parts), [0]);
+    },
+    define: (f) => (x) => lax.add(f(lax.mul(x, 0.3)), f(lax.mul(x, -0.8))),
+    tolerance: 1e-12,
+  },
   { name: "checkpoint", apply: (f) => checkpoint(f), define: (f) => f, tolerance: 1e-12 },
   {
     name: "vmap along columns",

@@ -1,6 +1,6 @@
 import type { Inputs } from "@traceform/core";
 import { expect, test } from "vitest";
-import { jit, lax, nn, numpy as np, optim, random, type NDArray, valueAndGrad } from "./index.ts";
+import { jit, lax, nn, numpy as np, optim, random, type NDArray, valueAndGrad, vmap } from "./index.ts";
 
 // How many kernels programs take that matter to users: what is fused is part of the promise.
 
@@ -72,4 +72,18 @@ test("value and gradient of a multi-layer perceptron", () => {
   const labels = np.zeros([128], { dtype: "int32" });
   expect(kernels(valueAndGrad(loss), mlp(784, 128, 10), x, labels).length).toBeLessThanOrEqual(8);
   expect(kernels(valueAndGrad(loss), mlp(784, 128, 64, 10), x, labels).length).toBeLessThanOrEqual(12);
+});
+
+test("the sum of a batch of products is one product", () => {
+  const [x, y] = [normal(4, 16, 32), normal(4, 16, 8)];
+  const each = (x: NDArray, y: NDArray): NDArray => vmap((a: NDArray, b: NDArray) => np.matmul(a.T, b))(x, y);
+  const total = (x: NDArray, y: NDArray): NDArray => np.sum(each(x, y), 0);
+  expect(kernels(total, x, y)).toHaveLength(1);
+  const whole = np.matmul(np.reshape(x, [64, 32]).T, np.reshape(y, [64, 8]));
+  const [got, expected] = [jit(total)(x, y).dataSync(), whole.dataSync()].map((v) => [...v].map(Number));
+  got.forEach((v, i) => expect(v).toBeCloseTo(expected[i], 4));
+  // Whoever needs the members has them computed once.
+  const [parts, sum] = jit((x: NDArray, y: NDArray) => [each(x, y), total(x, y)] as const)(x, y);
+  expect(parts.shape).toEqual([4, 32, 8]);
+  [...sum.dataSync()].forEach((v, i) => expect(Number(v)).toBeCloseTo(expected[i], 4));
 });

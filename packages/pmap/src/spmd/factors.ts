@@ -1,4 +1,4 @@
-import type { Aval, Params, Primitive } from "@traceform/core";
+import type { Aval, NDArray, Params, Primitive } from "@traceform/core";
 
 /**
  * What an operation does along each axis, as the letters of an einsum: axes of operands and results with one factor are cut
@@ -13,10 +13,26 @@ export interface Factors {
   readonly reduce?: "psum" | "pmax" | "pmin";
   /** The parameters of the operation on shards of these shapes. */
   readonly localize?: (operands: readonly (readonly number[])[], results: readonly (readonly number[])[]) => Params;
+  /**
+   * For an operation that takes elements of its first operand along some axes: these may stay cut, since every device can give what it
+   * has of the result, and zeros elsewhere, which are then added up.
+   */
+  readonly select?: Select;
   /** Of a factor, the size that must be divisible by the number of shards, where it is not that of its axes. */
   readonly grain?: ReadonlyMap<number, number>;
 }
 export type Factor = number | null;
+
+/** What a device has of an axis: elements from `first` on, of `size` in all. */
+export interface Owned {
+  readonly first: NDArray;
+  readonly size: number;
+}
+export interface Select {
+  readonly axes: readonly number[];
+  /** The part of the result that a device has, from its shards; `owned` tells which of the axes are cut. */
+  run(args: readonly NDArray[], owned: ReadonlyMap<number, Owned>): NDArray;
+}
 
 export type FactorRule<P = Params> = (operands: readonly Aval[], results: readonly Aval[], params: P) => Factors;
 export type FactorEntry = readonly [primitive: Primitive<never>, rule: FactorRule<never>];

@@ -39,8 +39,8 @@ import { forgetVarying } from "../forget.ts";
 import { mapShards } from "../shardmap.ts";
 import { cutOf, cutsOf, ownLayouts, shardingOf } from "../propagate.ts";
 import { calledJaxpr } from "./control.ts";
-import { type Cut, sameNames } from "./factors.ts";
-import { stepOf } from "./steps.ts";
+import { type Cut, type Owned, sameNames } from "./factors.ts";
+import { type Step, stepOf } from "./steps.ts";
 
 /** A part of an array, and which. */
 interface Shard {
@@ -129,9 +129,24 @@ class Partitioner {
         args.map((x) => x.shape),
         shapes,
       ) ?? eqn.params;
-    const partial = bind(eqn.primitive, args, params as never);
-    const joined = step.reduced.length === 0 ? partial : join[step.factors!.reduce!](partial, step.reduced);
+    const owned = this.#owned(step, eqn.invars[0]?.aval);
+    const partial = owned.size > 0 ? [step.factors!.select!.run(args, owned)] : bind(eqn.primitive, args, params as never);
+    // Of truth values with a false for what a device does not have, the sum is the maximum.
+    const how = owned.size > 0 && partial[0].dtype === "bool" ? "pmax" : step.factors?.reduce;
+    const joined = step.reduced.length === 0 ? partial : join[how!](partial, step.reduced);
     return joined.map((x, i) => ({ x, cut: step.results[i] }));
+  }
+
+  /** The axes that stay cut while elements are taken along them, and what this device has of each. */
+  #owned({ factors, operands }: Step, aval: Aval | undefined): ReadonlyMap<number, Owned> {
+    const owned = new Map<number, Owned>();
+    for (const d of factors?.select?.axes ?? []) {
+      const names = operands[0][d];
+      if (names.length === 0) continue;
+      const size = aval!.shape[d];
+      owned.set(d, { first: mul(axisIndex(names), size / this.mesh.axisSize(names)), size });
+    }
+    return owned;
   }
 
   /** Loops, branches and calls, whose jaxprs become programs of shards too; `null` for everything else. */

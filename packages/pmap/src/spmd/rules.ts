@@ -1,6 +1,6 @@
-import type { Aval, Params, Primitive } from "@traceform/core";
+import type { Aval, NDArray, Params, Primitive } from "@traceform/core";
 import * as lax from "@traceform/lax";
-import { type Factor, type FactorEntry, type FactorRule, factors } from "./factors.ts";
+import { type Factor, type FactorEntry, type FactorRule, factors, type Owned, type Select } from "./factors.ts";
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 /** The factors of an array with some axes that must be whole. */
@@ -168,6 +168,65 @@ const reshape: FactorRule<lax.ReshapeParams> = ([x], [y]) => {
   return { operands: [operand], results: [result], grain, localize: (_operands, [shape]) => ({ newSizes: shape }) };
 };
 
+/** Axes without a factor of their own get one that no result has: they may stay cut while elements are taken along them. */
+function selecting(own: readonly Factor[], run: Select["run"]): Select & { readonly factors: readonly Factor[] } {
+  const axes = own.flatMap((f, d) => (f === null ? [d] : []));
+  return { factors: own.map((f, d) => f ?? own.length + d), axes, run };
+}
+
+/** The elements at `positions(d)` of the whole axis d that this device has, and zeros for the others. */
+function takeOwned(x: NDArray, owned: ReadonlyMap<number, Owned>, positions: (d: number) => NDArray): NDArray {
+  let y = x;
+  for (const [d, { first }] of owned) {
+    const at = lax.sub(positions(d), first);
+    const sizes = y.shape.map((n, k) => (k === d ? 1 : n));
+    const others = range(y.ndim).filter((k) => k !== d);
+    const rows = lax.gather(
+      y,
+      lax.reshape(at, [at.size, 1]),
+      { offsetDims: others, collapsedSliceDims: [d], startIndexMap: [d] },
+      sizes,
+      { mode: "fill", fillValue: 0 },
+    );
+    y = rows;
+  }
+  return y;
+}
+
+/**
+ * Rows of a table that is cut along its rows, as embeddings are: each device gives those that it has. `null` for other gathers.
+ */
+function lookup(x: Aval, y: Aval, params: lax.GatherParams): Select | null {
+  const { startIndexMap, collapsedSliceDims, operandBatchingDims, offsetDims } = params.dimensionNumbers;
+  const [axis] = startIndexMap;
+  if (
+    startIndexMap.length !== 1 ||
+    operandBatchingDims.length > 0 ||
+    collapsedSliceDims.length !== 1 ||
+    collapsedSliceDims[0] !== axis
+  )
+    return null;
+  const size = x.shape[axis];
+  const batch = range(y.ndim).filter((d) => !offsetDims.includes(d));
+  return {
+    axes: [axis],
+    run: ([part, at], owned) => {
+      const wide = lax.convertElementType(at, "int32");
+      const inside = params.mode === "clip" ? lax.clamp(0n, wide, BigInt(size - 1)) : wide;
+      const { first } = owned.get(axis)!;
+      const sliceSizes = params.sliceSizes.map((n, d) => (d === axis ? n : n === x.shape[d] ? part.shape[d] : n));
+      const got = lax.gather(part, lax.sub(inside, first), params.dimensionNumbers, sliceSizes, { mode: "fill", fillValue: 0 });
+      if (params.mode !== "fill") return got;
+      // What no device has is filled, once: by the first.
+      const empty = lax.fullLike(part, 0, { shape: part.shape.map((n, d) => (d === axis ? 1 : n)) });
+      const filler = lax.gather(empty, lax.fullLike(wide, 1), params.dimensionNumbers, sliceSizes, params);
+      const isFirst = lax.broadcastInDim(lax.eq(first, 0), filler.shape, []);
+      const outside = lax.reshape(lax.bitwiseOr(lax.lt(wide, 0), lax.ge(wide, size)), wide.shape.slice(0, -1));
+      return lax.select(lax.bitwiseAnd(isFirst, lax.broadcastInDim(outside, filler.shape, batch)), filler, got);
+    },
+  };
+}
+
 const gather: FactorRule<lax.GatherParams> = ([x, indices], [y], params) => {
   const { offsetDims, collapsedSliceDims, operandBatchingDims, startIndicesBatchingDims } = params.dimensionNumbers;
   // Axes that are taken whole keep their layout, and so do those along which there are indices.
@@ -181,8 +240,13 @@ const gather: FactorRule<lax.GatherParams> = ([x, indices], [y], params) => {
   const result = range(y.ndim).map((d) =>
     offsetDims.includes(d) ? operand[window[offsetDims.indexOf(d)]] : x.ndim + batch.indexOf(d),
   );
+  const rows = lookup(x, y, params);
   return {
-    operands: [operand, range(indices.ndim).map((d) => (d === indices.ndim - 1 ? null : x.ndim + d))],
+    ...(rows === null ? {} : { reduce: "psum", select: rows }),
+    operands: [
+      rows === null ? operand : operand.map((f, d) => (rows.axes.includes(d) ? 2 * (x.ndim + indices.ndim) + d : f)),
+      range(indices.ndim).map((d) => (d === indices.ndim - 1 ? null : x.ndim + d)),
+    ],
     results: [result],
     localize: ([shape]) => ({ ...params, sliceSizes: params.sliceSizes.map((n, d) => (operand[d] === d ? shape[d] : n)) }),
   };
@@ -230,19 +294,42 @@ const families = (): readonly FactorEntry[] => [
     const own = paddingConfig.map((c, d) => (c.every((n) => n === 0) ? d : null));
     return { operands: [own.slice(0, x.ndim), []], results: [own] };
   }),
-  factors(lax.sliceP, ([x], _results, { startIndices, limitIndices, strides }) => {
+  factors(lax.sliceP, ([x], [y], { startIndices, limitIndices, strides }) => {
     const own = x.shape.map((n, d) => (startIndices[d] === 0 && limitIndices[d] === n && (strides?.[d] ?? 1) === 1 ? d : null));
+    const select = selecting(own, (args, owned) => {
+      const limits = (shape: readonly number[]): number[] =>
+        limitIndices.map((n, d) => (own[d] === null && !owned.has(d) ? n : shape[d]));
+      const rest = lax.slice(
+        args[0],
+        startIndices.map((n, d) => (owned.has(d) ? 0 : n)),
+        limits(args[0].shape),
+        startIndices.map((_, d) => (owned.has(d) ? 1 : (strides?.[d] ?? 1))),
+      );
+      return takeOwned(rest, owned, (d) =>
+        lax.add(lax.mul(lax.iota("int32", y.shape[d]), BigInt(strides?.[d] ?? 1)), BigInt(startIndices[d])),
+      );
+    });
     const localize = ([shape]: readonly (readonly number[])[]): Params => ({
       startIndices,
       limitIndices: limitIndices.map((n, d) => (own[d] === null ? n : shape[d])),
       strides,
     });
-    return { operands: [own], results: [own], localize };
+    return { operands: [select.factors], results: [own], localize, reduce: "psum", select };
   }),
   factors(lax.dynamicSliceP, ([x, ...starts], _results, { sliceSizes }) => {
     const own = x.shape.map((n, d) => (sliceSizes[d] === n ? d : null));
     const localize = (_operands: unknown, [shape]: readonly (readonly number[])[]): Params => ({ sliceSizes: shape });
-    return { operands: [own, ...starts.map(() => [])], results: [own], localize };
+    const select = selecting(own, ([part, ...at], owned) => {
+      // Starts are clamped so that the slice fits into the whole axis.
+      const from = at.map((s, d) => lax.clamp(0n, lax.convertElementType(s, "int32"), BigInt(x.shape[d] - sliceSizes[d])));
+      const rest = lax.dynamicSlice(
+        part,
+        from.map((s, d) => (owned.has(d) || own[d] !== null ? 0n : s)),
+        sliceSizes.map((n, d) => (owned.has(d) || own[d] !== null ? part.shape[d] : n)),
+      );
+      return takeOwned(rest, owned, (d) => lax.add(lax.iota("int32", sliceSizes[d]), from[d]));
+    });
+    return { operands: [select.factors, ...starts.map(() => [])], results: [own], localize, reduce: "psum", select };
   }),
   factors(lax.dynamicUpdateSliceP, ([x, update, ...starts]) => {
     const own = x.shape.map((n, d) => (update.shape[d] === n ? d : null));

@@ -37,6 +37,11 @@ const dot = (x: NDArray, y: NDArray): NDArray =>
 const rows = fromTyped(Int32Array.of(3, 0, 2, 1), [4, 1], "int32");
 const taken = (x: NDArray, indices: NDArray): NDArray =>
   lax.gather(x, indices, { offsetDims: [1], collapsedSliceDims: [0], startIndexMap: [0] }, [1, x.shape[1]]);
+const takeFilled = (x: NDArray, indices: NDArray): NDArray =>
+  lax.gather(x, indices, { offsetDims: [1], collapsedSliceDims: [0], startIndexMap: [0] }, [1, x.shape[1]], {
+    mode: "fill",
+    fillValue: 7,
+  });
 const f32 = (...shape: number[]): NDArray => values(...shape);
 
 type F = (...xs: NDArray[]) => NDArray | readonly NDArray[];
@@ -184,9 +189,48 @@ const cases: Record<string, Case> = {
   "slice of another axis": { f: (x) => lax.slice(x, [0, 1], [4, 3]), args: [[x44, on("a")]], out: ["P('a', None)"], needs: [] },
   "slice of the cut axis": {
     f: (x) => lax.slice(x, [1, 0], [3, 4]),
+    args: [[x44, on("a", "b")]],
+    out: ["P(None, 'b')"],
+    needs: ["psum"],
+  },
+  "slice with steps of both axes": {
+    f: (x) => lax.slice(x, [1, 0], [4, 3], [2, 2]),
+    args: [[x44, on("a", "b")]],
+    out: ["P(None, None)"],
+    needs: ["psum"],
+  },
+  "dynamic slice of the cut axis": {
+    f: (x, i) => lax.dynamicSlice(x, [i, 1], [2, 2]),
+    args: [
+      [x44, on("a")],
+      [lax.full([], 3, "int32"), null],
+    ],
+    out: ["P(None, None)"],
+    needs: ["psum"],
+  },
+  "rows of a table that is cut along its rows": {
+    f: taken,
+    args: [
+      [x44, on("a", "b")],
+      [rows, null],
+    ],
+    out: ["P(None, 'b')"],
+    needs: ["psum"],
+  },
+  "rows of a table, some of them outside": {
+    f: (x, at) => takeFilled(x, lax.sub(lax.mul(at, 2), 1)),
+    args: [
+      [x44, on("a")],
+      [rows, null],
+    ],
+    out: ["P(None, None)"],
+    needs: ["psum"],
+  },
+  "truth values of the cut axis": {
+    f: (x) => lax.slice(lax.gt(x, 0), [1, 0], [3, 4]),
     args: [[x44, on("a")]],
     out: ["P(None, None)"],
-    needs: ["all_gather"],
+    needs: ["pmax"],
   },
   "dynamic slice": { f: (x) => lax.dynamicSlice(x, [0, 1], [4, 2]), args: [[x44, on("a")]], out: ["P('a', None)"], needs: [] },
   "dynamic update": {
@@ -384,6 +428,14 @@ test("a large array is never copied to all devices unasked", () => {
   expect(String(propagateShardings(asked, [on("a")])[0])).toContain("P(None, 'b')");
   const fft = jaxprOf((x) => lax.real(lax.fft(x, "FFT", [512])));
   expect(() => propagateShardings(fft, [on("a")])).toThrow(/there is no rule by which its result is laid out/);
+});
+
+test("a loop around a program over another mesh keeps what it knows", () => {
+  const other = makeMesh([4], ["i"]);
+  const doubled = shardMap((x: NDArray) => mul(x, 2), { mesh: other, inSpecs: P("i"), outSpecs: P("i") });
+  const f = (x: NDArray): NDArray => lax.scan((c: NDArray, _: null) => [doubled(c), null] as const, x, null, { length: 2 })[0];
+  expect(jit(f)(devicePut(x44, on("a"))).jsSync()).toEqual(mul(x44, 4).jsSync());
+  expect(jit(f)(x44).jsSync()).toEqual(mul(x44, 4).jsSync());
 });
 
 test("operands over different meshes are refused", () => {

@@ -40,6 +40,8 @@ export const callbackRules = (): BatchEntry[] => [
       case "broadcastAll":
         return together(args, dims, params, context.axisSize);
       case null:
+        // Devices call for themselves, whatever a batch would do.
+        if (context.isMesh) return unrolled(args, dims, params, context.axisSize);
         throw new TransformError("vmap", {
           message: "a pureCallback does not say how it is to be vectorised",
           fix: "pass { vmapMethod } as its last argument: sequential, sequentialUnrolled, expandDims or broadcastAll",

@@ -1,0 +1,72 @@
+import {
+  asArray,
+  type ArrayLike,
+  BackendError,
+  type NDArray,
+  treeFlatten,
+  treeFlattenWithPath,
+  treeUnflatten,
+} from "@traceform/core";
+import { current } from "./current.ts";
+import { arrayOf, hostArray } from "./host.ts";
+
+// What programs of several processes need beside collectives, in the shape of `jax.experimental.multihost_utils`. In a process that
+// runs alone all of it is the identity.
+
+/**
+ * The values of process 0, in every process: initial parameters, a seed, what was read from a file. The arrays of a pytree keep their shapes
+ * and dtypes, which have to be the same everywhere.
+ */
+export async function broadcastOneToAll<T>(tree: T): Promise<T> {
+  const transport = current();
+  if (transport === null) return tree;
+  return mapHosts(tree, "broadcastOneToAll", (x) => {
+    const bytes = x.bytes.slice();
+    transport.broadcast(bytes, 0);
+    return arrayOf({ ...x, bytes });
+  });
+}
+
+/** The values of all processes: each array of the pytree with a new first axis, along which the processes are. */
+export async function processAllgather<T>(tree: T): Promise<T> {
+  const transport = current();
+  return mapHosts(tree, "processAllgather", (x) => {
+    const count = transport?.processCount ?? 1;
+    const bytes = new Uint8Array(count * x.bytes.length);
+    if (transport === null) bytes.set(x.bytes);
+    else transport.allGather(x.bytes, bytes);
+    return arrayOf({ ...x, shape: [count, ...x.shape], bytes });
+  });
+}
+
+/** Returns when all processes have come here. */
+export function syncGlobalDevices(): void {
+  current()?.barrier();
+}
+
+/**
+ * Throws unless all processes have the same values, bit for bit.
+ * @throws {BackendError} in every process; it names the first array that differs
+ */
+export async function assertEqual(tree: unknown, message = "the processes have different values"): Promise<void> {
+  const transport = current();
+  if (transport === null) return;
+  for (const [path, leaf] of treeFlattenWithPath(tree)) {
+    const { bytes } = await hostArray("assertEqual", leaf);
+    const all = new Uint8Array(transport.processCount * bytes.length);
+    transport.allGather(bytes, all);
+    const different = all.findIndex((b, i) => b !== all[i % bytes.length]);
+    if (different < 0) continue;
+    throw new BackendError("assertEqual", {
+      message: `${message}: ${path === "" ? "the array" : path} of process ${Math.floor(different / bytes.length)} is not that of process 0`,
+      operands: { x: asArray(leaf as ArrayLike) },
+      fix: "give all processes the same seed and the same data, or the values of one with broadcastOneToAll",
+    });
+  }
+}
+
+async function mapHosts<T>(tree: T, fn: string, f: (x: Awaited<ReturnType<typeof hostArray>>) => NDArray): Promise<T> {
+  const [leaves, def] = treeFlatten(tree);
+  const hosts = await Promise.all(leaves.map((x) => hostArray(fn, x)));
+  return treeUnflatten(def, hosts.map(f)) as T;
+}
