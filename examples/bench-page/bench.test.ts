@@ -14,6 +14,8 @@ import { root as repository } from "../../scripts/process.ts";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
 const outDir = `${repository}out/bench-page/site`;
+/** Milliseconds: beside the other suites SwiftShader, which is a CPU, takes many times as long as alone. */
+const patience = 60_000;
 let server: PreviewServer;
 let browser: Browser;
 let dawn: GPU;
@@ -84,11 +86,11 @@ describe("in Node", () => {
   });
 });
 
-describe("in a page", () => {
+describe("in a page", { timeout: 4 * patience }, () => {
   test("an adapter that is a CPU is refused, and nothing can be measured", async () => {
     const page = await browser.newPage();
     await page.goto(server.resolvedUrls!.local[0]);
-    await page.locator("#status.failed", { hasText: /a CPU that runs WebGPU/ }).waitFor();
+    await page.locator("#status.failed", { hasText: /a CPU that runs WebGPU/ }).waitFor({ timeout: patience });
     expect(await page.isDisabled("#start")).toBe(true);
     await page.close();
   });
@@ -99,7 +101,7 @@ describe("in a page", () => {
     page.on("pageerror", (error) => errors.push(error.message));
     await page.goto(`${server.resolvedUrls!.local[0]}?tiny&allow-cpu`);
     await page.click("#start:enabled");
-    await page.locator("#status", { hasText: "Done." }).waitFor({ timeout: 50_000 });
+    await page.locator("#status", { hasText: "Done." }).waitFor({ timeout: 2 * patience });
     const report = await page.evaluate(() => (globalThis as unknown as { report: GpuReport }).report);
     expect(report.rows.map((r) => r.name)).toEqual(gpuCases("tiny").map((c) => c.name));
     expect(report.rows.filter((r) => r.milliseconds["traceform"] === null)).toEqual([]);

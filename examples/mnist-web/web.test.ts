@@ -11,6 +11,8 @@ import { root as repository } from "../../scripts/process.ts";
 const root = fileURLToPath(new URL(".", import.meta.url));
 const outDir = `${repository}out/mnist-web/site`;
 const pictures = `${repository}out/mnist-web`;
+/** Milliseconds: beside the other suites SwiftShader, which is a CPU, takes many times as long as alone. */
+const patience = 60_000;
 let server: PreviewServer;
 let browser: Browser;
 
@@ -32,7 +34,7 @@ async function open(query: string): Promise<{ readonly page: Page; readonly erro
   page.on("pageerror", (error) => errors.push(error.message));
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
   await page.goto(`${server.resolvedUrls!.local[0]}${query}`);
-  await page.locator("#status", { hasText: "Ready to train" }).waitFor();
+  await page.locator("#status", { hasText: "Ready to train" }).waitFor({ timeout: patience });
   return { page, errors };
 }
 
@@ -70,16 +72,16 @@ const drawings: Readonly<Record<string, readonly (readonly Point[])[]>> = {
   ],
 };
 const answer = (page: Page, digit: string): Promise<void> =>
-  page.locator("#digit", { hasText: digit }).waitFor({ timeout: 20_000 });
+  page.locator("#digit", { hasText: digit }).waitFor({ timeout: patience });
 const numberIn = async (page: Page, id: string): Promise<number> => parseFloat((await page.textContent(`#${id}`))!);
 
-describe("the page", () => {
+describe("the page", { timeout: 4 * patience }, () => {
   test("learns on the CPU, reads what is drawn, and does so on the GPU too", async () => {
     const { page, errors } = await open("?digits=6000");
     expect(await page.textContent("#status")).toContain("WebAssembly");
     await page.fill("#epochs", "2");
     await page.click("#train");
-    await page.locator("#status", { hasText: "steps learned" }).waitFor({ timeout: 50_000 });
+    await page.locator("#status", { hasText: "steps learned" }).waitFor({ timeout: patience });
     expect(await numberIn(page, "accuracy")).toBeGreaterThan(90);
     expect(await numberIn(page, "loss")).toBeLessThan(0.6);
     expect(await page.textContent("#steps")).toBe("186");
@@ -93,7 +95,7 @@ describe("the page", () => {
     // The network moves to the GPU as it is, and reads there.
     await page.click("#clear");
     await page.click("text=GPU");
-    await page.locator("#status", { hasText: /WebGPU, .*The network came along/ }).waitFor({ timeout: 20_000 });
+    await page.locator("#status", { hasText: /WebGPU, .*The network came along/ }).waitFor({ timeout: patience });
     await drawDigit(page, drawings["7"]);
     await answer(page, "7");
     expect(await page.textContent("#steps")).toBe("186");
@@ -105,21 +107,21 @@ describe("the page", () => {
   test("learns on the GPU, can be stopped, and goes on on the CPU", async () => {
     const { page, errors } = await open("?digits=640&batch=32");
     await page.click("text=GPU");
-    await page.locator("#status", { hasText: /WebGPU, .*Ready to train/ }).waitFor({ timeout: 20_000 });
+    await page.locator("#status", { hasText: /WebGPU, .*Ready to train/ }).waitFor({ timeout: patience });
     await page.click("#train");
-    await page.locator("#status", { hasText: "Pass 1, step 10 of 60" }).waitFor({ timeout: 50_000 });
+    await page.locator("#status", { hasText: "Pass 1, step 10 of 60" }).waitFor({ timeout: patience });
     const first = await numberIn(page, "loss");
     expect(first).toBeLessThan(2.5);
     await page.click("#train");
-    await page.locator("#status", { hasText: "steps learned" }).waitFor({ timeout: 50_000 });
+    await page.locator("#status", { hasText: "steps learned" }).waitFor({ timeout: patience });
     const learned = await numberIn(page, "steps");
     expect(learned % 10).toBe(0);
     expect(learned).toBeLessThan(60);
     expect(await numberIn(page, "accuracy")).toBeGreaterThan(25);
     await page.click("text=CPU");
-    await page.locator("#status", { hasText: /WebAssembly, .*The network came along/ }).waitFor({ timeout: 20_000 });
+    await page.locator("#status", { hasText: /WebAssembly, .*The network came along/ }).waitFor({ timeout: patience });
     await page.click("#train");
-    await page.locator("#status", { hasText: "steps learned" }).waitFor({ timeout: 50_000 });
+    await page.locator("#status", { hasText: "steps learned" }).waitFor({ timeout: patience });
     expect(await numberIn(page, "steps")).toBe(learned + 60);
     expect(await numberIn(page, "loss")).toBeLessThan(first);
     expect(errors).toEqual([]);
@@ -130,16 +132,40 @@ describe("the page", () => {
     const { page, errors } = await open("?digits=640&batch=32");
     await page.fill("#epochs", "1");
     await page.click("#train");
-    await page.locator("#status", { hasText: "20 steps learned" }).waitFor({ timeout: 50_000 });
+    await page.locator("#status", { hasText: "20 steps learned" }).waitFor({ timeout: patience });
     await page.click("text=Convolutional");
-    await page.locator("#status", { hasText: "Ready to train" }).waitFor();
+    await page.locator("#status", { hasText: "Ready to train" }).waitFor({ timeout: patience });
     expect(await page.textContent("#steps")).toBe("0");
     await page.click("#train");
-    await page.locator("#status", { hasText: "20 steps learned" }).waitFor({ timeout: 50_000 });
+    await page.locator("#status", { hasText: "20 steps learned" }).waitFor({ timeout: patience });
     expect(await numberIn(page, "accuracy")).toBeGreaterThan(30);
     await page.emulateMedia({ colorScheme: "dark" });
     await page.screenshot({ path: `${pictures}/dark.png`, fullPage: true });
     expect(errors).toEqual([]);
+    await page.close();
+  });
+
+  test("outlives the GPU", async () => {
+    const page = await browser.newPage();
+    await page.route("**/worker-*.js", async (route) => {
+      const response = await route.fetch();
+      const remember = `const request = GPUAdapter.prototype.requestDevice;
+        GPUAdapter.prototype.requestDevice = async function (d) { return (self.device = await request.call(this, d)); };`;
+      await route.fulfill({ response, body: remember + (await response.text()) });
+    });
+    await page.goto(`${server.resolvedUrls!.local[0]}?digits=640&batch=32`);
+    await page.locator("#status", { hasText: "Ready to train" }).waitFor({ timeout: patience });
+    await page.click("text=GPU");
+    await page.locator("#status", { hasText: /WebGPU, .*Ready to train/ }).waitFor({ timeout: patience });
+    await page.click("#train");
+    await page.locator("#status", { hasText: "Pass 1, step 10 of" }).waitFor({ timeout: patience });
+    await page.workers()[0].evaluate(() => (globalThis as unknown as { device: GPUDevice }).device.destroy());
+    await page.locator("#status.failed", { hasText: "the GPU device was lost" }).waitFor({ timeout: patience });
+    await page.click("text=CPU");
+    await page.locator("#status", { hasText: /WebAssembly, .*Ready to train/ }).waitFor({ timeout: patience });
+    await page.fill("#epochs", "1");
+    await page.click("#train");
+    await page.locator("#status", { hasText: "20 steps learned" }).waitFor({ timeout: patience });
     await page.close();
   });
 
@@ -152,9 +178,9 @@ describe("the page", () => {
       await route.fulfill({ response, body: none + (await response.text()) });
     });
     await page.goto(server.resolvedUrls!.local[0]);
-    await page.locator("#status", { hasText: "Ready to train" }).waitFor();
+    await page.locator("#status", { hasText: "Ready to train" }).waitFor({ timeout: patience });
     await page.click("text=GPU");
-    await page.locator("#status.failed", { hasText: "no adapter" }).waitFor();
+    await page.locator("#status.failed", { hasText: "no adapter" }).waitFor({ timeout: patience });
     expect(await page.textContent("#status")).toContain("or use the CPU backend");
     expect(await page.isChecked("input[value=cpu]")).toBe(true);
     expect(await page.isEnabled("#train")).toBe(true);

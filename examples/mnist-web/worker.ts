@@ -37,7 +37,8 @@ const looking = { steps: 1, batch: 1, learningRate: 0 };
 
 /** Makes a backend the one that is used. The network moves there, if it is to stay the same. */
 async function open(name: BackendName, model: string): Promise<void> {
-  const kept = params !== null && model === modelName ? await toHost(params) : null;
+  // What was on a GPU that is lost cannot be kept: then the network begins anew.
+  const kept = params !== null && model === modelName ? await toHost(params).catch(() => null) : null;
   if (backend === null || name !== backendName) {
     const next = name === "cpu" ? cpu() : await wgpu();
     backend?.[Symbol.dispose]();

@@ -48,7 +48,8 @@ for (const [name, digits, floor] of [
   });
 }
 
-test.each(["mlp", "cnn"])("the %s learns on the GPU what it learns on the CPU", async (name) => {
+// SwiftShader is a CPU: beside the other suites it takes many times as long as alone.
+test.each(["mlp", "cnn"])("the %s learns on the GPU what it learns on the CPU", { timeout: 240_000 }, async (name) => {
   const options = { epochs: 1, batch: 32, learningRate: 1e-3, seed: 1 };
   const run = async (): Promise<{ losses: readonly number[]; accuracy: number }> =>
     train(models[name], loadMnist("train", 96), loadMnist("t10k", 50), options);

@@ -54,6 +54,8 @@ class TimedPasses implements Passes {
   readonly #names: string[] = [];
   readonly #most: number;
   #pass: GPUComputePassEncoder | null = null;
+  /** The last moment at which nothing has been submitted. */
+  #before = 0;
   #times: GPUBuffer | null = null;
   #staging: GPUBuffer | null = null;
 
@@ -83,20 +85,21 @@ class TimedPasses implements Passes {
     this.#staging = this.#gpu.createBuffer({ label: "times", size, usage: usage.mapRead | usage.copyTo });
     this.#encoder.resolveQuerySet(this.#queries, 0, 2 * this.#names.length, this.#times, 0);
     this.#encoder.copyBufferToBuffer(this.#times, 0, this.#staging, 0, size);
+    this.#before = performance.now();
   }
 
   submitted(): void {
-    this.#recorder.later(this.#read(performance.now()));
+    this.#recorder.later(this.#read());
   }
 
-  async #read(submitted: number): Promise<void> {
+  async #read(): Promise<void> {
     const staging = this.#staging!;
     try {
       await staging.mapAsync(mapForReading);
       const times = new BigUint64Array(staging.getMappedRange());
       this.#clock.add(
         this.#names.map((name, i) => ({ name, program: this.#program, begin: times[2 * i], end: times[2 * i + 1] })),
-        submitted,
+        this.#before,
       );
     } finally {
       staging.destroy();
@@ -123,9 +126,10 @@ class Clock {
   /** Milliseconds from the GPU's zero to the host's. */
   #offset = -Infinity;
 
-  add(kernels: readonly TimedKernel[], submitted: number): void {
+  /** `before` is a time of the host at which they had not been submitted. */
+  add(kernels: readonly TimedKernel[], before: number): void {
     this.#kernels.push(...kernels);
-    this.#offset = Math.max(this.#offset, submitted - milliseconds(kernels[0].begin));
+    this.#offset = Math.max(this.#offset, before - milliseconds(kernels[0].begin));
   }
   tell(recorder: Recorder): void {
     for (const { name, program, begin, end } of this.#kernels)

@@ -15,6 +15,8 @@ interface Wanted {
 
 /** Staging buffers have sizes of powers of two, from this on, so that they fit again. */
 const leastStaging = 1 << 16;
+/** How long a failed read waits for the news that the device is lost, in milliseconds. */
+const patience = 2000;
 /** So many bytes of them are kept for later reads, and no batch is larger unless one array is. */
 const mostKept = 1 << 26;
 
@@ -139,8 +141,8 @@ export class Reads {
   /** @throws {BackendError} why memory could not be mapped, unless all reads of it have failures of their own */
   async #explain(cause: unknown, failures: readonly unknown[]): Promise<void> {
     if (failures.every((f) => f !== null)) return;
-    // Loss is told to the device first, but its handlers may come after this one.
-    await Promise.race([this.#device.gpu.lost, new Promise((resolve) => setTimeout(resolve))]);
+    // Mostly the device is lost; browsers tell the reads first, and the device some time later.
+    await Promise.race([this.#device.gpu.lost, new Promise((resolve) => setTimeout(resolve, patience))]);
     this.#device.check();
     throw new BackendError("read", {
       message: "the GPU's memory could not be read",
