@@ -20,7 +20,8 @@ const dtypes: readonly StandardDType[] = [
 const wide: readonly StandardDType[] = ["float64", "int64", "uint64"];
 const conversions = dtypes.flatMap((from) => wide.map((to) => `convert: ${from} to ${to}`));
 
-backendConformance(() => wgpu(), {
+// Kernels of the usual size have a suite of their own (`conformance-full.test.ts`): the tests' GPU takes long to compile them.
+backendConformance(() => wgpu({ schedule: "tiny" }), {
   only: (_, dtype) => !isWide(dtype),
   // WGSL allows it, and the driver of the tests does it.
   flushesSubnormals: true,
