@@ -104,10 +104,13 @@ describe.each([
       expect(own.some((code) => code.includes("enable subgroups"))).toBe(subgroups);
     const want = await run(reference, f, shapes);
     expect(got.length).toBe(want.length);
-    got.forEach((x, i) => expect(Math.abs(x - want[i])).toBeLessThan(1e-5 * Math.max(1, Math.abs(want[i]))));
+    // Once, and not for each of millions of elements.
+    const worst = got.reduce((most, x, i) => Math.max(most, Math.abs(x - want[i]) / Math.max(1, Math.abs(want[i]))), 0);
+    expect(worst).toBeLessThan(1e-5);
   }
 
-  test.each(Object.keys(products))("products in tiles: %s", (name) => check(products[name], "tile_a"));
+  // Products have no use for subgroups.
+  if (subgroups) test.each(Object.keys(products))("products in tiles: %s", (name) => check(products[name], "tile_a"));
   // What has no fold needs no memory of the workgroup.
   test.each(Object.keys(rows))("rows that workgroups share: %s", (name) => check(rows[name], "var e = i32(local)"));
 });
