@@ -149,13 +149,27 @@ describe("the pool", () => {
   });
 
   test("the pool is quiet when its workers have taken all messages, and when there are none", async () => {
-    const { pool: p } = pool(2);
+    const { pool: p, words } = pool(2);
     expect(p.isQuiet).toBe(true);
-    p.register({ module: worker(), library: null, work: 1 }).select();
-    expect(p.isQuiet).toBe(false);
+    // A kernel that ends when it is told to: meanwhile its worker takes no messages.
+    const held = worker((code) =>
+      code.loop((again) => {
+        code.i32(2052);
+        code.atomic("i32.atomic.load");
+        code.op("i32.eqz");
+        again();
+      }),
+    );
+    p.register({ module: held, library: null, work: 1 }).select();
     await until(() => p.isQuiet && p.ready === 2);
+    open(words);
+    await until(() => joined(words) === 2);
     p.register({ module: worker(), library: null, work: 1 }).drop();
     expect(p.isQuiet).toBe(false);
+    Atomics.store(words, 2052 / 4, 1);
+    close(words);
+    await until(() => p.isQuiet);
+    p.register({ module: worker(), library: null, work: 1 }).drop();
     p.terminate();
     expect(p.isQuiet).toBe(true);
   });
