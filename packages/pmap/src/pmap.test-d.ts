@@ -24,7 +24,7 @@ sharded(x, x);
 // @ts-expect-error: no argument has this key
 shardMap(apply, { mesh, inSpecs: [{ w: P("i"), c: null }, P("i")], outSpecs: P() });
 // @ts-expect-error: axes are named by specs
-shardMap(apply, { mesh, inSpecs: ["i", "i"], outSpecs: P() });
+shardMap(apply, { mesh, inSpecs: ["i", P("i")], outSpecs: P() });
 // The mesh that setMesh set.
 shardMap(apply, { inSpecs: P("i"), outSpecs: P() });
 // @ts-expect-error: specs of the results are needed
