@@ -45,12 +45,12 @@ function isDense(stage: Stage): boolean {
   return [...reachable(stageRoots(stage))].some((x) => x.op === "load" && strideAlong(x.index!, last) === 1);
 }
 
-/** Writes what an invocation, number `local` of workgroup `group`, does. Returns declarations of the workgroup's memory. */
-export function writeRows(rows: Rows, values: Values): string[] {
+/** Writes what an invocation, number `local` of workgroup `group`, does. */
+export function writeRows(rows: Rows, values: Values): void {
   const { nest, size } = rows;
   const folds = new Folds(values);
   const hoisting = new Hoisting(nest);
-  const declarations: string[] = [];
+  let arrays = 0;
   values.line("let row = i32(group);");
   bindPosition(values, nest.outer, "row");
   nest.stages.forEach((stage, index) => {
@@ -77,11 +77,7 @@ export function writeRows(rows: Rows, values: Values): string[] {
       });
     stage.reductions.forEach((r, i) => {
       const own = accumulators[i];
-      const shared = r.init.map((x) => {
-        const name = `${values.prefix}shared_${declarations.length}`;
-        declarations.push(`var<workgroup> ${name}: array<${values.typeOf(x)}, ${size}>;`);
-        return name;
-      });
+      const shared = r.init.map((x) => values.shared(`shared_${arrays++}`, values.typeOf(x), size));
       if (rows.subgroups) foldSubgroups(values, folds, r, own, shared);
       else foldHalves(values, folds, r, own, shared, size);
       r.results.forEach((x, k) => values.bind(x, own[k]));
@@ -89,7 +85,6 @@ export function writeRows(rows: Rows, values: Values): string[] {
     // The next stage may read, or write over, what another invocation has written or read in this one.
     if (index < nest.stages.length - 1) values.line("storageBarrier();");
   });
-  return declarations;
 }
 
 /** Names for the values of others. */

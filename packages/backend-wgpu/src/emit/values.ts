@@ -51,8 +51,8 @@ export class Values {
   readonly #bindings: readonly number[];
   /** For each slot of what is written now, the pointer that it is; null where they are the kernel's own. */
   #slots: readonly number[] | null = null;
-  /** What names of the module begin with, so that those of parts of a kernel differ. */
-  prefix = "";
+  /** Arrays in the memory of the workgroup, by name. */
+  readonly #shared = new Map<string, { readonly type: string; readonly length: number }>();
 
   constructor(kernel: string, bindings: readonly number[]) {
     this.#kernel = kernel;
@@ -75,10 +75,24 @@ export class Values {
   }
 
   /** Writes a part of the kernel, whose slots are some of the pointers. */
-  part(prefix: string, slots: readonly number[], body: () => void): void {
-    [this.prefix, this.#slots] = [prefix, slots];
+  part(slots: readonly number[], body: () => void): void {
+    this.#slots = slots;
     body();
-    [this.prefix, this.#slots] = ["", null];
+    this.#slots = null;
+  }
+
+  /**
+   * An array in the memory of the workgroup. Parts of a kernel use the same memory, as no workgroup runs two of them: what they name alike
+   * is one array.
+   */
+  shared(purpose: string, type: string, length: number): string {
+    const name = `${purpose}_${type.replaceAll(/\W/g, "")}`;
+    this.#shared.set(name, { type, length: Math.max(length, this.#shared.get(name)?.length ?? 0) });
+    return name;
+  }
+  /** The declarations of that memory. */
+  get sharedMemory(): string[] {
+    return [...this.#shared].map(([name, { type, length }]) => `var<workgroup> ${name}: array<${type}, ${length}>;`);
   }
 
   bindAxis(axis: Axis, name: string): void {
