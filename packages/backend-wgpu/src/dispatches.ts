@@ -13,6 +13,7 @@ import {
   workgroupSize,
 } from "./emit/kernel.ts";
 import type { Schedule } from "./emit/schedule.ts";
+import { sortGroups, sortKey, sortWords } from "./emit/sort.ts";
 import { type Gate, gates, type Workgroups } from "./gates.ts";
 
 /** A pointer of a dispatch, in bytes from the start of a buffer, and for each loop around it so many bytes a trip. */
@@ -85,6 +86,18 @@ export function launchDispatches(
       const running = parts.filter((d) => d.groups > 0);
       return besideEachOther(running, schedule).map((list) => bundleDispatch(kernel.name, list, args));
     }
+    case "sort":
+      return [
+        {
+          name: kernel.name,
+          kernel: { kind: "sort", pass: kernel },
+          key: sortKey(kernel),
+          pointers: args,
+          groups: sortGroups(kernel),
+          words: () => sortWords(kernel),
+          origins,
+        },
+      ];
     case "contraction":
       return invariant(false, "the compiler was told that there is no micro-kernel") as never;
     default: {

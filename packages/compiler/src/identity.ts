@@ -17,6 +17,8 @@ export function kernelKey(kernel: Kernel): string | null {
       return partsKey(kernel.parts);
     case "routine":
       return kernel.routine.key === undefined ? null : `${kernel.routine.key} ${kernel.slots}`;
+    case "sort":
+      return `sort ${JSON.stringify({ ...kernel, name: null, flops: 0 })}`;
   }
 }
 

@@ -1,10 +1,11 @@
-import { extentOf, type Nest, type Routine } from "@traceform/compiler";
+import { extentOf, type Nest, type Routine, type SortPass } from "@traceform/compiler";
 import { helperText } from "./helpers.ts";
 import { parallelAxes, writeNest } from "./nest.ts";
 import { type Product, productOf, productShape, retiled, writeProduct } from "./product.ts";
 import type { Schedule } from "./schedule.ts";
 import { writeRoutine } from "./routine.ts";
 import { type Rows, rowsOf, writeRows } from "./rows.ts";
+import { sortSize, sortWords, writeSort } from "./sort.ts";
 import { Values } from "./values.ts";
 import { declareWords, firstPointer, wordAt, type WordSource } from "./words.ts";
 
@@ -12,12 +13,13 @@ import { declareWords, firstPointer, wordAt, type WordSource } from "./words.ts"
 export const workgroupSize = 64;
 
 /**
- * What one dispatch runs: a nest, a product in tiles, rows that workgroups share, a routine, several of those beside each other, or a
+ * What one dispatch runs: a nest, a product in tiles, rows that workgroups share, a routine, several of those beside each other, a step of a sort, or a
  * copy of as many words as the word after its two pointers says.
  */
 export type GpuKernel =
   | Scheduled
   | { readonly kind: "bundle"; readonly parts: readonly BundlePart[]; readonly size: number }
+  | { readonly kind: "sort"; readonly pass: SortPass }
   | { readonly kind: "copy" }
   | typeof gateKernel;
 
@@ -104,8 +106,19 @@ export function groupsFor(invocations: number, size: number = workgroupSize): nu
 
 /** How many words a kernel of so many pointers is given. */
 export function wordsOfKernel(kernel: GpuKernel, pointers: number): number {
-  const own = kernel.kind === "gate" ? gateWords : kernel.kind === "copy" ? 1 : 0;
-  return firstPointer + pointers + own;
+  return firstPointer + pointers + ownWords(kernel);
+}
+function ownWords(kernel: GpuKernel): number {
+  switch (kernel.kind) {
+    case "gate":
+      return gateWords;
+    case "copy":
+      return 1;
+    case "sort":
+      return sortWords(kernel.pass).length;
+    default:
+      return 0;
+  }
 }
 /** Those of `gateDispatch`. */
 const gateWords = 6;
@@ -125,7 +138,10 @@ export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly 
     only(values, workgroupSize, word(end));
     values.line(`m${bindings[1]}[p1 + invocation] = m${bindings[0]}[p0 + invocation];`);
   } else if (kernel.kind === "gate") writeGate(values, bindings, (i) => word(end + i));
-  else {
+  else if (kernel.kind === "sort") {
+    size = sortSize(kernel.pass);
+    writeSort(kernel.pass, values, (i) => word(end + i));
+  } else {
     values.line(`let infinity = bitcast<f32>(${word(0)});`);
     values.line(`let nan = bitcast<f32>(${word(1)});`);
     values.line(`let zero = ${word(2)};`);

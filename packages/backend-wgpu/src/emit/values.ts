@@ -195,9 +195,10 @@ export class Values {
     const read = fromWord[storage];
     if (read === undefined) return this.#refuse(storage);
     const at = `u32(${this.index(index)})`;
-    return read(this.#word(slot, guard === null ? at : `select(0u, ${at}, ${this.use(guard)})`));
+    return read(this.word(slot, guard === null ? at : `select(0u, ${at}, ${this.use(guard)})`));
   }
-  #word(slot: number, offset: string): string {
+  /** A word of the memory of a pointer. */
+  word(slot: number, offset: string): string {
     const pointer = this.#slots === null ? slot : this.#slots[slot];
     return `m${this.#bindings[pointer]}[p${pointer} + ${offset}]`;
   }
@@ -206,7 +207,7 @@ export class Values {
     const write = toWord[s.storage];
     if (write === undefined) return this.#refuse(s.storage);
     const value = write(this.use(s.value));
-    const place = this.#word(s.slot, `u32(${this.index(s.index)})`);
+    const place = this.word(s.slot, `u32(${this.index(s.index)})`);
     if (s.guard === null) return this.line(`${place} = ${value};`);
     const guard = this.use(s.guard);
     this.block(`if (${guard}) `, () => this.line(`${place} = ${value};`));
