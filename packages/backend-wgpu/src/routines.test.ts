@@ -48,6 +48,8 @@ describe.each(["tiny", "full"] as const)("%s kernels", (schedule) => {
     backend[Symbol.dispose]();
   });
   const block = schedule === "tiny" ? 64 : 1024;
+  /** For what does not depend on the size of kernels, or would take millions of elements, or many pipelines, with large ones. */
+  const tiny = schedule === "tiny";
 
   const same = async (f: Fn, ...operands: readonly Operand[]): Promise<void> =>
     expect(await results(backend, f, operands)).toEqual(await results(cpu(), f, operands));
@@ -65,30 +67,31 @@ describe.each(["tiny", "full"] as const)("%s kernels", (schedule) => {
   }
 
   describe("sort", () => {
-    const lengths = [1, 7, block, block + 1, 5 * block + 3];
+    const lengths = [1, block, 2 * block + 3];
     test.each(lengths)("rows of %i elements, their places, and what goes with them", async (n) => {
       const f: Fn = (x, y) => [
         np.sort(x, -1),
         np.argsort(x, -1),
-        ...lax.sort([y, x], 1, 1),
-        ...lax.sort([np.floor(np.divide(y, 9)), y, x], 1, 2),
+        ...(tiny ? [...lax.sort([y, x], 1, 1), ...lax.sort([np.floor(np.divide(y, 9)), y, x], 1, 2)] : []),
       ];
       await same(f, [[3, n], "float32", "specials"], [[3, n], "float32", "few"]);
       await same((x) => [np.sort(x, -1)], [[3, n], "float32", "numbers"]);
     });
-    test.each(["bool", "int8", "uint8", "int16", "uint16", "bfloat16", "float16", "int32", "uint32"] as const)(
-      "%s",
-      async (dtype) => {
-        const f: Fn = (x) => [np.sort(x, 0), np.argsort(x, 0)];
-        await same(f, [[2 * block + 5, 2], dtype, dtype.includes("float") ? "numbers" : "few"]);
-      },
-    );
-    test("many short rows share workgroups", async () => {
-      const operand: Operand = [[1000, 3], "float32", "numbers"];
-      await same((x) => [np.sort(x, -1)], operand);
-      const { names } = await dispatched((x) => [np.sort(x, -1)], operand);
-      expect(names.filter((name) => name.startsWith("sort."))).toEqual(["sort.keys", "sort.block", "sort.values"]);
-    });
+    if (tiny)
+      test.each(["bool", "int8", "uint8", "int16", "uint16", "bfloat16", "float16", "int32", "uint32"] as const)(
+        "%s",
+        async (dtype) => {
+          const f: Fn = (x) => [np.sort(x, 0), np.argsort(x, 0)];
+          await same(f, [[2 * block + 5, 2], dtype, dtype.includes("float") ? "numbers" : "few"]);
+        },
+      );
+    if (tiny)
+      test("many short rows share workgroups", async () => {
+        const operand: Operand = [[1000, 3], "float32", "numbers"];
+        await same((x) => [np.sort(x, -1)], operand);
+        const { names } = await dispatched((x) => [np.sort(x, -1)], operand);
+        expect(names.filter((name) => name.startsWith("sort."))).toEqual(["sort.keys", "sort.block", "sort.values"]);
+      });
     test("a long row is the work of many workgroups", async () => {
       const { names, groups } = await dispatched((x) => [np.sort(x)], [[40 * block], "int8", "few"]);
       expect(names).toEqual([
@@ -113,10 +116,101 @@ describe.each(["tiny", "full"] as const)("%s kernels", (schedule) => {
   });
 
   describe("top k", () => {
-    test.each([12, block, 3 * block + 1, 30 * block])("of %i elements, the first of equals", async (n) => {
+    test.each([block, 30 * block])("of %i elements, the first of equals", async (n) => {
       await same((x) => lax.topK(x, 3), [[2, n], "float32", "few"]);
       await same((x) => lax.topK(x, 3), [[2, n], "float32", "specials"]);
       await same((x) => lax.topK(x, 3), [[2, n], "int8", "few"]);
+    });
+  });
+
+  describe("running folds", () => {
+    const lengths = [2 * block - 1, 4 * block + 1, 11 * block + 7];
+    test.each(lengths)("of rows of %i elements", async (n) => {
+      const exact: Fn = (x) => [np.cumsum(x, 1), lax.cummax(x, 1), lax.cummin(x, 1, true), lax.cumprod(x, 1)];
+      await same(exact, [[3, n], "int32", "few"]);
+      await same(
+        (x) => [lax.cummax(x, 1), lax.cummin(x, 1, true), lax.cummax(np.greater(x, 0), 1)],
+        [[2, n], "float32", "specials"],
+      );
+    });
+    test("along an axis that is not the last, and of short dtypes", async () => {
+      await same((x) => [np.cumsum(x, 0), lax.cummax(x, 0, true)], [[4 * block + 3, 5], "int32", "few"]);
+      await same((x) => [np.cumsum(x, 1), lax.cummax(x, 1)], [[2, 4 * block + 3], "int8", "few"]);
+    });
+    test("are sums whose error does not grow with the length of the row", async () => {
+      const f: Fn = (x) => [np.cumsum(x), lax.cumlogsumexp(x), np.cumsum(lax.convertElementType(x, "bfloat16"))];
+      const operand: Operand = [[9 * block + 5], "float32", "numbers"];
+      const [[sums, logs, short], [wantedSums, wantedLogs, wantedShort]] = await Promise.all(
+        (await Promise.all([results(backend, f, [operand]), results(cpu(), f, [operand])])).map((r) =>
+          r.map((t) => t.split(",").map(Number)),
+        ),
+      );
+      const largest = Math.max(...wantedSums.map(Math.abs));
+      const worst = (got: readonly number[], wanted: readonly number[]): number =>
+        Math.max(...wanted.map((w, i) => Math.abs(got[i] - w)));
+      // A few roundings of the largest.
+      expect(worst(sums, wantedSums)).toBeLessThan(4e-7 * largest);
+      expect(worst(logs, wantedLogs)).toBeLessThan(2e-6 * Math.max(...wantedLogs));
+      // One rounding to eight bits.
+      expect(worst(short, wantedShort)).toBeLessThan(2 ** -8 * largest);
+    });
+    if (tiny)
+      test("of a long row are the work of many workgroups, those of blocks as well", async () => {
+        const { names, groups } = await dispatched((x) => [np.cumsum(x)], [[5 * (2 * block) * (2 * block)], "int32", "few"]);
+        expect(names.filter((name) => name.includes(".offsets"))).toHaveLength(3);
+        expect(groups).toBe(5 * 2 * block);
+      });
+  });
+
+  describe("scatter", () => {
+    const add = { updateWindowDims: [], insertedWindowDims: [0], scatterDimsToOperandDims: [0] };
+    const columns = { ...add, updateWindowDims: [1] };
+    const folds = [lax.scatterAdd, lax.scatterMin, lax.scatterMax, lax.scatterMul, lax.scatter] as const;
+    const operands = (n: number, width: number): Operand[] => [
+      [[45, width], "float32", "numbers"],
+      [[n, 1], "int32", "few"],
+      [[n, width], "float32", "numbers"],
+    ];
+    // Indices are below 50: some updates go nowhere.
+    test.each([3, 65, 3 * block + 1])("%i rows of updates have the results of one after the other, bit for bit", async (n) => {
+      for (const scatter of folds.slice(0, tiny && n > block ? 5 : 2))
+        await same((x, i, u) => [scatter(x, i, u, columns)], ...operands(n, 3));
+      await same((x, i, u) => [lax.scatterAdd(x, i, u, columns, { mode: "clip" })], ...operands(n, 1));
+    });
+    test("windows that overlap, batches, and other dtypes", async () => {
+      const n = 2 * block + 3;
+      const windows = { updateWindowDims: [1, 2], insertedWindowDims: [], scatterDimsToOperandDims: [0] };
+      await same(
+        (x, i, u) => [lax.scatterAdd(x, i, u, windows)],
+        [[53, 2], "float32", "numbers"],
+        [[n, 1], "int32", "few"],
+        [[n, 4, 2], "float32", "numbers"],
+      );
+      const batched = {
+        updateWindowDims: [2],
+        insertedWindowDims: [1],
+        scatterDimsToOperandDims: [1],
+        operandBatchingDims: [0],
+        scatterIndicesBatchingDims: [0],
+      };
+      for (const dtype of ["bfloat16", "int8"] as const)
+        await same(
+          (x, i, u) => [lax.scatterAdd(x, i, u, batched)],
+          [[2, 50, 3], dtype, "few"],
+          [[2, n, 1], "int32", "few"],
+          [[2, n, 3], dtype, "few"],
+        );
+    });
+    test("many updates are the work of many workgroups; of few, or of distinct ones, no order is made", async () => {
+      const kernels = async (n: number, uniqueIndices: boolean): Promise<{ names: string[]; groups: number }> =>
+        dispatched((x, i, u) => [lax.scatterAdd(x, i, u, columns, { uniqueIndices })], ...operands(n, 64));
+      const many = await kernels(4 * block, false);
+      expect(many.names).toContain("scatter-add.apply");
+      expect(many.groups).toBe(4 * block);
+      expect((await kernels(64, false)).names).toEqual(["copy", "scatter-add"]);
+      const distinct = await kernels(4 * block, true);
+      expect(distinct.names).toEqual(["copy", "scatter-add"]);
+      expect(distinct.groups).toBe(4 * block);
     });
   });
 });

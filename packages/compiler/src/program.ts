@@ -77,6 +77,8 @@ export interface Nest {
   readonly stages: readonly Stage[];
   readonly slots: number;
   readonly serial: boolean;
+  /** How many of the outer axes, from the first on, are independent all the same. */
+  readonly parallel: number;
   /**
    * The axes, by their index into `outer`, of which a call takes a range [begin, end): the one over which the kernel is cut into
    * chunks, or several for a part of another kernel; -1 for one that there is none of, because its extent is one.
@@ -150,7 +152,7 @@ export interface Contraction {
 
 /**
  * A step of a stable sort of rows by unsigned keys, which workers share that have memory in common. The emitter supplies the code. Its
- * pointers are the keys, what `counts` there are, the payload that is given, and then what it writes: keys if they are wanted, and payload.
+ * pointers are the keys, what `counts` there are, the payload that is given, and then what it writes: keys, and payload.
  *
  * - `block` sorts blocks of rows, and of each keeps so many of the least;
  * - `count` counts in each block of a row how many keys have each value of a digit: `[rows, digits, blocks]`;
@@ -168,8 +170,6 @@ export interface SortPass {
   readonly keep: number;
   /** The lowest bit of the digit. */
   readonly shift: number;
-  /** Whether sorted keys are wanted. */
-  readonly keys: boolean;
   /** What moves with the keys: nothing, their places in the row, or numbers that are given. */
   readonly payload: "none" | "places" | "given";
   /** Whether keys are those of floats, whose two zeros are equal. */

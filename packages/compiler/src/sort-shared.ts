@@ -2,20 +2,20 @@ import { sortDigit, type SortPass, type View } from "./program.ts";
 import type { Scope } from "./scope.ts";
 import type { Order } from "./sort-routines.ts";
 
-/** What a sort gives: its keys, where they are wanted, and what moved with them. */
+/** What a sort gives: its keys, and what moved with them. */
 export interface Sorted {
   readonly keys: View;
   readonly payload: View;
 }
 
-type Pass = Pick<SortPass, "step" | "rows" | "n" | "payload"> & Partial<Pick<SortPass, "keep" | "shift" | "keys" | "zeros">>;
+type Pass = Pick<SortPass, "step" | "rows" | "n" | "payload"> & Partial<Pick<SortPass, "keep" | "shift" | "zeros">>;
 
 function launch(scope: Scope, pass: Pass, pointers: readonly (View | null)[]): void {
   const { block } = scope.lowering.target;
   const { step, rows, n } = pass;
   if (rows * n === 0) return;
   const args = pointers.filter((v) => v !== null);
-  const rest = { keep: block, shift: 0, keys: true, zeros: false, ...pass };
+  const rest = { keep: block, shift: 0, zeros: false, ...pass };
   scope.launch({ kind: "sort", name: `sort.${step}`, block, ...rest, slots: args.length, flops: rows * n * 8 }, args);
 }
 
@@ -25,22 +25,17 @@ function launch(scope: Scope, pass: Pass, pointers: readonly (View | null)[]): v
  *
  * @see Satish, Harris & Garland (2009), "Designing efficient sorting algorithms for manycore GPUs"
  */
-export function sortShared(scope: Scope, order: Order, keys: View, given: View | null, keepKeys: boolean): Sorted {
+export function sortShared(scope: Scope, order: Order, keys: View, given: View | null): Sorted {
   const { rows, n, bits, zeros } = order;
   const { lowering } = scope;
   const { block } = lowering.target;
   const numbers = (): View => lowering.temporary(rows * n * 4);
   const moves = order.payload !== "none";
   if (n <= block) {
-    const sorted = keepKeys ? numbers() : null;
+    const sorted = numbers();
     const payload = moves ? numbers() : null;
-    launch(scope, { step: "block", rows, n, keep: n, keys: keepKeys, payload: order.payload, zeros }, [
-      keys,
-      given,
-      sorted,
-      payload,
-    ]);
-    return { keys: sorted ?? keys, payload: payload ?? keys };
+    launch(scope, { step: "block", rows, n, keep: n, payload: order.payload, zeros }, [keys, given, sorted, payload]);
+    return { keys: sorted, payload: payload ?? keys };
   }
   const passes = Math.max(1, Math.ceil(bits / sortDigit));
   const blocks = Math.ceil(n / block);
@@ -51,20 +46,13 @@ export function sortShared(scope: Scope, order: Order, keys: View, given: View |
     const shift = pass * sortDigit;
     const payload = pass === 0 ? order.payload : moves ? "given" : "none";
     const own = { rows, n, shift, payload, zeros };
-    const keyed = keepKeys || pass < passes - 1;
     launch(scope, { ...own, step: "count" }, [from.keys, counts]);
     launch(scope, { ...own, step: "offsets", n: blocks * 2 ** sortDigit }, [counts]);
     // What is given may not be written over.
-    const to = { keys: keyed ? (spare.keys ?? numbers()) : null, payload: moves ? (spare.payload ?? numbers()) : null };
-    launch(scope, { ...own, step: "move", keys: keyed }, [
-      from.keys,
-      counts,
-      payload === "given" ? from.payload : null,
-      to.keys,
-      to.payload,
-    ]);
+    const to = { keys: spare.keys ?? numbers(), payload: moves ? (spare.payload ?? numbers()) : null };
+    launch(scope, { ...own, step: "move" }, [from.keys, counts, payload === "given" ? from.payload : null, to.keys, to.payload]);
     spare = { keys: from.keys, payload: pass === 0 ? null : from.payload };
-    from = { keys: to.keys ?? from.keys, payload: to.payload ?? from.payload };
+    from = { keys: to.keys, payload: to.payload ?? from.payload };
   }
   return from;
 }
@@ -77,11 +65,11 @@ export function selectShared(scope: Scope, rows: number, n: number, count: numbe
   for (;;) {
     const blocks = Math.ceil(n / block);
     const length = (blocks - 1) * count + Math.min(n - (blocks - 1) * block, count);
-    const best = blocks > 1 ? lowering.temporary(rows * length * 4) : null;
+    const best = lowering.temporary(rows * length * 4);
     const next = lowering.temporary(rows * length * 4);
     const payload = places === null ? "places" : "given";
-    launch(scope, { step: "block", rows, n, keep: count, keys: best !== null, payload }, [keys, places, best, next]);
-    if (best === null) return next;
+    launch(scope, { step: "block", rows, n, keep: count, payload }, [keys, places, best, next]);
+    if (blocks === 1) return next;
     [keys, places, n] = [best, next, length];
   }
 }

@@ -33,7 +33,7 @@ function sortKeys(
   if (lowering.target.block > 0) {
     const first = lowering.temporary(rows * n * 4);
     writeKeys(scope, rowShape, "i32", first, key);
-    return sortShared(scope, order, first, given, payload === "none");
+    return sortShared(scope, order, first, given);
   }
   const method = methodFor(order);
   const word = wordFor(bits);

@@ -22,23 +22,23 @@ function segment(n: number, block: number): number {
 }
 
 /** The words that a step is given: the sizes, so that there is one kernel for all. */
-export function sortWords({ step, rows, n, block, keep, shift }: SortPass): number[] {
+export function sortWords({ step, rows, n, block, keep, shift, zeros }: SortPass): number[] {
   const blocks = Math.ceil(n / block);
   switch (step) {
     case "block": {
       const length = (blocks - 1) * keep + Math.min(n - (blocks - 1) * block, keep);
-      return [rows * blocks, blocks, n, Math.log2(segment(n, block)), length, keep];
+      return [rows * blocks, blocks, n, Math.log2(segment(n, block)), Number(zeros), length, keep];
     }
     case "offsets":
       return [rows, n];
     default:
-      return [rows * blocks, blocks, n, shift];
+      return [rows * blocks, blocks, n, shift, Number(zeros)];
   }
 }
 
 /** Equal texts are equal code. */
-export function sortKey({ step, block, keys, payload, zeros }: SortPass): string {
-  return `sort ${step} ${block} ${keys} ${payload} ${zeros}`;
+export function sortKey({ step, block, payload }: SortPass): string {
+  return `sort ${step} ${block} ${payload}`;
 }
 
 /** Writes what an invocation, number `local` of workgroup `group`, does. `word` is the text of a word that the step is given. */
@@ -76,7 +76,7 @@ class Step {
   /** A key as it is compared. */
   ordered(key: string): string {
     // Both zeros of a float are equal, and stay in their order.
-    return this.pass.zeros ? `select(${key}, 0x80000000u, ${key} == 0x7fffffffu)` : key;
+    return `select(${key}, 0x80000000u, ${key} == 0x7fffffffu && ${this.word(4)} != 0u)`;
   }
   digit(key: string): string {
     return `(${this.ordered(key)} >> ${this.word(3)}) & ${digits - 1}u`;
@@ -132,17 +132,17 @@ const writers: Readonly<Record<SortPass["step"], (s: Step) => Iterable<string>>>
     yield "  }";
     yield "}";
     yield "workgroupBarrier();";
-    const keyTo = pass.keys ? s.slot() : null;
+    const keyTo = s.slot();
     const payloadTo = pass.payload === "none" ? null : s.slot();
     yield `for (var i = local; i < ${block}u; i += ${size}u) {`;
     yield `  let part = first + (i >> ${word(3)});`;
     yield "  let at = i & (width - 1u);";
     yield `  let begin = part % ${word(1)} * ${block}u;`;
-    yield `  if (part < ${word(0)} && at < min(${word(5)}, ${word(2)} - begin)) {`;
+    yield `  if (part < ${word(0)} && at < min(${word(6)}, ${word(2)} - begin)) {`;
     yield `    let row = part / ${word(1)};`;
     yield `    let place = begin + (${places}[i] & (width - 1u));`;
-    yield `    let to = row * ${word(4)} + part % ${word(1)} * ${word(5)} + at;`;
-    if (keyTo !== null) yield `    ${keyTo("to")} = ${keyAt(`row * ${word(2)} + place`)};`;
+    yield `    let to = row * ${word(5)} + part % ${word(1)} * ${word(6)} + at;`;
+    yield `    ${keyTo("to")} = ${keyAt(`row * ${word(2)} + place`)};`;
     if (payloadTo !== null) {
       yield `    ${payloadTo("to")} = ${pass.payload === "given" ? payloadAt(`row * ${word(2)} + place`) : "place"};`;
     }
@@ -198,7 +198,7 @@ const writers: Readonly<Record<SortPass["step"], (s: Step) => Iterable<string>>>
     const { pass, size, word } = s;
     const [keyAt, offsets] = [s.slot(), s.slot()];
     const payloadAt = s.payloadIn();
-    const keyTo = pass.keys ? s.slot() : null;
+    const keyTo = s.slot();
     const payloadTo = pass.payload === "none" ? null : s.slot();
     const each = pass.block / size;
     const counters = s.shared("counters", digits * size);
@@ -235,7 +235,7 @@ const writers: Readonly<Record<SortPass["step"], (s: Step) => Iterable<string>>>
     yield `  let key = ${keys}[i];`;
     yield `  let d = ${s.digit("key")};`;
     yield `  let to = row * ${word(2)} + ${offsets(`(row * ${digits}u + d) * ${word(1)} + block`)} + i - ${starts}[d];`;
-    if (keyTo !== null) yield `  ${keyTo("to")} = key;`;
+    yield `  ${keyTo("to")} = key;`;
     if (payloadTo !== null) {
       yield `  ${payloadTo("to")} = ${pass.payload === "given" ? payloadAt(`base + ${places}[i]`) : `base - row * ${word(2)} + ${places}[i]`};`;
     }
