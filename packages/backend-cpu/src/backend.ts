@@ -130,6 +130,7 @@ class WebAssemblyBackend implements CpuBackend {
       leastBytes: 1,
       float64: true,
       threads: shared ? threads : 1,
+      block: 0,
       grain: this.#code.grain,
     };
     const queue = new DeviceQueue();

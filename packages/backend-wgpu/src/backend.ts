@@ -38,7 +38,9 @@ const dtypes: readonly StandardDType[] = [
 const ownPrimitives: ReadonlySet<string> = new Set(["widen"]);
 
 /** Kernels are not cut into chunks here: a dispatch has as many invocations as its parallel axes say. */
-const target: Target = { tile: null, leastBytes: 4, float64: false, threads: 0, grain: 1 << 16 };
+const target: Target = { tile: null, leastBytes: 4, float64: false, threads: 0, block: 1024, grain: 1 << 16 };
+/** For adapters on which large kernels take long to compile. */
+const tinyTarget: Target = { ...target, block: 64 };
 
 /** @throws {DTypeError} for a dtype that the backend does not have, by name */
 function refuseDType(what: string, dtype: StandardDType): void {
@@ -85,7 +87,7 @@ export class WebGpuBackend implements Backend {
   compile(program: ClosedJaxpr, options: CompileOptions): Executable {
     this.#device.check();
     const name = options.name ?? "program";
-    const lowered = lowerProgram(program, name, target, options.donate);
+    const lowered = lowerProgram(program, name, this.#schedule.size === "tiny" ? tinyTarget : target, options.donate);
     this.#refuse(lowered);
     const captured = program.consts.map((c) => this.#constant(c));
     try {

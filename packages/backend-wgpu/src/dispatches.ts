@@ -1,7 +1,19 @@
 import { invariant, LruCache } from "@traceform/core";
 import { type BufferInfo, kernelKey, type Kernel, type LoopStep, type Origin } from "@traceform/compiler";
-import { gateKernel, type GpuKernel, groupsFor, groupsOf, type Scheduled, scheduleNest, sizeOf } from "./emit/kernel.ts";
+import {
+  gateKernel,
+  type GpuKernel,
+  groupsFor,
+  groupsOf,
+  type Scheduled,
+  scheduleNest,
+  sharedBytes,
+  sizeOf,
+  withSize,
+  workgroupSize,
+} from "./emit/kernel.ts";
 import type { Schedule } from "./emit/schedule.ts";
+import { sortGroups, sortKey, sortWords } from "./emit/sort.ts";
 import { type Gate, gates, type Workgroups } from "./gates.ts";
 
 /** A pointer of a dispatch, in bytes from the start of a buffer, and for each loop around it so many bytes a trip. */
@@ -71,8 +83,21 @@ export function launchDispatches(
         const pointers = own.map((k) => args[k]);
         return launchDispatches(nest, pointers, origins, schedule).map((d) => ({ ...d, own }));
       });
-      return besideEachOther(parts.filter((d) => d.groups > 0)).map((list) => bundleDispatch(kernel.name, list, args));
+      const running = parts.filter((d) => d.groups > 0);
+      return besideEachOther(running, schedule).map((list) => bundleDispatch(kernel.name, list, args));
     }
+    case "sort":
+      return [
+        {
+          name: kernel.name,
+          kernel: { kind: "sort", pass: kernel },
+          key: sortKey(kernel),
+          pointers: args,
+          groups: sortGroups(kernel),
+          words: () => sortWords(kernel),
+          origins,
+        },
+      ];
     case "contraction":
       return invariant(false, "the compiler was told that there is no micro-kernel") as never;
     default: {
@@ -86,39 +111,60 @@ export function launchDispatches(
 interface PartDispatch extends BareDispatch {
   readonly own: readonly number[];
 }
-
-/**
- * Kernels whose workgroups have one size can share a dispatch. Products are by themselves: their code is long, and equal ones of
- * different bundles share a pipeline.
- */
-function besideEachOther(parts: readonly PartDispatch[]): readonly (readonly PartDispatch[])[] {
-  const bySize = new Map<number, PartDispatch[]>();
-  const alone: PartDispatch[][] = [];
-  for (const d of parts) {
-    if (d.kernel.kind === "product") {
-      alone.push([d]);
-      continue;
-    }
-    const size = sizeOf(d.kernel as Scheduled);
-    bySize.set(size, [...(bySize.get(size) ?? []), d]);
-  }
-  return [...bySize.values(), ...alone];
+/** A part of a bundle, and what it is in workgroups of the bundle's size. */
+interface Beside {
+  readonly alone: PartDispatch;
+  readonly kernel: Scheduled;
+  readonly size: number;
 }
 
-function bundleDispatch(name: string, list: readonly PartDispatch[], args: readonly Pointer[]): BareDispatch {
-  if (list.length === 1) return list[0];
+/**
+ * Kernels of one dispatch have workgroups of one size, that of the largest, and use the same memory. All that has the usual size is one dispatch;
+ * where there are larger workgroups, all is theirs that can be.
+ */
+function besideEachOther(parts: readonly PartDispatch[], { memory }: Pick<Schedule, "memory">): readonly (readonly Beside[])[] {
+  const kernelOf = (d: PartDispatch): Scheduled => d.kernel as Scheduled;
+  const sizes = parts.map((d) => sizeOf(kernelOf(d)));
+  const largest = Math.max(0, ...sizes.map((size) => size ?? 0)) || workgroupSize;
+  const together: Beside[] = [];
+  const others: PartDispatch[] = [];
+  let [tiles, folds] = [0, 0];
+  for (const d of parts) {
+    const kernel = withSize(kernelOf(d), largest);
+    const bytes = kernel === null ? { tiles: Infinity, folds: 0 } : sharedBytes(kernel);
+    const [moreTiles, moreFolds] = [Math.max(tiles, bytes.tiles), Math.max(folds, bytes.folds)];
+    if (moreTiles + foldTypes * moreFolds > memory) others.push(d);
+    else {
+      together.push({ alone: d, kernel: kernel!, size: largest });
+      [tiles, folds] = [moreTiles, moreFolds];
+    }
+  }
+  // What is left has other sizes, or more folds than anything else.
+  const rest =
+    others.length < parts.length
+      ? besideEachOther(others, { memory })
+      : others.map((alone) => [{ alone, kernel: kernelOf(alone), size: largest }]);
+  return together.length === 0 ? rest : [together, ...rest];
+}
+/** Arrays of different types do not share memory. */
+const foldTypes = 4;
+
+function bundleDispatch(name: string, list: readonly Beside[], args: readonly Pointer[]): BareDispatch {
+  const alone = list.map((d) => d.alone);
+  if (list.length === 1) return alone[0];
   // Only the pointers that these parts use.
-  const used = [...new Set(list.flatMap((d) => d.own))];
-  const parts = list.map((d) => ({ kernel: d.kernel as Scheduled, args: d.own.map((i) => used.indexOf(i)) }));
+  const used = [...new Set(alone.flatMap((d) => d.own))];
+  const parts = list.map((d) => ({ kernel: d.kernel, args: d.alone.own.map((i) => used.indexOf(i)) }));
+  const { size } = list[0];
   return {
     name,
-    kernel: { kind: "bundle", parts },
-    key: shortName(list.map((d, i) => `${parts[i].args.join()} ${d.key}`).join("\n")),
+    kernel: { kind: "bundle", parts, size },
+    key: shortName(`${size}\n${alone.map((d, i) => `${parts[i].args.join()} ${d.key}`).join("\n")}`),
     pointers: used.map((i) => args[i]),
-    groups: list.reduce((sum, d) => sum + d.groups, 0),
+    groups: parts.reduce((sum, { kernel }) => sum + groupsOf(kernel, size), 0),
     words: none,
-    origins: list[0].origins,
-    parts: list,
+    origins: alone[0].origins,
+    parts: alone,
   };
 }
 

@@ -37,7 +37,8 @@ export async function wgpu(options: WgpuOptions = {}): Promise<Backend> {
   const device = options.device ?? (await requestDevice(options.adapter ?? (await requestAdapter())));
   // Not in pages: in Chromium 153 a loop that the device ends by itself does not end if its kernels have immediates.
   const immediates = globalThis.navigator?.gpu === undefined && (await takesImmediates(device));
-  const kernels: Schedule = { size: schedule, subgroups: await largestSubgroup(device) };
+  const memory = device.limits.maxComputeWorkgroupStorageSize;
+  const kernels: Schedule = { size: schedule, subgroups: await largestSubgroup(device), memory };
   return new WebGpuBackend(device, { owned, maxMemoryBytes, schedule: kernels, immediates, devices });
 }
 

@@ -150,6 +150,7 @@ function writtenBy({ kernel }: Launch): ReadonlySet<number> | null {
       // Panels, sums and tiles.
       return new Set([0, 1, 2, 3, ...(kernel.epilogue === null ? [] : stored(kernel.epilogue))]);
     case "routine":
+    case "sort":
       return null;
   }
 }

@@ -17,6 +17,8 @@ export function kernelKey(kernel: Kernel): string | null {
       return partsKey(kernel.parts);
     case "routine":
       return kernel.routine.key === undefined ? null : `${kernel.routine.key} ${kernel.slots}`;
+    case "sort":
+      return `sort ${JSON.stringify({ ...kernel, name: null, flops: 0 })}`;
   }
 }
 
@@ -42,7 +44,7 @@ function writeNest(nest: Nest): string {
   const roots: Ex[] = [];
   const ids = (list: readonly Ex[]): string => list.map((x) => x.id).join(",");
   const axes = (list: readonly Axis[]): string => list.map((a) => `${a.id}:${a.extent}`).join(",");
-  let key = `nest ${nest.serial} ${nest.ranges.join(",")} ${nest.chunk} ${nest.slots} [${axes(nest.outer)}]`;
+  let key = `nest ${nest.serial} ${nest.parallel} ${nest.ranges.join(",")} ${nest.chunk} ${nest.slots} [${axes(nest.outer)}]`;
   for (const stage of nest.stages) {
     roots.push(...stageRoots(stage));
     key += `\n${stage.scan ? "scan" : "stage"} [${axes(stage.axes)}]`;

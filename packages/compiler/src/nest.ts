@@ -39,12 +39,12 @@ export function finishNest(draft: NestDraft, grain: number): Nest {
     for (let i = 0; i < chunkAxis; i++) chunk = Math.max(1, Math.floor(chunk / outer[i].extent));
     if (chunk >= outer[chunkAxis].extent) chunk = outer[chunkAxis].extent;
   }
-  return nestOf(draft, { outer, stages, serial: draft.serial, ranges: [chunkAxis], chunk, flops });
+  return nestOf(draft, { outer, stages, serial: draft.serial, parallel: cuttable.length, ranges: [chunkAxis], chunk, flops });
 }
 
 function nestOf(
   { name, e, slots }: NestDraft,
-  made: Pick<Nest, "outer" | "stages" | "serial" | "ranges" | "chunk" | "flops">,
+  made: Pick<Nest, "outer" | "stages" | "serial" | "parallel" | "ranges" | "chunk" | "flops">,
 ): Nest {
   return { kind: "nest", name, e, slots, ...made };
 }
@@ -78,7 +78,7 @@ export function finishPart(draft: NestDraft, groups: readonly number[]): Nest | 
   });
   outer.push(...collapse(draft.outer.slice(next), nodes, draft.stages));
   const stages = draft.stages.map((s) => ({ ...s, axes: collapse(s.axes, nodes, draft.stages) }));
-  return nestOf(draft, { outer, stages, serial: false, ranges, chunk: 0, flops });
+  return nestOf(draft, { outer, stages, serial: false, parallel: outer.length, ranges, chunk: 0, flops });
 }
 
 /** Simple operations of all iterations. */

@@ -77,6 +77,8 @@ export interface Nest {
   readonly stages: readonly Stage[];
   readonly slots: number;
   readonly serial: boolean;
+  /** How many of the outer axes, from the first on, are independent all the same. */
+  readonly parallel: number;
   /**
    * The axes, by their index into `outer`, of which a call takes a range [begin, end): the one over which the kernel is cut into
    * chunks, or several for a part of another kernel; -1 for one that there is none of, because its extent is one.
@@ -148,6 +150,36 @@ export interface Contraction {
   readonly flops: number;
 }
 
+/**
+ * A step of a stable sort of rows by unsigned keys, which workers share that have memory in common. The emitter supplies the code. Its
+ * pointers are the keys, what `counts` there are, the payload that is given, and then what it writes: keys, and payload.
+ *
+ * - `block` sorts blocks of rows, and of each keeps so many of the least;
+ * - `count` counts in each block of a row how many keys have each value of a digit: `[rows, digits, blocks]`;
+ * - `offsets` makes these the places where the keys of a block with a digit begin in the row;
+ * - `move` brings the keys there.
+ */
+export interface SortPass {
+  readonly kind: "sort";
+  readonly name: string;
+  readonly step: "block" | "count" | "offsets" | "move";
+  readonly rows: number;
+  readonly n: number;
+  /** Elements of a block. */
+  readonly block: number;
+  readonly keep: number;
+  /** The lowest bit of the digit. */
+  readonly shift: number;
+  /** What moves with the keys: nothing, their places in the row, or numbers that are given. */
+  readonly payload: "none" | "places" | "given";
+  /** Whether keys are those of floats, whose two zeros are equal. */
+  readonly zeros: boolean;
+  readonly slots: number;
+  readonly flops: number;
+}
+/** Bits of a digit of `SortPass`. */
+export const sortDigit = 4;
+
 /** Nests that do not depend on each other, run as one launch: their tasks are shared together. Ranges: one chunk axis each. */
 export interface Bundle {
   readonly kind: "bundle";
@@ -175,6 +207,11 @@ export interface Target {
    * counted (0). Results do not depend on it.
    */
   readonly threads: number;
+  /**
+   * How many elements workers that have memory in common sort there together; 0 where each has a task of its own. Long rows are then cut so that
+   * many work on one.
+   */
+  readonly block: number;
   /** Simple operations that one call of a kernel takes: bounded, and little enough that threads share evenly. */
   readonly grain: number;
 }
@@ -185,7 +222,7 @@ export interface Origin {
   readonly source: SourceLocation | null;
 }
 
-export type Kernel = Nest | RoutineKernel | Contraction | Bundle;
+export type Kernel = Nest | RoutineKernel | Contraction | Bundle | SortPass;
 
 export type Step =
   | {

@@ -1,4 +1,4 @@
-import { type Ex, Exprs, type Storage } from "./expr.ts";
+import { type Ex, Exprs, type Storage, storageType } from "./expr.ts";
 import type { LanesLoop, Routine, Statement } from "./routine.ts";
 
 /** A whole number while compiling, or one computed at run time. */
@@ -16,15 +16,22 @@ export interface Matrix {
 
 /** Writes routines: statements go to the innermost open loop or branch, and every value that is kept has a variable. */
 export class RoutineBuilder {
-  readonly e: Exprs = new Exprs();
-  readonly begin: Ex = this.e.param("i32");
-  readonly end: Ex = this.e.param("i32");
+  readonly e: Exprs;
+  readonly begin: Ex;
+  readonly end: Ex;
   readonly #variables: Ex[] = [];
   #list: Statement[] = [];
 
+  /** `float64`: see `Exprs`. */
+  constructor(float64 = true) {
+    this.e = new Exprs(float64);
+    this.begin = this.e.param("i32");
+    this.end = this.e.param("i32");
+  }
+
   /** The routine whose body runs for each of `tasks` independent tasks. */
-  static tasks(key: string, tasks: number, chunk: number, body: (r: RoutineBuilder, task: Ex) => void): Routine {
-    const r = new RoutineBuilder();
+  static tasks(key: string, tasks: number, chunk: number, body: (r: RoutineBuilder, task: Ex) => void, float64 = true): Routine {
+    const r = new RoutineBuilder(float64);
     r.for(r.begin, r.end, (task) => body(r, task));
     const { begin, end } = r;
     return {
@@ -70,8 +77,7 @@ export class RoutineBuilder {
   }
 
   load(slot: number, storage: Storage, position: Whole): Ex {
-    const type = storage === "f32" || storage === "f64" ? storage : storage === "i64" ? "i64" : "i32";
-    const variable = this.variable(type);
+    const variable = this.variable(storageType[storage]);
     this.#list.push({ kind: "load", variable, slot, storage, position: this.whole(position) });
     return variable;
   }

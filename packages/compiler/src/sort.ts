@@ -8,6 +8,7 @@ import type { RoutineKernel, View } from "./program.ts";
 import { scalarInfo } from "./scalars.ts";
 import type { Scope } from "./scope.ts";
 import { fromOrderKey, methodFor, type Order, orderKey, selectRoutine, sortRoutine, type Word, wordFor } from "./sort-routines.ts";
+import { selectShared, sortShared } from "./sort-shared.ts";
 
 /** Up to so many elements, and so small a part of a row, the best are selected rather than sorted out. */
 const fewest = 32;
@@ -29,6 +30,11 @@ function sortKeys(
 ): { readonly keys: View; readonly payload: View } {
   const { lowering } = scope;
   const { rows, n, bits, payload } = order;
+  if (lowering.target.block > 0) {
+    const first = lowering.temporary(rows * n * 4);
+    writeKeys(scope, rowShape, "i32", first, key);
+    return sortShared(scope, order, first, given);
+  }
   const method = methodFor(order);
   const word = wordFor(bits);
   // Slots that the method does not touch share one small buffer.
@@ -168,11 +174,12 @@ function select(scope: Scope, x: Value, dim: number, count: number): View {
   const word = wordFor(keyBits(dtype));
   const { lowering } = scope;
   const keys = lowering.temporary(rows * n * storageBytes[word]);
-  const best = lowering.temporary(rows * count * storageBytes[word]);
-  const places = lowering.temporary(rows * count * 4);
   writeKeys(scope, rowShape, word, keys, (k, position) =>
     k.e.not(orderKey(k.e, dtype, k.read(x, insertDim(position, dim), null), true)),
   );
+  if (lowering.target.block > 0) return selectShared(scope, rows, n, count, keys);
+  const best = lowering.temporary(rows * count * storageBytes[word]);
+  const places = lowering.temporary(rows * count * 4);
   const routine = selectRoutine(rows, n, count, word);
   scope.launch({ kind: "routine", name: "top_k.select", routine, slots: 3, flops: rows * n * 2 }, [keys, best, places]);
   return places;

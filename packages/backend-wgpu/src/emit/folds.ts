@@ -26,9 +26,13 @@ export class Folds {
 
   /** Folds `right` into accumulators. All results are computed before any is assigned. */
   combine(r: Reduction, accumulators: readonly string[], right: readonly string[]): void {
+    this.join(r, accumulators, right, accumulators);
+  }
+  /** Sets variables to the fold of what is left and what is right. */
+  join(r: Reduction, left: readonly string[], right: readonly string[], to: readonly string[]): void {
     const values = this.#values;
     values.block("", () => {
-      r.left.forEach((x, i) => values.bind(x, accumulators[i]));
+      r.left.forEach((x, i) => values.bind(x, left[i]));
       r.right.forEach((x, i) => values.bind(x, right[i]));
       const next = r.combined.map((x) => {
         const name = this.name("n");
@@ -36,7 +40,7 @@ export class Folds {
         values.line(`let ${name} = ${value};`);
         return name;
       });
-      next.forEach((name, i) => values.line(`${accumulators[i]} = ${name};`));
+      next.forEach((name, i) => values.line(`${to[i]} = ${name};`));
     });
   }
 }

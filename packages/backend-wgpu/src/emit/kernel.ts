@@ -1,23 +1,25 @@
-import { extentOf, type Nest, type Routine } from "@traceform/compiler";
+import { extentOf, type Nest, type Routine, type SortPass } from "@traceform/compiler";
 import { helperText } from "./helpers.ts";
 import { parallelAxes, writeNest } from "./nest.ts";
-import { type Product, productOf, productShape, writeProduct } from "./product.ts";
+import { type Product, productOf, productShape, retiled, writeProduct } from "./product.ts";
 import type { Schedule } from "./schedule.ts";
 import { writeRoutine } from "./routine.ts";
 import { type Rows, rowsOf, writeRows } from "./rows.ts";
+import { sortSize, sortWords, writeSort } from "./sort.ts";
 import { Values } from "./values.ts";
 import { declareWords, firstPointer, wordAt, type WordSource } from "./words.ts";
 
 /** Invocations of a workgroup, where the kernel does not say otherwise. */
-const workgroupSize = 64;
+export const workgroupSize = 64;
 
 /**
- * What one dispatch runs: a nest, a product in tiles, rows that workgroups share, a routine, several of those beside each other, or a
+ * What one dispatch runs: a nest, a product in tiles, rows that workgroups share, a routine, several of those beside each other, a step of a sort, or a
  * copy of as many words as the word after its two pointers says.
  */
 export type GpuKernel =
   | Scheduled
-  | { readonly kind: "bundle"; readonly parts: readonly BundlePart[] }
+  | { readonly kind: "bundle"; readonly parts: readonly BundlePart[]; readonly size: number }
+  | { readonly kind: "sort"; readonly pass: SortPass }
   | { readonly kind: "copy" }
   | typeof gateKernel;
 
@@ -31,7 +33,7 @@ export type Scheduled =
   | { readonly kind: "rows"; readonly rows: Rows }
   | { readonly kind: "routine"; readonly routine: Routine };
 
-/** A kernel that has some of the workgroups of a dispatch, and some of its pointers. All parts have workgroups of one size. */
+/** A kernel that has some of the workgroups of a dispatch, all of one size, and some of its pointers. */
 export interface BundlePart {
   readonly kernel: Scheduled;
   readonly args: readonly number[];
@@ -45,38 +47,78 @@ export function scheduleNest(nest: Nest, schedule: Schedule): Scheduled {
   return rows === null ? { kind: "nest", nest } : { kind: "rows", rows };
 }
 
-/** How many workgroups a kernel has: with an invocation for each position of a nest's parallel axes, and for each task of a routine. */
-export function groupsOf(kernel: Scheduled): number {
+/**
+ * How many workgroups, of `size` invocations, a kernel has: with an invocation for each position of a nest's parallel axes, and for each
+ * task of a routine.
+ */
+export function groupsOf(kernel: Scheduled, size: number = sizeOf(kernel) ?? workgroupSize): number {
   switch (kernel.kind) {
     case "nest":
-      return groupsFor(extentOf(parallelAxes(kernel.nest)));
+      return groupsFor(extentOf(parallelAxes(kernel.nest)), size);
     case "product":
       return productShape(kernel.product).groups;
     case "rows":
       return extentOf(kernel.rows.nest.outer);
     case "routine":
-      return groupsFor(kernel.routine.tasks);
+      return groupsFor(kernel.routine.tasks, size);
   }
 }
-/** Invocations of a workgroup. */
-export function sizeOf(kernel: Scheduled): number {
+/** Invocations of a workgroup; null where any number will do. */
+export function sizeOf(kernel: Scheduled): number | null {
   switch (kernel.kind) {
     case "product":
       return productShape(kernel.product).size;
     case "rows":
       return kernel.rows.size;
     default:
-      return workgroupSize;
+      return null;
   }
 }
-export function groupsFor(invocations: number): number {
-  return Math.ceil(invocations / workgroupSize);
+/** The kernel with workgroups of so many invocations, which are no fewer than it has; null if it is written for others. */
+export function withSize(kernel: Scheduled, size: number): Scheduled | null {
+  switch (kernel.kind) {
+    case "product": {
+      const product = retiled(kernel.product, size);
+      return product === null ? null : { kind: "product", product };
+    }
+    case "rows":
+      return { kind: "rows", rows: { ...kernel.rows, size } };
+    default:
+      return kernel;
+  }
+}
+/** Bytes of the workgroup's memory that a kernel takes at the most: those of a product's tiles, and those of folds of one type. */
+export function sharedBytes(kernel: Scheduled): { readonly tiles: number; readonly folds: number } {
+  switch (kernel.kind) {
+    case "product":
+      return { tiles: productShape(kernel.product).bytes, folds: 0 };
+    case "rows": {
+      const arrays = kernel.rows.nest.stages.flatMap((s) => s.reductions.flatMap((r) => r.init)).length;
+      return { tiles: 0, folds: 4 * kernel.rows.size * arrays };
+    }
+    default:
+      return { tiles: 0, folds: 0 };
+  }
+}
+export function groupsFor(invocations: number, size: number = workgroupSize): number {
+  return Math.ceil(invocations / size);
 }
 
 /** How many words a kernel of so many pointers is given. */
 export function wordsOfKernel(kernel: GpuKernel, pointers: number): number {
-  const own = kernel.kind === "gate" ? gateWords : kernel.kind === "copy" ? 1 : 0;
-  return firstPointer + pointers + own;
+  return firstPointer + pointers + ownWords(kernel);
+}
+function ownWords(kernel: GpuKernel): number {
+  switch (kernel.kind) {
+    case "gate":
+      return gateWords;
+    case "copy":
+      return 1;
+    case "sort":
+      return sortWords(kernel.pass).length;
+    default:
+      return 0;
+  }
 }
 /** Those of `gateDispatch`. */
 const gateWords = 6;
@@ -92,17 +134,20 @@ export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly 
   bindings.forEach((_, i) => values.line(`let p${i} = ${word(firstPointer + i)};`));
   values.line("let group = group_id.x + group_id.y * groups.x;");
   let size = workgroupSize;
-  let memory: readonly string[] = [];
   if (kernel.kind === "copy") {
-    only(values, word(end));
+    only(values, workgroupSize, word(end));
     values.line(`m${bindings[1]}[p1 + invocation] = m${bindings[0]}[p0 + invocation];`);
   } else if (kernel.kind === "gate") writeGate(values, bindings, (i) => word(end + i));
-  else {
+  else if (kernel.kind === "sort") {
+    size = sortSize(kernel.pass);
+    writeSort(kernel.pass, values, (i) => word(end + i));
+  } else {
     values.line(`let infinity = bitcast<f32>(${word(0)});`);
     values.line(`let nan = bitcast<f32>(${word(1)});`);
     values.line(`let zero = ${word(2)};`);
-    size = sizeOf(kernel.kind === "bundle" ? kernel.parts[0].kernel : kernel);
-    memory = kernel.kind === "bundle" ? writeParts(kernel.parts, values) : writeScheduled(kernel, values);
+    size = (kernel.kind === "bundle" ? kernel.size : sizeOf(kernel)) ?? workgroupSize;
+    if (kernel.kind === "bundle") writeParts(kernel.parts, size, values);
+    else writeScheduled(kernel, size, values);
   }
   const memories = [...new Set(bindings)].sort((a, b) => a - b);
   return [
@@ -110,7 +155,7 @@ export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly 
     ...(values.subgroups ? ["enable subgroups;"] : []),
     ...declareWords(source, wordsOfKernel(kernel, bindings.length)),
     ...memories.map((m) => `@group(0) @binding(${m + 1}) var<storage, read_write> m${m}: array<u32>;`),
-    ...memory,
+    ...values.sharedMemory,
     helperText(values.helpers),
     `@compute @workgroup_size(${size})`,
     `fn main(${[...builtins, ...(values.subgroups ? subgroupBuiltins : [])].map(([name, type]) => `@builtin(${name}) ${type}`).join(", ")}) {`,
@@ -144,22 +189,20 @@ export const subgroupProbe: string = [
 ].join("\n");
 
 /** Ends the invocations that are not among the first so many. */
-function only(values: Values, invocations: string): void {
-  values.line(`let invocation = group * ${workgroupSize}u + local;`);
+function only(values: Values, size: number, invocations: string): void {
+  values.line(`let invocation = group * ${size}u + local;`);
   values.line(`if (invocation >= ${invocations}) { return; }`);
 }
 
-/** What an invocation, number `local` of workgroup `group`, does. Returns declarations of the workgroup's memory. */
-function writeScheduled(kernel: Scheduled, values: Values): readonly string[] {
+/** What an invocation, number `local` of workgroup `group`, which has so many, does. */
+function writeScheduled(kernel: Scheduled, size: number, values: Values): void {
   switch (kernel.kind) {
     case "nest":
-      only(values, `${extentOf(parallelAxes(kernel.nest))}u`);
-      writeNest(kernel.nest, values);
-      return [];
+      only(values, size, `${extentOf(parallelAxes(kernel.nest))}u`);
+      return writeNest(kernel.nest, values);
     case "routine":
-      only(values, `${kernel.routine.tasks}u`);
-      writeRoutine(kernel.routine, values);
-      return [];
+      only(values, size, `${kernel.routine.tasks}u`);
+      return writeRoutine(kernel.routine, values);
     case "product":
       values.line(`if (group >= ${groupsOf(kernel)}u) { return; }`);
       return writeProduct(kernel.product, values);
@@ -170,22 +213,20 @@ function writeScheduled(kernel: Scheduled, values: Values): readonly string[] {
 }
 
 /** Each workgroup finds the part that it belongs to. */
-function writeParts(parts: readonly BundlePart[], values: Values): readonly string[] {
-  const memory: string[] = [];
+function writeParts(parts: readonly BundlePart[], size: number, values: Values): void {
   let first = 0;
   parts.forEach(({ kernel, args }, i) => {
-    const end = first + groupsOf(kernel);
+    const end = first + groupsOf(kernel, size);
     const own = first === 0 ? "group" : `group - ${first}u`;
     values.block(`${i === 0 ? "" : "else "}if (group < ${end}u) `, () => {
       values.line(`let part = ${own};`);
       values.block("", () => {
         values.line("let group = part;");
-        values.part(`part${i}_`, args, () => memory.push(...writeScheduled(kernel, values)));
+        values.part(args, () => writeScheduled(kernel, size, values));
       });
     });
     first = end;
   });
-  return memory;
 }
 
 /** One workgroup: it decides, and writes into the records how many workgroups the dispatches of the gate have. */

@@ -4,10 +4,8 @@ import { Hoisting } from "./hoisting.ts";
 import type { Values } from "./values.ts";
 
 /** The axes of a nest whose positions are invocations of their own; the others are loops. */
-export function parallelAxes({ outer, serial, ranges }: Nest): readonly Axis[] {
-  if (!serial) return outer;
-  // Of the iterations in order only those of the chunk axis are independent.
-  return outer.filter((_, i) => ranges.includes(i));
+export function parallelAxes({ outer, parallel }: Nest): readonly Axis[] {
+  return outer.slice(0, parallel);
 }
 
 /** Sums are sums of sums of so many: the error grows with that, and with the number of those, not with their product. */

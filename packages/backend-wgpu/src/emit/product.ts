@@ -74,12 +74,34 @@ function tileCount({ threads, each }: Tile, m: number, n: number): number {
   return Math.ceil(m / (threads[0] * each[0])) * Math.ceil(n / (threads[1] * each[1]));
 }
 
-/** How many workgroups a product takes, and how many invocations each of them has. */
-export function productShape({ batches, rows, columns, tile }: Product): { readonly groups: number; readonly size: number } {
+/** How many workgroups a product takes, how many invocations each of them has, and at the most how many bytes of memory. */
+export function productShape({ batches, rows, columns, tile }: Product): {
+  readonly groups: number;
+  readonly size: number;
+  readonly bytes: number;
+} {
+  const fours = (i: 0 | 1): number => (tile.threads[i] * tile.each[i]) / four + 1;
   return {
     groups: extentOf(batches) * tileCount(tile, extentOf(rows), extentOf(columns)),
     size: tile.threads[0] * tile.threads[1],
+    bytes: tile.depth * (fours(0) + fours(1)) * four * 4,
   };
+}
+
+/** Tiles for products that are beside others in a dispatch, whose workgroups are larger than the products' own. */
+const wideTiles: readonly Tile[] = [
+  { threads: [16, 16], each: [4, 4], depth: 16 },
+  { threads: [32, 8], each: [4, 4], depth: 16 },
+  { threads: [8, 32], each: [4, 4], depth: 16 },
+];
+/** The product in tiles of workgroups of so many invocations, with as little as possible beyond its edges; null where there are none. */
+export function retiled(product: Product, size: number): Product | null {
+  if (productShape(product).size === size) return product;
+  const [m, n] = [product.rows, product.columns].map(extentOf);
+  const area = ({ threads, each }: Tile): number => threads[0] * each[0] * threads[1] * each[1];
+  const padded = (t: Tile): number => area(t) * tileCount(t, m, n);
+  const [tile] = wideTiles.filter((t) => t.threads[0] * t.threads[1] === size).sort((x, y) => padded(x) - padded(y));
+  return tile === undefined ? null : { ...product, tile };
 }
 
 /** Elements are read, kept and written by fours. */
@@ -101,16 +123,15 @@ interface Staged {
 /**
  * Writes what an invocation, number `local` of workgroup `group`, does. Both operands of a step are brought into the memory of the workgroup,
  * from where each of their elements is used by a row or a column of invocations, whose sums have names, so that they stay in registers.
- * Returns the declarations of that memory.
  *
  * @see Volkov & Demmel (2008), "Benchmarking GPUs to tune dense linear algebra"
  */
-export function writeProduct(p: Product, values: Values): string[] {
+export function writeProduct(p: Product, values: Values): void {
   const { threads, each, depth } = p.tile;
   const [height, width] = [threads[0] * each[0], threads[1] * each[1]];
   const [m, n, k] = [p.rows, p.columns, p.depth].map(extentOf);
-  const a = staged(`${values.prefix}tile_a`, p.a, p.rows, height, p.depth);
-  const b = staged(`${values.prefix}tile_b`, p.b, p.columns, width, p.depth);
+  const a = staged(values, "tile_a", p.a, p.rows, height, p);
+  const b = staged(values, "tile_b", p.b, p.columns, width, p);
   const [down, across] = [Math.ceil(m / height), Math.ceil(n / width)];
   values.line(`let tile_row = i32(group / ${across}u % ${down}u) * ${height};`);
   values.line(`let tile_column = i32(group % ${across}u) * ${width};`);
@@ -136,16 +157,23 @@ export function writeProduct(p: Product, values: Values): string[] {
     });
   });
   finish(values, p, sums, m, n);
-  return [a, b].map(({ name, pitch }) => `var<workgroup> ${name}: array<vec4<f32>, ${depth * pitch}>;`);
 }
 
-function staged(name: string, value: Ex, axes: readonly Axis[], extent: number, depth: readonly Axis[]): Staged {
+function staged(
+  values: Values,
+  purpose: string,
+  value: Ex,
+  axes: readonly Axis[],
+  extent: number,
+  { depth, tile }: Product,
+): Staged {
   const dense = (axis: Axis | undefined): boolean =>
     axis !== undefined && value.op === "load" && strideAlong(value.index!, axis) === 1;
   const alongDepth = dense(depth[depth.length - 1]) && !dense(axes[axes.length - 1]);
   const fours = extent / four;
   // Neighbours along the depth write to different banks of memory.
-  return { name, value, axes, fours, pitch: alongDepth ? fours + 1 : fours, alongDepth };
+  const pitch = alongDepth ? fours + 1 : fours;
+  return { name: values.shared(purpose, "vec4<f32>", tile.depth * pitch), value, axes, fours, pitch, alongDepth };
 }
 
 /** Brings the part of an operand that belongs to a step into the workgroup's memory. Beyond the depth there are zeros. */

@@ -26,7 +26,8 @@ const fewRows = 256;
 export function rowsOf(nest: Nest, schedule: Schedule): Rows | null {
   const { stages, outer } = nest;
   const shares = ({ scan, axes, reductions }: Stage): boolean =>
-    !scan && reductions.every((r) => r.reorder) && (axes.length > 0 || reductions.length === 0);
+    reductions.every((r) => r.reorder) &&
+    (scan ? stages.length === 1 && axes.length === 1 && reductions.length === 1 : axes.length > 0 || reductions.length === 0);
   if (nest.serial || !stages.every(shares)) return null;
   const longest = Math.max(0, ...stages.map((s) => extentOf(s.axes)));
   const rows = extentOf(outer);
@@ -45,14 +46,15 @@ function isDense(stage: Stage): boolean {
   return [...reachable(stageRoots(stage))].some((x) => x.op === "load" && strideAlong(x.index!, last) === 1);
 }
 
-/** Writes what an invocation, number `local` of workgroup `group`, does. Returns declarations of the workgroup's memory. */
-export function writeRows(rows: Rows, values: Values): string[] {
+/** Writes what an invocation, number `local` of workgroup `group`, does. */
+export function writeRows(rows: Rows, values: Values): void {
   const { nest, size } = rows;
   const folds = new Folds(values);
   const hoisting = new Hoisting(nest);
-  const declarations: string[] = [];
+  let arrays = 0;
   values.line("let row = i32(group);");
   bindPosition(values, nest.outer, "row");
+  if (nest.stages[0].scan) return writeScan(rows, nest.stages[0], values, folds);
   nest.stages.forEach((stage, index) => {
     const accumulators = stage.reductions.map((r) => folds.start(r));
     const leaf = (): void => {
@@ -77,11 +79,7 @@ export function writeRows(rows: Rows, values: Values): string[] {
       });
     stage.reductions.forEach((r, i) => {
       const own = accumulators[i];
-      const shared = r.init.map((x) => {
-        const name = `${values.prefix}shared_${declarations.length}`;
-        declarations.push(`var<workgroup> ${name}: array<${values.typeOf(x)}, ${size}>;`);
-        return name;
-      });
+      const shared = r.init.map((x) => values.shared(`shared_${arrays++}`, values.typeOf(x), size));
       if (rows.subgroups) foldSubgroups(values, folds, r, own, shared);
       else foldHalves(values, folds, r, own, shared, size);
       r.results.forEach((x, k) => values.bind(x, own[k]));
@@ -89,7 +87,72 @@ export function writeRows(rows: Rows, values: Values): string[] {
     // The next stage may read, or write over, what another invocation has written or read in this one.
     if (index < nest.stages.length - 1) values.line("storageBarrier();");
   });
-  return declarations;
+}
+
+/** Neighbouring elements that an invocation folds by itself. */
+const each = 4;
+
+/**
+ * Running folds: of the elements of an invocation, of those of all invocations, in steps that double, and of what the workgroup has gone through
+ * before.
+ *
+ * @see Hillis & Steele (1986), "Data parallel algorithms"
+ */
+function writeScan({ size }: Rows, { axes, reductions, stores }: Stage, values: Values, folds: Folds): void {
+  const [axis] = axes;
+  const [r] = reductions;
+  const carry = folds.start(r);
+  const variables = (): string[] =>
+    r.init.map((x) => {
+      const name = folds.name("s");
+      values.line(`var ${name}: ${values.typeOf(x)};`);
+      return name;
+    });
+  const shared = r.init.map((x, i) => values.shared(`shared_${i}`, values.typeOf(x), size));
+  const set = (to: readonly string[], from: readonly string[]): void =>
+    to.forEach((name, i) => values.line(`${name} = ${from[i]};`));
+  const at = (index: string): string[] => shared.map((name) => `${name}[${index}]`);
+  const element = (j: number, body: () => void): void =>
+    values.block("", () => {
+      values.line(`let e = first + i32(local) * ${each} + ${j};`);
+      // What lies beyond the row comes after all that is stored.
+      values.line(`let a${axis.id} = min(e, ${axis.extent - 1});`);
+      values.bindAxis(axis, `a${axis.id}`);
+      body();
+    });
+  values.block(`for (var first = 0; first < ${axis.extent}; first += ${size * each}) `, () => {
+    const running = Array.from({ length: each }, () => variables());
+    running.forEach((own, j) =>
+      element(j, () => {
+        const found = r.values.map((x) => values.use(x));
+        if (j === 0) set(own, found);
+        else folds.join(r, running[j - 1], found, own);
+      }),
+    );
+    const last = running[each - 1];
+    const before = variables();
+    set(before, last);
+    set(at("local"), before);
+    values.line("workgroupBarrier();");
+    values.block(`for (var d = 1u; d < ${size}u; d <<= 1u) `, () => {
+      values.block("if (local >= d) ", () => folds.join(r, others(values, folds, at("local - d")), before, before));
+      values.line("workgroupBarrier();");
+      set(at("local"), before);
+      values.line("workgroupBarrier();");
+    });
+    set(before, carry);
+    values.block("if (local > 0u) ", () => folds.join(r, carry, others(values, folds, at("local - 1u")), before));
+    running.forEach((own, j) =>
+      element(j, () => {
+        const result = variables();
+        folds.join(r, before, own, result);
+        r.results.forEach((x, k) => values.bind(x, result[k]));
+        values.block(`if (e < ${axis.extent}) `, () => stores.forEach((s) => values.store(s)));
+      }),
+    );
+    folds.join(r, carry, others(values, folds, at(`${size - 1}`)), carry);
+    values.line("workgroupBarrier();");
+  });
 }
 
 /** Names for the values of others. */

@@ -6,4 +6,6 @@ export interface Schedule {
   readonly size: KernelSize;
   /** The most invocations of a subgroup; 0 where kernels cannot use subgroups. */
   readonly subgroups: number;
+  /** Bytes of memory that a workgroup may have. */
+  readonly memory: number;
 }

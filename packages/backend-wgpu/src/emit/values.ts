@@ -51,8 +51,8 @@ export class Values {
   readonly #bindings: readonly number[];
   /** For each slot of what is written now, the pointer that it is; null where they are the kernel's own. */
   #slots: readonly number[] | null = null;
-  /** What names of the module begin with, so that those of parts of a kernel differ. */
-  prefix = "";
+  /** Arrays in the memory of the workgroup, by name. */
+  readonly #shared = new Map<string, { readonly type: string; readonly length: number }>();
 
   constructor(kernel: string, bindings: readonly number[]) {
     this.#kernel = kernel;
@@ -75,10 +75,24 @@ export class Values {
   }
 
   /** Writes a part of the kernel, whose slots are some of the pointers. */
-  part(prefix: string, slots: readonly number[], body: () => void): void {
-    [this.prefix, this.#slots] = [prefix, slots];
+  part(slots: readonly number[], body: () => void): void {
+    this.#slots = slots;
     body();
-    [this.prefix, this.#slots] = ["", null];
+    this.#slots = null;
+  }
+
+  /**
+   * An array in the memory of the workgroup. Parts of a kernel use the same memory, as no workgroup runs two of them: what they name alike
+   * is one array.
+   */
+  shared(purpose: string, type: string, length: number): string {
+    const name = `${purpose}_${type.replaceAll(/\W/g, "")}`;
+    this.#shared.set(name, { type, length: Math.max(length, this.#shared.get(name)?.length ?? 0) });
+    return name;
+  }
+  /** The declarations of that memory. */
+  get sharedMemory(): string[] {
+    return [...this.#shared].map(([name, { type, length }]) => `var<workgroup> ${name}: array<${type}, ${length}>;`);
   }
 
   bindAxis(axis: Axis, name: string): void {
@@ -181,9 +195,10 @@ export class Values {
     const read = fromWord[storage];
     if (read === undefined) return this.#refuse(storage);
     const at = `u32(${this.index(index)})`;
-    return read(this.#word(slot, guard === null ? at : `select(0u, ${at}, ${this.use(guard)})`));
+    return read(this.word(slot, guard === null ? at : `select(0u, ${at}, ${this.use(guard)})`));
   }
-  #word(slot: number, offset: string): string {
+  /** A word of the memory of a pointer. */
+  word(slot: number, offset: string): string {
     const pointer = this.#slots === null ? slot : this.#slots[slot];
     return `m${this.#bindings[pointer]}[p${pointer} + ${offset}]`;
   }
@@ -192,7 +207,7 @@ export class Values {
     const write = toWord[s.storage];
     if (write === undefined) return this.#refuse(s.storage);
     const value = write(this.use(s.value));
-    const place = this.#word(s.slot, `u32(${this.index(s.index)})`);
+    const place = this.word(s.slot, `u32(${this.index(s.index)})`);
     if (s.guard === null) return this.line(`${place} = ${value};`);
     const guard = this.use(s.guard);
     this.block(`if (${guard}) `, () => this.line(`${place} = ${value};`));
