@@ -75,7 +75,10 @@ function computeShares(mesh: Mesh): AxisShare[] {
         index,
         key: `${name}:${index}:${JSON.stringify(groups)}`,
         reduce: (op, xs) => exchange.reduce(op, xs, groups),
+        reduceScatter: (x) => exchange.reduceScatter(x, groups),
         gather: (x) => exchange.gather(x, groups),
+        allToAll: (x) => exchange.allToAll(x, groups),
+        permute: (x, perm) => exchange.permute(x, perm, groups),
       },
     };
   });
