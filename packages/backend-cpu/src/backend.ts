@@ -127,7 +127,6 @@ class WebAssemblyBackend implements CpuBackend {
       get tile(): Tile {
         return tile();
       },
-      leastBytes: 1,
       float64: true,
       threads: shared ? threads : 1,
       block: 0,

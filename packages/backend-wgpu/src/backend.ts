@@ -16,7 +16,7 @@ import { WgpuBuffer } from "./buffer.ts";
 import type { Schedule } from "./emit/schedule.ts";
 import { LogicalDevice, WgpuDevice } from "./device.ts";
 import { WgpuExecutable } from "./executable.ts";
-import { toWords } from "./host.ts";
+import { toDevice } from "./host.ts";
 import { Pipelines } from "./pipelines.ts";
 
 /** What arrays may be. */
@@ -38,7 +38,7 @@ const dtypes: readonly StandardDType[] = [
 const ownPrimitives: ReadonlySet<string> = new Set(["widen"]);
 
 /** Kernels are not cut into chunks here: a dispatch has as many invocations as its parallel axes say. */
-const target: Target = { tile: null, leastBytes: 4, float64: false, threads: 0, block: 1024, grain: 1 << 16 };
+const target: Target = { tile: null, float64: false, threads: 0, block: 1024, grain: 1 << 16 };
 /** For adapters on which large kernels take long to compile. */
 const tinyTarget: Target = { ...target, block: 64 };
 
@@ -118,7 +118,7 @@ export class WebGpuBackend implements Backend {
     this.#device.check();
     const buffer = new WgpuBuffer(this.#device, shape, dtype);
     const { slab, offset } = buffer.piece;
-    this.#device.guarded([buffer.outcome], () => this.#device.gpu.queue.writeBuffer(slab.gpu, offset, toWords(dtype, bytes)));
+    this.#device.guarded([buffer.outcome], () => this.#device.gpu.queue.writeBuffer(slab.gpu, offset, toDevice(dtype, bytes)));
     return buffer;
   }
 

@@ -1,11 +1,11 @@
-import { type Buffer, invariant, isComplex, type StandardDType } from "@traceform/core";
+import { type Buffer, invariant, itemsize, type StandardDType } from "@traceform/core";
 import type { WgpuDevice } from "./device.ts";
 import type { Piece } from "./memory.ts";
 import { joinOutcomes, type Outcome } from "./outcome.ts";
 
 let nextId = 1;
 
-/** An array in a piece of the device's memory; every element takes a word. */
+/** An array in a piece of the device's memory. */
 export class WgpuBuffer implements Buffer {
   readonly id: number = nextId++;
   readonly device: WgpuDevice;
@@ -25,7 +25,7 @@ export class WgpuBuffer implements Buffer {
     this.device = device;
     this.shape = shape;
     this.dtype = dtype;
-    this.byteLength = wordsOf(shape, dtype) * 4;
+    this.byteLength = bytesOf(shape, dtype);
     this.piece = piece ?? device.memory.allocate(this.byteLength, `${dtype}[${shape.join(",")}]`);
     this.outcome = joinOutcomes([this.piece.slab.outcome]);
     device.live.set(this.id, this);
@@ -52,7 +52,7 @@ export class WgpuBuffer implements Buffer {
   }
 }
 
-/** Words of an array: one for each element, or one in each of the two planes of a complex one. */
-export function wordsOf(shape: readonly number[], dtype: StandardDType): number {
-  return shape.reduce((a, b) => a * b, isComplex(dtype) ? 2 : 1);
+/** Bytes of an array. */
+export function bytesOf(shape: readonly number[], dtype: StandardDType): number {
+  return shape.reduce((a, b) => a * b, itemsize(dtype));
 }

@@ -5,8 +5,10 @@ import {
   type GpuKernel,
   groupsFor,
   groupsOf,
+  packingOf,
   type Scheduled,
   scheduleNest,
+  scheduleRoutine,
   sharedBytes,
   sizeOf,
   withSize,
@@ -49,7 +51,6 @@ export type BareDispatch = Omit<Dispatch, "gate" | "workgroups" | "parts"> & {
   readonly parts?: readonly BareDispatch[];
 };
 
-const copy: GpuKernel = { kind: "copy" };
 const none = (): readonly number[] => [];
 
 /** Texts that name code, by short names: they are as long as the code, and every run asks for its pipelines. */
@@ -101,8 +102,10 @@ export function launchDispatches(
     case "contraction":
       return invariant(false, "the compiler was told that there is no micro-kernel") as never;
     default: {
-      const gpu: Scheduled = kernel.kind === "nest" ? scheduleNest(kernel, schedule) : { kind: "routine", routine: kernel.routine };
-      return [{ name: kernel.name, kernel: gpu, key: nameOf(kernel), pointers: args, groups: groupsOf(gpu), words: none, origins }];
+      const aligned = (slot: number): boolean => isAligned(args[slot]);
+      const gpu = kernel.kind === "nest" ? scheduleNest(kernel, schedule, aligned) : scheduleRoutine(kernel.routine, aligned);
+      const key = `${nameOf(kernel)} ${packingOf(gpu) ?? ""}`;
+      return [{ name: kernel.name, kernel: gpu, key, pointers: args, groups: groupsOf(gpu), words: none, origins }];
     }
   }
 }
@@ -169,16 +172,21 @@ function bundleDispatch(name: string, list: readonly Beside[], args: readonly Po
 }
 
 export function copyDispatch(from: Pointer, to: Pointer, bytes: number): BareDispatch {
-  const words = bytes / 4;
+  const kind = isAligned(from) && isAligned(to) && bytes % 4 === 0 ? "copy" : "copyBytes";
   return {
     name: "copy",
-    kernel: copy,
-    key: "copy",
+    kernel: { kind },
+    key: kind,
     pointers: [from, to],
-    groups: groupsFor(words),
-    words: () => [words],
+    // Bytes may begin and end within words.
+    groups: groupsFor(kind === "copy" ? bytes / 4 : Math.ceil(bytes / 4) + 1),
+    words: () => [bytes],
     origins: [],
   };
+}
+/** Whether a pointer is always the beginning of a word. */
+function isAligned({ offset, steps }: Pointer): boolean {
+  return offset % 4 === 0 && steps.every((s) => s.bytes % 4 === 0);
 }
 
 /** Opens or closes a gate. `value` is the predicate of a loop or the index of a branch; other tests have none. */

@@ -14,7 +14,7 @@ import type { Pointer } from "./dispatches.ts";
 import type { Schedule } from "./emit/schedule.ts";
 import { usage } from "./flags.ts";
 import { gates } from "./gates.ts";
-import { toWords } from "./host.ts";
+import { toDevice } from "./host.ts";
 import type { Piece } from "./memory.ts";
 import { joinOutcomes, Outcome } from "./outcome.ts";
 import type { Compiled, Pipelines } from "./pipelines.ts";
@@ -33,7 +33,7 @@ class Holdings {
     this.#device = device;
     this.captured = captured;
     this.constants = program.constants.map((table) => {
-      const words = toWords("float32", new Uint8Array(table.buffer, table.byteOffset, table.byteLength));
+      const words = toDevice("uint8", new Uint8Array(table.buffer, table.byteOffset, table.byteLength));
       const piece = device.memory.allocate(words.byteLength, `a table of ${program.name}`);
       device.guarded([piece.slab.outcome], () => device.gpu.queue.writeBuffer(piece.slab.gpu, piece.offset, words));
       return piece;

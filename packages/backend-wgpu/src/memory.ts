@@ -25,6 +25,8 @@ interface Range {
 
 /** Pieces begin at multiples of this, so that vectors of words can be read. */
 const alignment = 64;
+/** Pointers are bytes in 32 bits, and what follows the last byte of a slab has one too. */
+const addresses = 2 ** 32 - alignment;
 /** Slabs are at least so large: kernels may bind few buffers, so their arrays should be in few of them. */
 const usualSlab = 1 << 26;
 
@@ -46,7 +48,8 @@ export class Memory {
     this.#device = device;
     const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
     this.bytesLimit = bytesLimit;
-    this.mostBytes = Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize, bytesLimit) / alignment) * alignment;
+    this.mostBytes =
+      Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize, bytesLimit, addresses) / alignment) * alignment;
   }
 
   /** @throws {OutOfMemoryError} when the array is larger than a binding may be, or the limit is reached */

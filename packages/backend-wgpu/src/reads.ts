@@ -1,8 +1,8 @@
 import { BackendError, type HostArray } from "@traceform/core";
-import { type WgpuBuffer, wordsOf } from "./buffer.ts";
+import { bytesOf, type WgpuBuffer } from "./buffer.ts";
 import type { WgpuDevice } from "./device.ts";
 import { mapForReading, usage } from "./flags.ts";
-import { fromWords } from "./host.ts";
+import { fromDevice, inWords } from "./host.ts";
 import type { Piece } from "./memory.ts";
 
 /** A read that waits for its batch. */
@@ -36,7 +36,7 @@ export class Reads {
 
   read(buffer: WgpuBuffer): Promise<HostArray> {
     const { shape, dtype } = buffer;
-    const bytes = wordsOf(shape, dtype) * 4;
+    const bytes = inWords(bytesOf(shape, dtype));
     if (bytes === 0) return Promise.resolve({ shape, dtype, bytes: new Uint8Array(0) });
     buffer.retain();
     if (buffer.submitted !== null) return buffer.submitted.then(() => this.read(buffer)).finally(() => buffer.release());
@@ -117,12 +117,12 @@ export class Reads {
       const failures = await Promise.all(batch.map(({ buffer }) => buffer.outcome?.check().then(noFailure, asFailure) ?? null));
       const failure = await mapped;
       if (failure !== null) await this.#explain(failure, failures);
-      const words = failure === null ? new Uint32Array(staging.getMappedRange(0, bytes)) : null;
+      const mappedBytes = failure === null ? new Uint8Array(staging.getMappedRange(0, bytes)) : null;
       let from = 0;
       batch.forEach(({ buffer: { shape, dtype }, bytes: own, resolve, reject }, i) => {
         const { error } = failures[i] ?? {};
-        if (error !== undefined || words === null) reject(error ?? failure);
-        else resolve({ shape, dtype, bytes: fromWords(dtype, words.subarray(from / 4, (from + own) / 4)) });
+        if (error !== undefined || mappedBytes === null) reject(error ?? failure);
+        else resolve({ shape, dtype, bytes: fromDevice(dtype, mappedBytes.subarray(from, from + bytesOf(shape, dtype))) });
         from += own;
       });
       if (failure === null) {

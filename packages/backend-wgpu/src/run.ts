@@ -1,12 +1,12 @@
 import { type Aval, type HostArray, invariant, isComplex, physical } from "@traceform/core";
 import type { Program } from "@traceform/compiler";
 import { encodeAhead, firstRounds, mostAhead } from "./ahead.ts";
-import { wordsOf } from "./buffer.ts";
+import { bytesOf } from "./buffer.ts";
 import type { WgpuDevice } from "./device.ts";
 import { type Dispatch, type Pointer, startOf } from "./dispatches.ts";
 import { specials } from "./emit/words.ts";
 import { gates, recordOffset } from "./gates.ts";
-import { fromWords, toWords } from "./host.ts";
+import { fromDevice, inWords, toDevice } from "./host.ts";
 import type { Piece, Slab } from "./memory.ts";
 import { joinOutcomes, type Outcome } from "./outcome.ts";
 import { beginPasses } from "./passes.ts";
@@ -167,7 +167,7 @@ export class Run {
       const { condition, body } = rounds[i & 1];
       await this.perform(condition);
       const [holds] = await this.#look(predicate, 1);
-      if (holds === 0) {
+      if ((holds & 0xff) === 0) {
         if (i & 1) await this.perform(settle);
         return;
       }
@@ -189,49 +189,52 @@ export class Run {
 
   /** Waits for so many words. */
   async #look(at: Pointer, count: number): Promise<Uint32Array<ArrayBuffer>> {
-    return (await this.#read([{ at, bytes: 4 * count }]))[0];
+    return new Uint32Array((await this.#read([{ at, bytes: 4 * count }]))[0].buffer);
   }
-  async #read(ranges: readonly { readonly at: Pointer; readonly bytes: number }[]): Promise<Uint32Array<ArrayBuffer>[]> {
+  async #read(ranges: readonly { readonly at: Pointer; readonly bytes: number }[]): Promise<Uint8Array<ArrayBuffer>[]> {
     this.submit();
     // Of commands that were not valid nothing can be read, and loops would not end.
     await this.outcome?.check();
-    const { device, pieceOf } = this.#context;
-    return device.reads.words(
-      ranges.map(({ at, bytes }) => {
-        const piece = pieceOf(at.buffer);
-        return { piece: { ...piece, offset: piece.offset + at.offset + this.#shift(at) }, bytes };
-      }),
-    );
+    const places = ranges.map(({ at, bytes }) => this.#place(at, bytes));
+    const words = await this.#context.device.reads.words(places);
+    return words.map(({ buffer }, i) => new Uint8Array(buffer).slice(places[i].before, places[i].before + ranges[i].bytes));
+  }
+  /** The words in which so many bytes are, and how many bytes of the first one come before them. */
+  #place(at: Pointer, bytes: number): { readonly piece: Piece; readonly bytes: number; readonly before: number } {
+    const piece = this.#context.pieceOf(at.buffer);
+    const offset = piece.offset + at.offset + this.#shift(at);
+    const before = offset % 4;
+    return { piece: { ...piece, offset: offset - before }, bytes: inWords(before + bytes), before };
   }
 
   /** Calls out to JavaScript: operands are read before the step runs, and whatever it does. */
   async #callHost({ step, reads, writes }: Extract<PlanStep, { kind: "host" }>): Promise<void> {
-    const { device, program, pieceOf } = this.#context;
+    const { device, program } = this.#context;
     const host = program.hosts[step];
     const operands = host.inAvals.map(hostType);
-    const planes = await this.#read(
-      operands
-        .flatMap(({ planes: n, words }) => new Array<number>(n).fill(words / n))
-        .map((n, i) => ({ at: reads[i], bytes: 4 * n })),
-    );
+    const sizes = host.outAvals.map(hostType).flatMap(planesOf);
+    const planes = await this.#read(operands.flatMap(planesOf).map((bytes, i) => ({ at: reads[i], bytes })));
+    const places = sizes.map((bytes, i) => this.#place(writes[i], bytes));
+    // Of words that are written in part the rest is what it was.
+    const partial = places.map((p, i) => (p.bytes > sizes[i] ? p : { ...p, bytes: 0 }));
+    const around = await device.reads.words(partial);
     let next = 0;
     const results = host.run(
-      operands.map(({ shape, dtype, planes: n, words }) => {
-        const all = new Uint32Array(words);
-        for (let i = 0; i < n; i++) all.set(planes[next++], (i * words) / n);
-        return { shape, dtype, bytes: fromWords(dtype, all) };
+      operands.map(({ shape, dtype, planes: n, bytes }) => {
+        const all = new Uint8Array(bytes);
+        for (let i = 0; i < n; i++) all.set(planes[next++], (i * bytes) / n);
+        return { shape, dtype, bytes: fromDevice(dtype, all) };
       }),
     );
-    next = 0;
-    results.forEach(({ dtype, bytes }, i) => {
-      const { planes: n } = hostType(host.outAvals[i]);
-      const words = toWords(dtype, bytes);
-      const size = words.length / n;
-      for (let k = 0; k < n; k++) {
-        const to = writes[next++];
-        const { slab, offset } = pieceOf(to.buffer);
-        if (size > 0) device.gpu.queue.writeBuffer(slab.gpu, offset + to.offset + this.#shift(to), words, k * size, size);
-      }
+    const written = results.flatMap(({ dtype, bytes }, i) => {
+      const all = toDevice(dtype, bytes).subarray(0, bytes.length);
+      return planesOf(hostType(host.outAvals[i])).map((size, k) => all.subarray(k * size, (k + 1) * size));
+    });
+    places.forEach(({ piece: { slab, offset }, bytes, before }, i) => {
+      const words = new Uint8Array(bytes);
+      words.set(new Uint8Array(around[i].buffer));
+      words.set(written[i], before);
+      if (bytes > 0) device.gpu.queue.writeBuffer(slab.gpu, offset, words);
     });
   }
 }
@@ -247,9 +250,13 @@ interface ImmediateEncoder {
 }
 
 /** What an array is on the device: a complex one is two planes. */
-function hostType(aval: Aval): Pick<HostArray, "shape" | "dtype"> & { readonly planes: number; readonly words: number } {
+function hostType(aval: Aval): Pick<HostArray, "shape" | "dtype"> & { readonly planes: number; readonly bytes: number } {
   const { shape, dtype } = physical(aval);
-  return { shape, dtype, planes: isComplex(dtype) ? 2 : 1, words: wordsOf(shape, dtype) };
+  return { shape, dtype, planes: isComplex(dtype) ? 2 : 1, bytes: bytesOf(shape, dtype) };
+}
+/** The bytes of each plane. */
+function planesOf({ planes, bytes }: { readonly planes: number; readonly bytes: number }): readonly number[] {
+  return new Array<number>(planes).fill(bytes / planes);
 }
 
 /** A dispatch that waits, and how far its pointers have come in their loops; null where they have none. */
@@ -266,13 +273,13 @@ interface Places {
   readonly offsets: readonly number[];
 }
 
-/** The slabs that a dispatch uses, and for each pointer which of them it is in and at which word. */
+/** The slabs that a dispatch uses, and for each pointer which of them it is in and at which byte. */
 function placesOf({ dispatch: { pointers }, shifts }: Waiting, pieceOf: RunContext["pieceOf"]): Places {
   const slabs: Slab[] = [];
   const offsets: number[] = [];
   const bindings = pointers.map((p, i) => {
     const { slab, offset } = pieceOf(p.buffer);
-    offsets.push((offset + p.offset + (shifts === null ? 0 : shifts[i])) / 4);
+    offsets.push(offset + p.offset + (shifts === null ? 0 : shifts[i]));
     const known = slabs.indexOf(slab);
     return known < 0 ? slabs.push(slab) - 1 : known;
   });

@@ -20,13 +20,13 @@ function startCarries(scope: Scope, inits: readonly Value[], params: readonly Va
   const { outs } = block;
   const readers = readersOf(block);
   return inits.map((v, i) => {
-    const present = scope.lowering.temporary(bytesOf(v, scope.lowering.target));
+    const present = scope.lowering.temporary(bytesOf(v));
     const from = scope.located(v);
     if (from === undefined) scope.compute([v], [present]);
-    else scope.copy(from, present, bytesOf(v, scope.lowering.target));
+    else scope.copy(from, present, bytesOf(v));
     return {
       present,
-      next: staysInPlace(block, params[i], outs[i], readers) ? null : scope.lowering.temporary(bytesOf(v, scope.lowering.target)),
+      next: staysInPlace(block, params[i], outs[i], readers) ? null : scope.lowering.temporary(bytesOf(v)),
     };
   });
 }
@@ -51,7 +51,7 @@ function swapsOf(carries: readonly Carry[]): (readonly [BufferInfo, BufferInfo])
 function finishCarries(scope: Scope, outs: readonly Value[], carries: readonly Carry[]): void {
   outs.forEach((v, i) => {
     const promised = scope.promised(v);
-    if (promised !== undefined) scope.copy(carries[i].present, scope.target(v), bytesOf(v, scope.lowering.target));
+    if (promised !== undefined) scope.copy(carries[i].present, scope.target(v), bytesOf(v));
     else scope.place(v, carries[i].present);
   });
 }
@@ -79,11 +79,11 @@ export function lowerScan(scope: Scope, node: Node): void {
     steps: [...base.steps, { loop, bytes: reverse ? -bytes : bytes }],
   });
   block.params.slice(numConsts + numCarry).forEach((p, i) => {
-    child.place(p, element(scope.view(node.ins[numConsts + numCarry + i]), bytesOf(p, scope.lowering.target)));
+    child.place(p, element(scope.view(node.ins[numConsts + numCarry + i]), bytesOf(p)));
   });
   const targets: (View | null)[] = carries.map((c) => c.next);
   const ys = node.outs.slice(numCarry);
-  ys.forEach((v, i) => targets.push(element(scope.target(v), bytesOf(block.outs[numCarry + i], scope.lowering.target))));
+  ys.forEach((v, i) => targets.push(element(scope.target(v), bytesOf(block.outs[numCarry + i]))));
   if (length > 0) child.run(block, targets);
   scope.push({ kind: "loop", loop, trips: length, condition: [], predicate: null, body: child.steps, swaps: swapsOf(carries) });
   finishCarries(scope, node.outs.slice(0, numCarry), carries);
@@ -107,7 +107,7 @@ export function lowerWhile(scope: Scope, node: Node): void {
     body.place(bodyParams[i], c.present);
     if (c.next === null) body.carries.add(bodyParams[i]);
   });
-  const predicate = whole(lowering.buffer("temporary", lowering.target.leastBytes));
+  const predicate = whole(lowering.buffer("temporary", 1));
   condition.run(condBlock, [predicate]);
   body.run(
     bodyBlock,

@@ -10,9 +10,9 @@ import type { ArraySpec, Program, ResultSource, Target, View } from "./program.t
 import { Lowering, Scope, whole } from "./scope.ts";
 
 /** An array as the device interface sees it. */
-function arraySpec(aval: Parameters<typeof physical>[0], { leastBytes }: Target): ArraySpec {
+function arraySpec(aval: Parameters<typeof physical>[0]): ArraySpec {
   const { shape, dtype } = physical(aval);
-  return { shape, dtype, bytes: shape.reduce((a, b) => a * b, 1) * Math.max(leastBytes, itemsize(dtype)) };
+  return { shape, dtype, bytes: shape.reduce((a, b) => a * b, 1) * itemsize(dtype) };
 }
 
 /**
@@ -30,7 +30,7 @@ export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, 
   const lowering = new Lowering(target, kernelRules);
   const scope = new Scope(lowering);
   const inputs = [...jaxpr.constvars, ...jaxpr.invars];
-  const argumentSpecs = inputs.map((v) => arraySpec(v.aval, target));
+  const argumentSpecs = inputs.map((v) => arraySpec(v.aval));
   const argumentOf = new Map<Value, number>();
   let next = 0;
   inputs.forEach((v, i) => {
@@ -42,7 +42,7 @@ export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, 
       scope.place(value, whole(buffer, (p * argumentSpecs[i].bytes) / parts));
     }
   });
-  const resultSpecs = jaxpr.outvars.map((v) => arraySpec(v.aval, target));
+  const resultSpecs = jaxpr.outvars.map((v) => arraySpec(v.aval));
   const sources: ResultSource[] = [];
   const targets: (View | null)[] = [];
   const known = new Map<string, ResultSource>();

@@ -33,7 +33,7 @@ export function padded(
   if (first < 0 && inOrder) return (k, position, guard) => k.read(x, position, guard);
   const shape = order.map((d) => extents[d]);
   const copy = { shape, dtype: x.dtype, size: shape.reduce((a, b) => a * b, 1) };
-  const view = scope.lowering.temporary(bytesOf(copy, scope.lowering.target));
+  const view = scope.lowering.temporary(bytesOf(copy));
   const place = (position: readonly Index[]): Index[] => order.map((d) => offsetIndex(position[d], low[d]));
   const k = scope.builder();
   const zero = (at: readonly Index[]): Store => k.store(copy, view, at, constantOf(k.e, x.dtype, 0));

@@ -198,8 +198,6 @@ export interface Tile {
 export interface Target {
   /** The tile of its micro-kernel for matrix products; null where it has none, and products are folds like any other. */
   readonly tile: Tile | null;
-  /** The fewest bytes that an element takes: 4 where memory is made of words, so that a bool has one to itself. */
-  readonly leastBytes: 1 | 4;
   /** Whether there are 64-bit floats: element functions and long sums of f32 go through them. */
   readonly float64: boolean;
   /**

@@ -31,7 +31,7 @@ function startFrom(scope: Scope, node: Node): void {
   const from = scope.located(x);
   const target = scope.target(out);
   if (from === undefined) scope.compute([x], [target]);
-  else scope.copy(from, target, bytesOf(x, scope.lowering.target));
+  else scope.copy(from, target, bytesOf(x));
 }
 
 /** scatter and its folding relatives: updates are applied one after the other, so the result does not depend on chance. */

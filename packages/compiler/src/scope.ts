@@ -9,9 +9,9 @@ import type { BufferInfo, Kernel, Origin, Step, Target, View } from "./program.t
 import { scalarInfo } from "./scalars.ts";
 import { inlineRule } from "./views.ts";
 
-/** Bytes of a dense array in the memory of a target. */
-export function bytesOf(value: Pick<Value, "size" | "dtype">, { leastBytes }: Target): number {
-  return value.size * Math.max(leastBytes, storageBytes[scalarInfo(value.dtype).storage]);
+/** Bytes of a dense array. */
+export function bytesOf(value: Pick<Value, "size" | "dtype">): number {
+  return value.size * storageBytes[scalarInfo(value.dtype).storage];
 }
 
 /** Emits the kernels of one node. */
@@ -160,7 +160,7 @@ export class Scope {
 
   /** Where a value that a kernel is about to compute goes: a place it was promised to, or new memory. */
   target(value: Value): View {
-    const view = this.#targets.get(value) ?? this.lowering.temporary(bytesOf(value, this.lowering.target));
+    const view = this.#targets.get(value) ?? this.lowering.temporary(bytesOf(value));
     this.#places.set(value, view);
     return view;
   }
@@ -317,7 +317,7 @@ export class Scope {
       if (v.literal !== null) this.compute([v], [t]);
       else {
         const at = this.view(v);
-        if (at !== t) this.copy(at, t, bytesOf(v, this.lowering.target));
+        if (at !== t) this.copy(at, t, bytesOf(v));
       }
       return t;
     });

@@ -1,6 +1,7 @@
 import { extentOf, type Nest, type Routine, type SortPass } from "@traceform/compiler";
 import { helperText } from "./helpers.ts";
 import { parallelAxes, writeNest } from "./nest.ts";
+import { type Aligned, type Packing, routinePacking, shortSlots, shortStores, type Walk, walkOf } from "./packing.ts";
 import { type Product, productOf, productShape, retiled, writeProduct } from "./product.ts";
 import type { Schedule } from "./schedule.ts";
 import { writeRoutine } from "./routine.ts";
@@ -14,13 +15,14 @@ export const workgroupSize = 64;
 
 /**
  * What one dispatch runs: a nest, a product in tiles, rows that workgroups share, a routine, several of those beside each other, a step of a sort, or a
- * copy of as many words as the word after its two pointers says.
+ * copy of as many bytes as the word after its two pointers says: of whole words, or of bytes anywhere.
  */
 export type GpuKernel =
   | Scheduled
   | { readonly kind: "bundle"; readonly parts: readonly BundlePart[]; readonly size: number }
   | { readonly kind: "sort"; readonly pass: SortPass }
   | { readonly kind: "copy" }
+  | { readonly kind: "copyBytes" }
   | typeof gateKernel;
 
 /** Opens or closes a gate: see `gates.ts` and `gateDispatch`. Its pointers are the value that decides and the memory of the gates. */
@@ -28,10 +30,10 @@ export const gateKernel = { kind: "gate" } as const;
 
 /** What the compiler's kernels become. */
 export type Scheduled =
-  | { readonly kind: "nest"; readonly nest: Nest }
+  | { readonly kind: "nest"; readonly nest: Nest; readonly walk: Walk }
   | { readonly kind: "product"; readonly product: Product }
   | { readonly kind: "rows"; readonly rows: Rows }
-  | { readonly kind: "routine"; readonly routine: Routine };
+  | { readonly kind: "routine"; readonly routine: Routine; readonly packing: Packing };
 
 /** A kernel that has some of the workgroups of a dispatch, all of one size, and some of its pointers. */
 export interface BundlePart {
@@ -40,11 +42,42 @@ export interface BundlePart {
 }
 
 /** How a nest is run. */
-export function scheduleNest(nest: Nest, schedule: Schedule): Scheduled {
-  const product = productOf(nest, schedule.size);
+export function scheduleNest(nest: Nest, schedule: Schedule, aligned: Aligned): Scheduled {
+  const product = productOf(nest, schedule.size, aligned);
   if (product !== null) return { kind: "product", product };
-  const rows = rowsOf(nest, schedule);
-  return rows === null ? { kind: "nest", nest } : { kind: "rows", rows };
+  const rows = rowsOf(nest, schedule, aligned);
+  return rows === null ? { kind: "nest", nest, walk: walkOf(nest, parallelAxes(nest), aligned) } : { kind: "rows", rows };
+}
+export function scheduleRoutine(routine: Routine, aligned: Aligned): Scheduled {
+  return { kind: "routine", routine, packing: routinePacking(routine, aligned) };
+}
+
+/** How a kernel writes elements of less than a word. */
+export function packingOf(kernel: Scheduled): Packing {
+  switch (kernel.kind) {
+    case "nest":
+      return kernel.walk.packing;
+    case "product":
+      return kernel.product.packing;
+    case "rows":
+      return kernel.rows.packing;
+    case "routine":
+      return kernel.packing;
+  }
+}
+/** The pointers to words of which other invocations write other parts. */
+function atomicSlots(kernel: Scheduled): readonly number[] {
+  if (packingOf(kernel) !== "atomic") return [];
+  switch (kernel.kind) {
+    case "nest":
+      return shortStores(kernel.nest).map((s) => s.slot);
+    case "product":
+      return kernel.product.epilogue.flatMap((s) => s.stores.map((t) => t.slot));
+    case "rows":
+      return shortStores(kernel.rows.nest).map((s) => s.slot);
+    case "routine":
+      return [...shortSlots(kernel.routine.body)];
+  }
 }
 
 /**
@@ -54,11 +87,11 @@ export function scheduleNest(nest: Nest, schedule: Schedule): Scheduled {
 export function groupsOf(kernel: Scheduled, size: number = sizeOf(kernel) ?? workgroupSize): number {
   switch (kernel.kind) {
     case "nest":
-      return groupsFor(extentOf(parallelAxes(kernel.nest)), size);
+      return groupsFor(Math.ceil(extentOf(kernel.walk.axes) / kernel.walk.lanes), size);
     case "product":
       return productShape(kernel.product).groups;
     case "rows":
-      return extentOf(kernel.rows.nest.outer);
+      return Math.ceil(extentOf(kernel.rows.nest.outer) / kernel.rows.each);
     case "routine":
       return groupsFor(kernel.routine.tasks, size);
   }
@@ -104,6 +137,13 @@ export function groupsFor(invocations: number, size: number = workgroupSize): nu
   return Math.ceil(invocations / size);
 }
 
+/** The bindings to which all access is atomic. */
+function atomicBindings(kernel: GpuKernel, bindings: readonly number[]): ReadonlySet<number> {
+  if (kernel.kind === "copy" || kernel.kind === "copyBytes" || kernel.kind === "gate" || kernel.kind === "sort") return new Set();
+  const parts = kernel.kind === "bundle" ? kernel.parts : [{ kernel, args: bindings.map((_, i) => i) }];
+  return new Set(parts.flatMap((p) => atomicSlots(p.kernel).map((slot) => bindings[p.args[slot]])));
+}
+
 /** How many words a kernel of so many pointers is given. */
 export function wordsOfKernel(kernel: GpuKernel, pointers: number): number {
   return firstPointer + pointers + ownWords(kernel);
@@ -113,6 +153,7 @@ function ownWords(kernel: GpuKernel): number {
     case "gate":
       return gateWords;
     case "copy":
+    case "copyBytes":
       return 1;
     case "sort":
       return sortWords(kernel.pass).length;
@@ -125,19 +166,24 @@ const gateWords = 7;
 
 /**
  * The module of a kernel. Memory comes in a few large buffers, each bound once as words; `bindings` says for every pointer in
- * which of them it is, and the pointer itself is a number of words, given by the dispatch.
+ * which of them it is, and the pointer itself is a number of bytes, given by the dispatch: `b` and its number, and `p` in words.
  */
 export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly number[], source: WordSource): string {
-  const values = new Values(name, bindings);
+  const atomic = atomicBindings(kernel, bindings);
+  const values = new Values(name, bindings, atomic);
   const word = (i: number): string => wordAt(source, i);
   const end = firstPointer + bindings.length;
-  bindings.forEach((_, i) => values.line(`let p${i} = ${word(firstPointer + i)};`));
+  bindings.forEach((_, i) => {
+    values.line(`let b${i} = ${word(firstPointer + i)};`);
+    values.line(`let p${i} = b${i} >> 2u;`);
+  });
   values.line("let group = group_id.x + group_id.y * groups.x;");
   let size = workgroupSize;
   if (kernel.kind === "copy") {
-    only(values, workgroupSize, word(end));
+    only(values, workgroupSize, `(${word(end)} >> 2u)`);
     values.line(`m${bindings[1]}[p1 + invocation] = m${bindings[0]}[p0 + invocation];`);
-  } else if (kernel.kind === "gate") writeGate(values, bindings, (i) => word(end + i));
+  } else if (kernel.kind === "copyBytes") writeBytes(values, bindings, word(end));
+  else if (kernel.kind === "gate") writeGate(values, bindings, (i) => word(end + i));
   else if (kernel.kind === "sort") {
     size = sortSize(kernel.pass);
     writeSort(kernel.pass, values, (i) => word(end + i));
@@ -154,7 +200,9 @@ export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly 
     `// ${name}`,
     ...(values.subgroups ? ["enable subgroups;"] : []),
     ...declareWords(source, wordsOfKernel(kernel, bindings.length)),
-    ...memories.map((m) => `@group(0) @binding(${m + 1}) var<storage, read_write> m${m}: array<u32>;`),
+    ...memories.map(
+      (m) => `@group(0) @binding(${m + 1}) var<storage, read_write> m${m}: array<${atomic.has(m) ? "atomic<u32>" : "u32"}>;`,
+    ),
     ...values.sharedMemory,
     helperText(values.helpers),
     `@compute @workgroup_size(${size})`,
@@ -194,12 +242,28 @@ function only(values: Values, size: number, invocations: string): void {
   values.line(`if (invocation >= ${invocations}) { return; }`);
 }
 
+/** Copies bytes: an invocation has a word of the destination, of which it changes what is to be changed. */
+function writeBytes(values: Values, [from, to]: readonly number[], count: string): void {
+  values.line(`let word = p1 + group * ${workgroupSize}u + local;`);
+  values.line(`let end = b1 + ${count};`);
+  values.line("if ((word << 2u) >= end) { return; }");
+  values.line(`var all = m${to}[word];`);
+  values.block("for (var k = 0u; k < 4u; k++) ", () => {
+    values.line("let byte = (word << 2u) + k;");
+    values.block("if (byte >= b1 && byte < end) ", () => {
+      values.line("let source = b0 + (byte - b1);");
+      values.line(`all = insertBits(all, m${from}[source >> 2u] >> ((source & 3u) << 3u), k << 3u, 8u);`);
+    });
+  });
+  values.line(`m${to}[word] = all;`);
+}
+
 /** What an invocation, number `local` of workgroup `group`, which has so many, does. */
 function writeScheduled(kernel: Scheduled, size: number, values: Values): void {
   switch (kernel.kind) {
     case "nest":
-      only(values, size, `${extentOf(parallelAxes(kernel.nest))}u`);
-      return writeNest(kernel.nest, values);
+      only(values, size, `${Math.ceil(extentOf(kernel.walk.axes) / kernel.walk.lanes)}u`);
+      return writeNest(kernel.nest, kernel.walk, values);
     case "routine":
       only(values, size, `${kernel.routine.tasks}u`);
       return writeRoutine(kernel.routine, values);
@@ -239,7 +303,8 @@ function writeGate(values: Values, [value, state]: readonly number[], word: (i: 
   values.line(`let was = m${state}[gate] != 0u;`);
   values.line("let whole = open;");
   values.block(`switch (${mode}) `, () => {
-    values.line("case 1u: { open = was && value != 0; }");
+    // A predicate is the first byte of its word.
+    values.line("case 1u: { open = was && (value & 0xff) != 0; }");
     // Out of range picks the nearest branch.
     values.line(`case 2u: { open = whole && clamp(value, 0, bitcast<i32>(${last})) == bitcast<i32>(${about}); }`);
     values.line(`case 3u: { open = was && m${state}[p1 + ${about}] == 0u; }`);

@@ -1,6 +1,8 @@
-import type { Axis, Nest, Stage } from "@traceform/compiler";
+import { type Axis, extentOf, type Nest, type Stage } from "@traceform/compiler";
 import { Folds } from "./folds.ts";
 import { Hoisting } from "./hoisting.ts";
+import { shortStores, type Walk } from "./packing.ts";
+import { bindPosition } from "./position.ts";
 import type { Values } from "./values.ts";
 
 /** The axes of a nest whose positions are invocations of their own; the others are loops. */
@@ -11,8 +13,9 @@ export function parallelAxes({ outer, parallel }: Nest): readonly Axis[] {
 /** Sums are sums of sums of so many: the error grows with that, and with the number of those, not with their product. */
 const foldBlock = 64;
 
-/** Writes what one invocation, number `invocation` of the parallel axes' product, does. */
-export function writeNest(nest: Nest, values: Values): void {
+/** Writes what one invocation does: the positions of a walk through the parallel axes' product, `invocation` of which come before. */
+export function writeNest(nest: Nest, walk: Walk, values: Values): void {
+  if (walk.packing === "whole") return writeWords(nest, walk, values);
   const parallel = parallelAxes(nest);
   let stride = 1;
   for (const axis of parallel.toReversed()) {
@@ -24,11 +27,25 @@ export function writeNest(nest: Nest, values: Values): void {
     stride *= axis.extent;
   }
   const rows = nest.outer.filter((axis) => !parallel.includes(axis));
-  const walk = (i: number): void => {
-    if (i < rows.length) loop(values, rows[i], () => walk(i + 1));
+  const walkRows = (i: number): void => {
+    if (i < rows.length) loop(values, rows[i], () => walkRows(i + 1));
     else new Row(nest, values).write();
   };
-  walk(0);
+  walkRows(0);
+}
+
+/** The same where an invocation has as many neighbours as are a word. */
+function writeWords(nest: Nest, { lanes, axes }: Walk, values: Values): void {
+  const count = extentOf(axes);
+  const whole = count % lanes === 0;
+  values.line(`let first = i32(invocation) * ${lanes};`);
+  values.gather(shortStores(nest), whole ? null : `position == ${count - 1}`, () => {
+    const limit = whole ? `first + ${lanes}` : `min(first + ${lanes}, ${count})`;
+    values.block(`for (var position = first; position < ${limit}; position++) `, () => {
+      bindPosition(values, axes, "position");
+      new Row(nest, values).write();
+    });
+  });
 }
 
 function loop(values: Values, axis: Axis, body: () => void, range = { from: "0", to: String(axis.extent) }): void {

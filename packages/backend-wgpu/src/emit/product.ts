@@ -1,4 +1,5 @@
 import { type Axis, dependsOn, type Ex, extentOf, type Nest, type Stage, strideAlong } from "@traceform/compiler";
+import { type Aligned, type Packing, packingAlong } from "./packing.ts";
 import { bindPosition } from "./position.ts";
 import type { KernelSize } from "./schedule.ts";
 import type { Values } from "./values.ts";
@@ -36,10 +37,11 @@ export interface Product {
   readonly sum: Ex;
   readonly epilogue: readonly Stage[];
   readonly tile: Tile;
+  readonly packing: Packing;
 }
 
 /** The nest as a product, with the tile that suits its size; null if it is none, or too small to gain from tiles. */
-export function productOf(nest: Nest, size: KernelSize): Product | null {
+export function productOf(nest: Nest, size: KernelSize, aligned: Aligned): Product | null {
   const [fold, ...epilogue] = nest.stages;
   if (nest.serial || fold === undefined || fold.scan || fold.stores.length > 0 || fold.reductions.length !== 1) return null;
   if (fold.axes.length === 0 || epilogue.some((s) => s.axes.length > 0 || s.reductions.length > 0 || s.scan)) return null;
@@ -67,7 +69,9 @@ export function productOf(nest: Nest, size: KernelSize): Product | null {
       : (tiles.find((t) => fits(t) && busy(t)) ??
         tiles.findLast((t) => 2 * m >= t.threads[0] * t.each[0] && 2 * n >= t.threads[1] * t.each[1]));
   if (tile === undefined || k < tile.depth) return null;
-  return { batches, rows, columns, depth: fold.axes, a, b, sum: results[0], epilogue, tile };
+  const stores = epilogue.flatMap((s) => s.stores);
+  const packing = packingAlong(stores, columns, [...batches, ...rows], aligned);
+  return { batches, rows, columns, depth: fold.axes, a, b, sum: results[0], epilogue, tile, packing };
 }
 
 function tileCount({ threads, each }: Tile, m: number, n: number): number {
@@ -206,7 +210,7 @@ function stage(values: Values, s: Staged, extent: number, origin: string, { tile
 /** What becomes of the sums of an invocation, one after the other. */
 function finish(
   values: Values,
-  { tile, rows, columns, sum, epilogue }: Product,
+  { tile, rows, columns, sum, epilogue, packing }: Product,
   sums: readonly (readonly string[])[],
   m: number,
   n: number,
@@ -221,15 +225,18 @@ function finish(
     values.line(`let i = o / ${columnFours};`);
     values.line(`let row = tile_row + (i / ${four} * ${threads[0]} + thread_row) * ${four} + i % ${four};`);
     values.line(`let column_four = tile_column + (o % ${columnFours} * ${threads[1]} + thread_column) * ${four};`);
-    values.block(`for (var j = 0; j < ${four}; j++) `, () => {
-      values.line("let column = column_four + j;");
-      values.block(`if (row < ${m} && column < ${n}) `, () => {
-        bindPosition(values, rows, "row");
-        bindPosition(values, columns, "column");
-        values.line("let total = s[j];");
-        values.bind(sum, "total");
-        for (const { stores } of epilogue) for (const store of stores) values.store(store);
-      });
-    });
+    const stores = epilogue.flatMap((stage) => stage.stores);
+    values.gather(packing === "whole" ? stores : [], null, () =>
+      values.block(`for (var j = 0; j < ${four}; j++) `, () => {
+        values.line("let column = column_four + j;");
+        values.block(`if (row < ${m} && column < ${n}) `, () => {
+          bindPosition(values, rows, "row");
+          bindPosition(values, columns, "column");
+          values.line("let total = s[j];");
+          values.bind(sum, "total");
+          for (const store of stores) values.store(store);
+        });
+      }),
+    );
   });
 }

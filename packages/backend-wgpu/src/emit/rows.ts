@@ -1,6 +1,7 @@
 import { extentOf, type Nest, reachable, type Reduction, type Stage, stageRoots, strideAlong } from "@traceform/compiler";
 import { Folds } from "./folds.ts";
 import { Hoisting } from "./hoisting.ts";
+import { type Aligned, mostOfWord, type Packing, packingAlong, shortStores } from "./packing.ts";
 import { bindPosition } from "./position.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Values } from "./values.ts";
@@ -12,6 +13,9 @@ export interface Rows {
   readonly size: number;
   /** Whether folds go through subgroups first. */
   readonly subgroups: boolean;
+  readonly packing: Packing;
+  /** Rows of a workgroup, one after the other: results of rows that share a word. */
+  readonly each: number;
 }
 
 /** Invocations of a workgroup, where there are many rows, and where there are few and long ones. */
@@ -23,7 +27,7 @@ const manyRows = 1 << 14;
 const fewRows = 256;
 
 /** The nest as rows that workgroups share; null if its rows are short, must be gone through in order, or lie side by side. */
-export function rowsOf(nest: Nest, schedule: Schedule): Rows | null {
+export function rowsOf(nest: Nest, schedule: Schedule, aligned: Aligned): Rows | null {
   const { stages, outer } = nest;
   const shares = ({ scan, axes, reductions }: Stage): boolean =>
     reductions.every((r) => r.reorder) &&
@@ -36,7 +40,15 @@ export function rowsOf(nest: Nest, schedule: Schedule): Rows | null {
   // Neighbouring invocations should read neighbours: along the rows, or else across many of them.
   if (rows >= manyRows && !stages.some(isDense)) return null;
   // A subgroup that is larger than the workgroup has invocations that do not take part.
-  return { nest, size, subgroups: schedule.subgroups > 0 && schedule.subgroups <= size };
+  const subgroups = schedule.subgroups > 0 && schedule.subgroups <= size;
+  if (shortStores(nest).length === 0) return { nest, size, subgroups, packing: null, each: 1 };
+  const results = stages.filter((s) => s.axes.length === 0).flatMap((s) => s.stores);
+  const parts = stages
+    .filter((s) => s.axes.length > 0)
+    .map((s) => (s.scan ? "atomic" : packingAlong(s.stores, s.axes, outer, aligned)));
+  if ([...parts, packingAlong(results, outer, [], aligned)].includes("atomic"))
+    return { nest, size, subgroups, packing: "atomic", each: 1 };
+  return { nest, size, subgroups, packing: "whole", each: Math.min(mostOfWord(results), rows) };
 }
 
 /** Whether a stage goes through memory element by element. */
@@ -48,11 +60,28 @@ function isDense(stage: Stage): boolean {
 
 /** Writes what an invocation, number `local` of workgroup `group`, does. */
 export function writeRows(rows: Rows, values: Values): void {
-  const { nest, size } = rows;
+  const { nest, each } = rows;
+  if (each === 1) {
+    values.line("let row = i32(group);");
+    return writeRow(rows, values);
+  }
+  const count = extentOf(nest.outer);
+  const results = nest.stages.filter((s) => s.axes.length === 0).flatMap((s) => s.stores);
+  values.line(`let first_row = i32(group) * ${each};`);
+  values.gather(results, `row == ${count - 1}`, () =>
+    values.block(`for (var row = first_row; row < min(first_row + ${each}, ${count}); row++) `, () => {
+      // The memory of the workgroup may still be read for the row before.
+      values.line("workgroupBarrier();");
+      writeRow(rows, values);
+    }),
+  );
+}
+
+function writeRow(rows: Rows, values: Values): void {
+  const { nest, size, packing } = rows;
   const folds = new Folds(values);
   const hoisting = new Hoisting(nest);
   let arrays = 0;
-  values.line("let row = i32(group);");
   bindPosition(values, nest.outer, "row");
   if (nest.stages[0].scan) return writeScan(rows, nest.stages[0], values, folds);
   nest.stages.forEach((stage, index) => {
@@ -72,10 +101,20 @@ export function writeRows(rows: Rows, values: Values): void {
     else
       values.block("", () => {
         hoisting.hoist(values, stage, stage.axes);
-        values.block(`for (var e = i32(local); e < ${extentOf(stage.axes)}; e += ${size}) `, () => {
+        const count = extentOf(stage.axes);
+        const lanes = packing === "whole" ? mostOfWord(stage.stores) : 1;
+        const element = (): void => {
           bindPosition(values, stage.axes, "e");
           leaf();
-        });
+        };
+        if (lanes === 1) return values.block(`for (var e = i32(local); e < ${count}; e += ${size}) `, element);
+        const whole = count % lanes === 0;
+        values.block(`for (var word = i32(local) * ${lanes}; word < ${count}; word += ${size * lanes}) `, () =>
+          values.gather(stage.stores, whole ? null : `e == ${count - 1}`, () => {
+            const limit = whole ? `word + ${lanes}` : `min(word + ${lanes}, ${count})`;
+            values.block(`for (var e = word; e < ${limit}; e++) `, element);
+          }),
+        );
       });
     stage.reductions.forEach((r, i) => {
       const own = accumulators[i];
@@ -90,7 +129,7 @@ export function writeRows(rows: Rows, values: Values): void {
 }
 
 /** Neighbouring elements that an invocation folds by itself. */
-const each = 4;
+const run = 4;
 
 /**
  * Running folds: of the elements of an invocation, of those of all invocations, in steps that double, and of what the workgroup has gone through
@@ -114,14 +153,14 @@ function writeScan({ size }: Rows, { axes, reductions, stores }: Stage, values: 
   const at = (index: string): string[] => shared.map((name) => `${name}[${index}]`);
   const element = (j: number, body: () => void): void =>
     values.block("", () => {
-      values.line(`let e = first + i32(local) * ${each} + ${j};`);
+      values.line(`let e = first + i32(local) * ${run} + ${j};`);
       // What lies beyond the row comes after all that is stored.
       values.line(`let a${axis.id} = min(e, ${axis.extent - 1});`);
       values.bindAxis(axis, `a${axis.id}`);
       body();
     });
-  values.block(`for (var first = 0; first < ${axis.extent}; first += ${size * each}) `, () => {
-    const running = Array.from({ length: each }, () => variables());
+  values.block(`for (var first = 0; first < ${axis.extent}; first += ${size * run}) `, () => {
+    const running = Array.from({ length: run }, () => variables());
     running.forEach((own, j) =>
       element(j, () => {
         const found = r.values.map((x) => values.use(x));
@@ -129,7 +168,7 @@ function writeScan({ size }: Rows, { axes, reductions, stores }: Stage, values: 
         else folds.join(r, running[j - 1], found, own);
       }),
     );
-    const last = running[each - 1];
+    const last = running[run - 1];
     const before = variables();
     set(before, last);
     set(at("local"), before);

@@ -1,5 +1,5 @@
 import { BackendError, invariant } from "@traceform/core";
-import type { Axis, Ex, Index, Storage } from "@traceform/compiler";
+import { type Axis, type Ex, type Index, type Storage, storageBytes } from "@traceform/compiler";
 import type { HelperName } from "./helpers.ts";
 import { wgslType, writeConstant, writeOperation } from "./operations.ts";
 
@@ -12,26 +12,36 @@ export interface StoreTarget {
   readonly guard: Ex | null;
 }
 
-/** How the word of an element is read, and how it is written. Elements of all kinds take whole words. */
-const fromWord: Readonly<Partial<Record<Storage, (word: string) => string>>> = {
-  bool: (word) => `${word} != 0u`,
-  // The numbers themselves, or the bits of short floats.
-  i8: (word) => `bitcast<i32>(${word})`,
-  u8: (word) => `bitcast<i32>(${word})`,
-  i16: (word) => `bitcast<i32>(${word})`,
-  u16: (word) => `bitcast<i32>(${word})`,
-  i32: (word) => `bitcast<i32>(${word})`,
-  f32: (word) => `bitcast<f32>(${word})`,
+/** How an element is read from the text of its bits, as a u32: those of a word, or of a part of one. */
+const fromBits: Readonly<Partial<Record<Storage, (bits: string) => string>>> = {
+  bool: (bits) => `${bits} != 0u`,
+  i8: (bits) => `extractBits(bitcast<i32>(${bits}), 0u, 8u)`,
+  u8: (bits) => `bitcast<i32>(${bits})`,
+  i16: (bits) => `extractBits(bitcast<i32>(${bits}), 0u, 16u)`,
+  u16: (bits) => `bitcast<i32>(${bits})`,
+  i32: (bits) => `bitcast<i32>(${bits})`,
+  f32: (bits) => `bitcast<f32>(${bits})`,
 };
-const toWord: Readonly<Partial<Record<Storage, (value: string) => string>>> = {
+const toBits: Readonly<Partial<Record<Storage, (value: string) => string>>> = {
   bool: (value) => `select(0u, 1u, ${value})`,
-  i8: (value) => `bitcast<u32>(extractBits(${value}, 0u, 8u))`,
+  i8: (value) => `bitcast<u32>(${value}) & 0xffu`,
   u8: (value) => `bitcast<u32>(${value}) & 0xffu`,
-  i16: (value) => `bitcast<u32>(extractBits(${value}, 0u, 16u))`,
+  i16: (value) => `bitcast<u32>(${value}) & 0xffffu`,
   u16: (value) => `bitcast<u32>(${value}) & 0xffffu`,
   i32: (value) => `bitcast<u32>(${value})`,
   f32: (value) => `bitcast<u32>(${value})`,
 };
+
+/** How many elements share a word. */
+export function elementsOfWord(storage: Storage): number {
+  return Math.max(1, 4 / storageBytes[storage]);
+}
+
+/** The place of a short element: which of the elements of the memory it is, and the first of its bits in its word. */
+interface Place {
+  readonly word: string;
+  readonly shift: string;
+}
 
 const sums: ReadonlySet<string> = new Set(["add", "sub", "fma"]);
 
@@ -54,9 +64,18 @@ export class Values {
   /** Arrays in the memory of the workgroup, by name. */
   readonly #shared = new Map<string, { readonly type: string; readonly length: number }>();
 
-  constructor(kernel: string, bindings: readonly number[]) {
+  /** Bindings of which invocations write parts of the same words: all access to them is atomic. */
+  readonly #atomic: ReadonlySet<number>;
+  /** Where the elements of stores are gathered until there is a word of them. */
+  #gathered: ReadonlyMap<StoreTarget, string> = new Map();
+  /** Whether what is stored is the last of all, which may end within a word; null where words are whole. */
+  #last: string | null = null;
+  #places = 0;
+
+  constructor(kernel: string, bindings: readonly number[], atomic: ReadonlySet<number> = new Set()) {
     this.#kernel = kernel;
     this.#bindings = bindings;
+    this.#atomic = atomic;
   }
 
   get text(): string {
@@ -192,25 +211,88 @@ export class Values {
 
   /** The text that reads an element. Where a guard does not hold there is nothing at that place, and what is read instead is not used. */
   element(slot: number, storage: Storage, index: Index, guard: Ex | null): string {
-    const read = fromWord[storage];
+    const read = fromBits[storage];
     if (read === undefined) return this.#refuse(storage);
-    const at = `u32(${this.index(index)})`;
-    return read(this.word(slot, guard === null ? at : `select(0u, ${at}, ${this.use(guard)})`));
+    const whole = `u32(${this.index(index)})`;
+    const at = guard === null ? whole : `select(0u, ${whole}, ${this.use(guard)})`;
+    const count = elementsOfWord(storage);
+    if (count === 1) return read(this.#read(slot, `p${this.#pointer(slot)} + ${at}`));
+    const { word, shift } = this.#place(slot, count, at);
+    return read(`extractBits(${this.#read(slot, word)}, ${shift}, ${32 / count}u)`);
   }
-  /** A word of the memory of a pointer. */
+  #pointer(slot: number): number {
+    return this.#slots === null ? slot : this.#slots[slot];
+  }
+  #binding(slot: number): number {
+    return this.#bindings[this.#pointer(slot)];
+  }
+  #read(slot: number, word: string): string {
+    const binding = this.#binding(slot);
+    return this.#atomic.has(binding) ? `atomicLoad(&m${binding}[${word}])` : `m${binding}[${word}]`;
+  }
+  #write(slot: number, word: string, value: string): void {
+    const binding = this.#binding(slot);
+    this.line(this.#atomic.has(binding) ? `atomicStore(&m${binding}[${word}], ${value});` : `m${binding}[${word}] = ${value};`);
+  }
+  /** Changes the bits of `mask` in a word, and no others, whoever else changes those. */
+  #change(slot: number, word: string, mask: string, bits: string): void {
+    const binding = this.#binding(slot);
+    const whole = `m${binding}[${word}]`;
+    if (!this.#atomic.has(binding)) return this.line(`${whole} = (${whole} & ~(${mask})) | (${bits});`);
+    this.line(`atomicAnd(&${whole}, ~(${mask}));`);
+    this.line(`atomicOr(&${whole}, ${bits});`);
+  }
+  /** Pointers of short elements are bytes. */
+  #place(slot: number, count: number, at: string): Place {
+    const [name, size] = [`e${this.#places++}`, Math.log2(count)];
+    this.line(`let ${name} = (b${this.#pointer(slot)} >> ${2 - size}u) + ${at};`);
+    return { word: `${name} >> ${size}u`, shift: `((${name} & ${count - 1}u) << ${5 - size}u)` };
+  }
+  /** A word of the memory of a pointer, where access is not atomic. */
   word(slot: number, offset: string): string {
-    const pointer = this.#slots === null ? slot : this.#slots[slot];
-    return `m${this.#bindings[pointer]}[p${pointer} + ${offset}]`;
+    return `m${this.#binding(slot)}[p${this.#pointer(slot)} + ${offset}]`;
   }
 
   store(s: StoreTarget): void {
-    const write = toWord[s.storage];
+    const write = toBits[s.storage];
     if (write === undefined) return this.#refuse(s.storage);
     const value = write(this.use(s.value));
-    const place = this.word(s.slot, `u32(${this.index(s.index)})`);
-    if (s.guard === null) return this.line(`${place} = ${value};`);
-    const guard = this.use(s.guard);
-    this.block(`if (${guard}) `, () => this.line(`${place} = ${value};`));
+    const at = `u32(${this.index(s.index)})`;
+    const put = (): void => {
+      const count = elementsOfWord(s.storage);
+      if (count === 1) this.#write(s.slot, `p${this.#pointer(s.slot)} + ${at}`, value);
+      else this.#storeShort(s, count, this.#place(s.slot, count, at), value);
+    };
+    if (s.guard === null) return put();
+    this.block(`if (${this.use(s.guard)}) `, put);
+  }
+  #storeShort(s: StoreTarget, count: number, { word, shift }: Place, value: string): void {
+    const bits = 32 / count;
+    const gathered = this.#gathered.get(s);
+    if (gathered === undefined) return this.#change(s.slot, word, `${2 ** bits - 1}u << ${shift}`, `(${value}) << ${shift}`);
+    this.line(`${gathered} |= (${value}) << ${shift};`);
+    this.block(`if (${shift} == ${32 - bits}u) `, () => {
+      this.#write(s.slot, word, gathered);
+      this.line(`${gathered} = 0u;`);
+    });
+    const last = this.#last;
+    if (last !== null)
+      this.block(`else if (${last}) `, () => this.#change(s.slot, word, `(1u << (${shift} + ${bits}u)) - 1u`, gathered));
+  }
+
+  /**
+   * Writes what goes through neighbouring elements one after the other, from the first of a word on: their stores are of whole words.
+   * `last` says whether an element is the last one, where that may be within a word.
+   */
+  gather(stores: readonly StoreTarget[], last: string | null, body: () => void): void {
+    const names = stores
+      .filter((s) => s.guard === null && elementsOfWord(s.storage) > 1)
+      .map((s) => [s, `w${this.#places++}`] as const);
+    for (const [, name] of names) this.line(`var ${name} = 0u;`);
+    const before = [this.#gathered, this.#last] as const;
+    [this.#gathered, this.#last] = [new Map([...this.#gathered, ...names]), last];
+    body();
+    [this.#gathered, this.#last] = before;
   }
 
   #refuse(storage: Storage): never {
