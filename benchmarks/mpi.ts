@@ -8,6 +8,7 @@ import { mpi } from "../packages/distributed/dist/mpi.js";
 import { jit } from "../packages/jit/dist/index.js";
 import * as lax from "../packages/lax/dist/index.js";
 import { makeMesh, P, shardMap } from "../packages/pmap/dist/index.js";
+import { median } from "./median.ts";
 
 const transport = await mpi();
 await initialize({ transport });
@@ -18,7 +19,6 @@ const mesh = makeMesh([2], ["i"]);
 const local = jit((x: NDArray) => lax.mul(x, 2));
 const sum = jit(shardMap((x: NDArray) => lax.psum(lax.mul(x, 2), "i"), { mesh, inSpecs: P("i"), outSpecs: P() }));
 
-const median = (xs: readonly number[]): number => xs.toSorted((a, b) => a - b)[xs.length >> 1];
 const report: { bytes: number; bare: number; program: number }[] = [];
 for (const bytes of [4, 2 ** 20, 2 ** 24]) {
   const n = bytes / 4;

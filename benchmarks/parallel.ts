@@ -1,8 +1,6 @@
 // What several devices cost and gain on one machine: logical CPU devices, their collectives, and the goals for them.
 //
 //   npm run bench -- --parallel [--json] [--rounds 9]
-import { spawnSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { cpu } from "../packages/backend-cpu/dist/index.js";
 import { devicePut, fromTyped, NamedSharding, type NDArray, setDefaultBackend } from "../packages/core/dist/index.js";
@@ -10,6 +8,8 @@ import { valueAndGrad } from "../packages/grad/dist/index.js";
 import { jit } from "../packages/jit/dist/index.js";
 import * as lax from "../packages/lax/dist/index.js";
 import { makeMesh, P, pmap, shardMap } from "../packages/pmap/dist/index.js";
+import { median } from "./median.ts";
+import { underMpi } from "./mpirun.ts";
 
 /** One line of the report. */
 interface Measured {
@@ -20,8 +20,6 @@ interface Measured {
   readonly goal: { readonly atLeast?: number; readonly atMost?: number };
   readonly detail: string;
 }
-
-const median = (xs: readonly number[]): number => xs.toSorted((a, b) => a - b)[xs.length >> 1];
 
 /** Median milliseconds of one call, over samples of some milliseconds each; sides take turns. */
 function timed(sides: readonly (() => unknown)[], rounds: number, milliseconds = 60): number[] {
@@ -191,14 +189,11 @@ function callCost(rounds: number): Measured {
 
 /** Sums over two processes; none where there is no mpirun. */
 function overProcesses(): Measured[] {
-  const env = { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" };
-  const args = ["-np", "2", "--oversubscribe", process.execPath, fileURLToPath(new URL("./mpi.ts", import.meta.url))];
-  const { error, status, stdout, stderr } = spawnSync("mpirun", args, { env, encoding: "utf8" });
-  if (error !== undefined) {
+  const stdout = underMpi("./mpi.ts");
+  if (stdout === null) {
     console.error("there is no mpirun: sums over processes are left out");
     return [];
   }
-  if (status !== 0) throw new Error(stderr);
   const report = JSON.parse(stdout) as { readonly bytes: number; readonly bare: number; readonly program: number }[];
   return report.map(({ bytes, bare, program }) => ({
     name: `psum of ${bytes < 2 ** 20 ? `${bytes} bytes` : `${bytes / 2 ** 20} MB`} over two processes, against a program without it and the bare call`,

@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Case } from "./cases.ts";
 import type { Library, Side } from "./library.ts";
+import { median } from "./median.ts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 /** The peers are large, so nobody but the benchmarks that need them install them. Their install scripts download; none is needed. */
@@ -55,8 +56,6 @@ const { traceform } = await import("./libraries/traceform.ts");
 const { jaxjs } = await import("./libraries/jaxjs.ts");
 const { tfjs } = await import("./libraries/tfjs.ts");
 const { onnxNode, onnxWeb } = await import("./libraries/onnx.ts");
-
-const median = (xs: readonly number[]): number => [...xs].sort((a, b) => a - b)[xs.length >> 1];
 
 async function start(make: () => Library | Promise<Library>, name: string): Promise<Library | null> {
   try {

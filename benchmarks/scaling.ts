@@ -2,10 +2,10 @@
 // has them, checked against what was measured. Writes docs/scaling.md.
 //
 //   node scaling.ts            (in benchmarks/; needs mpirun)
-import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
-import { fileURLToPath } from "node:url";
+import { median } from "./median.ts";
+import { underMpi } from "./mpirun.ts";
 
 /** A way between neighbours: seconds for nothing at all, and bytes in a second. */
 interface Link {
@@ -70,8 +70,7 @@ async function measure(): Promise<void> {
       transport.allReduce(send, receive, "float32", "sum");
       if (r >= 20) samples.push((performance.now() - begun) / 1000);
     }
-    samples.sort((a, b) => a - b);
-    points.push({ bytes, seconds: samples[samples.length >> 1] });
+    points.push({ bytes, seconds: median(samples) });
   }
   if (transport.processIndex === 0) console.log(JSON.stringify(points));
   transport[Symbol.dispose]();
@@ -81,10 +80,8 @@ if (process.argv.includes("--measure")) await measure();
 else report();
 
 function report(): void {
-  const env = { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" };
-  const args = ["-np", "2", "--oversubscribe", process.execPath, fileURLToPath(import.meta.url), "--measure"];
-  const { status, stdout, stderr } = spawnSync("mpirun", args, { env, encoding: "utf8" });
-  if (status !== 0) throw new Error(stderr);
+  const stdout = underMpi("./scaling.ts", "--measure");
+  if (stdout === null) throw new Error("there is no mpirun");
   const points = JSON.parse(stdout) as Point[];
   // Two numbers are taken from the measurements, the smallest and the largest; the others check the model.
   const [first, last] = [points[0], points[points.length - 1]];

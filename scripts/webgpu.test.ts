@@ -3,7 +3,7 @@ import { wgpu } from "@traceform/backend-wgpu";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startChromium } from "./browser/chromium.ts";
-import { type ConformanceReport, expectations } from "./browser/conformance.ts";
+import { type ConformanceReport, expectations, type Extent } from "./browser/conformance.ts";
 import { bundle, isolation, serve, type Site } from "./browser/site.ts";
 import { root } from "./process.ts";
 
@@ -36,7 +36,7 @@ afterAll(async () => {
 });
 
 interface Functions {
-  conformance(backend: "cpu" | "wgpu"): Promise<ConformanceReport>;
+  conformance(of: { readonly name: "cpu" | "wgpu"; readonly extent: Extent }): Promise<ConformanceReport>;
   busy(steps: number): Promise<number>;
   traced(_: null): Promise<{ readonly kernels: readonly string[]; readonly duration: number }>;
 }
@@ -48,7 +48,10 @@ function call<K extends keyof Functions>(page: Page, name: K, arg: Parameters<Fu
   ] as const) as ReturnType<Functions[K]>;
 }
 
-describe("a part of every family of the conformance suite passes in a page", () => {
+/** With TRACEFORM_FULL pages run all of the suite, for six minutes. */
+const extent: Extent = process.env["TRACEFORM_FULL"] ? "whole" : "part";
+
+describe(`${extent === "whole" ? "all" : "a part of every family"} of the conformance suite passes in a page`, () => {
   test.each([
     ["wgpu", "plain"],
     ["wgpu", "isolated"],
@@ -58,17 +61,17 @@ describe("a part of every family of the conformance suite passes in a page", () 
     "%s, %s",
     async (backend, name) => {
       const { page, errors } = await open(name);
-      const { problems, isolated, families, refused, ran } = await call(page, "conformance", backend);
+      const { problems, isolated, families, refused, ran } = await call(page, "conformance", { name: backend, extent });
       await page.close();
       // Both are SwiftShader here, so a page can do what Node can.
       const node = backend === "wgpu" ? await wgpu({ schedule: "tiny" }) : cpu();
-      const expected = expectations(node);
+      const expected = expectations(node, extent);
       node[Symbol.dispose]();
       expect(problems).toEqual([]);
       expect({ errors, isolated, families, refused }).toEqual({ errors: [], isolated: name === "isolated", ...expected });
-      expect(ran).toBeGreaterThan(140);
+      expect(ran).toBeGreaterThan(extent === "whole" ? 2000 : 140);
     },
-    patience,
+    extent === "whole" ? 10 * patience : patience,
   );
 });
 

@@ -1,4 +1,5 @@
 import type { Library, Side } from "../library.ts";
+import { median } from "../median.ts";
 import type { AdapterReport } from "./adapter.ts";
 import type { GpuCase } from "./cases.ts";
 import type { GpuLimits } from "./limits.ts";
@@ -31,7 +32,6 @@ const timings: Readonly<Record<"full" | "tiny", Timing>> = {
   tiny: { rounds: 1, sample: 0, warmUp: 0 },
 };
 
-const median = (xs: readonly number[]): number => [...xs].sort((a, b) => a - b)[xs.length >> 1];
 const firstLine = (error: unknown): string => String(error).split("\n")[0].slice(0, 160);
 
 /** The largest difference relative to the largest value of `expected`. */

@@ -35,21 +35,24 @@ export interface ConformanceReport {
   readonly seconds: number;
 }
 
-/** One in so many names of each family, and one dtype of each. */
+/** How much of the suite a page runs. */
+export type Extent = "part" | "whole";
+/** Of a part: one in so many names of each family, and one dtype of each. */
 const stride = 5;
 
-/** A part of the suite that has something of every family, the same one everywhere. */
-function* representatives(backend: Backend): Generator<readonly [family: string, Chosen]> {
+/** The whole suite, or a part that has something of every family, the same one everywhere. */
+function* choose(backend: Backend, extent: Extent): Generator<readonly [family: string, Chosen]> {
   for (const [family, cases] of Object.entries(families)) {
     const byName = Map.groupBy(cases(), (c) => c.name);
     let n = 0;
     for (const [name, variants] of byName) {
-      if (n++ % stride !== 0) continue;
+      if (n++ % stride !== 0 && extent === "part") continue;
       const all = variants.flatMap((c) => c.dtypes.map((dtype) => ({ case: c, dtype })));
       const possible = all.filter(({ dtype }) => backend.capabilities.dtypes.includes(dtype));
       if (possible.length === 0) continue;
-      const { case: c, dtype } = possible[n % possible.length];
-      yield [family, { title: `${name} ${dtype}`, case: c, dtype }];
+      for (const chosen of extent === "whole" ? possible : [possible[n % possible.length]]) {
+        yield [family, { title: `${name} ${chosen.dtype}`, ...chosen }];
+      }
     }
   }
 }
@@ -66,10 +69,10 @@ function refuses(backend: Backend, { case: c, dtype }: Chosen): boolean {
 }
 
 /** What a page should find: the families that can run, and the titles of the cases that the backend refuses. Nothing runs. */
-export function expectations(backend: Backend): Pick<ConformanceReport, "families" | "refused"> {
+export function expectations(backend: Backend, extent: Extent): Pick<ConformanceReport, "families" | "refused"> {
   const possible = new Set<string>();
   const refused: string[] = [];
-  for (const [family, chosen] of representatives(backend)) {
+  for (const [family, chosen] of choose(backend, extent)) {
     if (refuses(backend, chosen)) refused.push(chosen.title);
     else possible.add(family);
   }
@@ -78,8 +81,8 @@ export function expectations(backend: Backend): Pick<ConformanceReport, "familie
 
 const factories = { wgpu: () => wgpu({ schedule: "tiny" }), cpu: () => Promise.resolve(cpu({ threads: 2 })) };
 
-/** Runs the part of the suite on a backend, against the reference backend, which runs in the page as well. */
-export async function conformance(name: keyof typeof factories): Promise<ConformanceReport> {
+/** Runs the suite, or a part of it, on a backend, against the reference backend, which runs in the page as well. */
+export async function conformance({ name, extent }: { name: keyof typeof factories; extent: Extent }): Promise<ConformanceReport> {
   const begun = performance.now();
   const backend = setDefaultBackend(await factories[name]());
   const reference = referenceBackend();
@@ -87,7 +90,7 @@ export async function conformance(name: keyof typeof factories): Promise<Conform
   const refused: string[] = [];
   const seen = new Set<string>();
   let ran = 0;
-  for (const [family, chosen] of representatives(backend)) {
+  for (const [family, chosen] of choose(backend, extent)) {
     if (refuses(backend, chosen)) {
       refused.push(chosen.title);
       continue;
