@@ -1,4 +1,4 @@
-import { type Aval, type HostArray, isComplex, itemsize, physical } from "@traceform/core";
+import { type Aval, type HostArray, type HostStep, isComplex, itemsize, physical } from "@traceform/core";
 import type { Program } from "@traceform/compiler";
 import type { Heap } from "./heap.ts";
 import { toDevice, toHost } from "./host.ts";
@@ -17,6 +17,8 @@ interface Step {
   readonly operands: readonly Place[];
   readonly results: readonly Place[];
   readonly count: number;
+  /** The step on the memory of the program; `null` where it is not as the host has it, as planes of complex arrays are not. */
+  readonly inPlace: HostStep["place"];
 }
 
 /**
@@ -34,7 +36,7 @@ export class HostSteps {
     this.#program = program;
     this.#heap = heap;
     this.#first = tableLayout(program).host;
-    this.#steps = program.hosts.map(({ inAvals, outAvals }) => {
+    this.#steps = program.hosts.map(({ inAvals, outAvals, place }) => {
       let count = 0;
       const placeOf = (aval: Aval): Place => {
         const { shape, dtype } = physical(aval);
@@ -43,25 +45,23 @@ export class HostSteps {
       };
       const operands = inAvals.map(placeOf);
       const results = outAvals.map(placeOf);
-      return { operands, results, count };
+      const inPlace = [...operands, ...results].every((p) => p.pointers.length === 1) ? place : null;
+      return { operands, results, count, inPlace };
     });
   }
 
   /** Runs a step on the pointers that the program has put into its table. */
   run(step: number, table: number): void {
-    const { operands, results, count } = this.#steps[step];
+    const { operands, results, count, inPlace } = this.#steps[step];
     const at = (table >>> 2) + this.#first;
     const pointers = this.#heap.u32.slice(at, at + count);
-    const host = this.#program.hosts[step];
-    // Planes of complex arrays are not as the host has them.
-    const inPlace = [...operands, ...results].every((p) => p.pointers.length === 1) ? host.place : null;
     let outs: readonly HostArray[];
     try {
       if (inPlace !== null) {
         const views = (places: readonly Place[]): HostArray[] => places.map((p) => this.#view(p, pointers));
         return inPlace(views(operands), views(results));
       }
-      outs = host.run(operands.map((p) => this.#read(p, pointers)));
+      outs = this.#program.hosts[step].run(operands.map((p) => this.#read(p, pointers)));
     } catch (error) {
       if (typeof error === "object" && error !== null) this.#thrown.add(error);
       throw error;

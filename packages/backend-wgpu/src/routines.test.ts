@@ -72,7 +72,9 @@ describe.each(["tiny", "full"] as const)("%s kernels", (schedule) => {
       const f: Fn = (x, y) => [
         np.sort(x, -1),
         np.argsort(x, -1),
-        ...(tiny ? [...lax.sort([y, x], 1, 1), ...lax.sort([np.floor(np.divide(y, 9)), y, x], 1, 2)] : []),
+        ...(tiny
+          ? [...lax.sort([y, x], 1, { numKeys: 1 }), ...lax.sort([np.floor(np.divide(y, 9)), y, x], 1, { numKeys: 2 })]
+          : []),
       ];
       await same(f, [[3, n], "float32", "specials"], [[3, n], "float32", "few"]);
       await same((x) => [np.sort(x, -1)], [[3, n], "float32", "numbers"]);

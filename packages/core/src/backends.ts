@@ -1,6 +1,6 @@
 import type { Backend, Device } from "./device.ts";
 import { BackendError } from "./errors.ts";
-import { processCount, processIndex } from "./process.ts";
+import { processCount, processExchange, processIndex } from "./process.ts";
 
 let chosen: Backend | null = null;
 let chosenDevice: Device | null = null;
@@ -46,12 +46,18 @@ export function setDefaultDevice(device: Device): void {
   chosenDevice = device;
 }
 
-/** The devices of the default backend, or of the one given, in all processes. */
+/**
+ * The devices of the default backend, or of the one given, in all processes. Where there are several, all of them have to ask.
+ * @throws {BackendError} when processes have different numbers of devices
+ */
 export function devices(backend: Backend = defaultBackend()): readonly Device[] {
   const count = processCount();
   if (count === 1) return backend.devices;
   let all = fleets.get(backend);
   if (all === undefined) {
+    const own = `${backend.devices.length} of the backend ${backend.name}`;
+    const fix = "start every process with the same number of devices: cpu({ devices: n })";
+    processExchange("devices").agree("devices", "their devices", own, fix);
     const others = (process: number): Device[] => backend.devices.map((d) => new RemoteDevice(d, process));
     all = Array.from({ length: count }, (_, process) => (process === processIndex() ? backend.devices : others(process))).flat();
     fleets.set(backend, all);

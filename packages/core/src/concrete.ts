@@ -1,15 +1,17 @@
 import { type Aval, makeAval } from "./avals.ts";
 import { defaultDevice } from "./backends.ts";
+import { heldOf } from "./blocks.ts";
+import { copyBlock } from "./copyblock.ts";
 import { type Buffer, type Device, type HostArray, physical } from "./device.ts";
 import { isComplex } from "./dtypes.ts";
 import { BackendError, DisposedError, type TraceformError } from "./errors.ts";
 import { hostFull, nest, toTyped, type TypedArray } from "./host.ts";
 import { pressureToken, returnToken, unwatch, watch } from "./memory.ts";
 import { type ConcreteValue, NDArray } from "./ndarray.ts";
-import { ownDevice } from "./process.ts";
+import { ownDevice, processIndex } from "./process.ts";
 import { currentScope } from "./scope.ts";
 import { type Sharding, SingleDeviceSharding } from "./sharding.ts";
-import { type Shard, shardsOf } from "./shards.ts";
+import { assembleHeld, type Shard, shardsOf } from "./shards.ts";
 
 export type ScalarValue = number | bigint | boolean;
 
@@ -41,6 +43,11 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
     x.#own(buffer);
     x.#sharding = sharding;
     return x;
+  }
+  /** The block that this process holds of an array that is laid out over several. */
+  static fromHeld(block: HostArray, aval: Aval, sharding: Sharding): ConcreteArray {
+    const device = ownDevice(sharding.devices);
+    return ConcreteArray.fromBuffer(device.backend.put(block, device), aval, sharding);
   }
   /** Values on the host; `host` must not change afterwards. */
   static fromHost(host: HostArray, aval: Aval = makeAval(host.shape, host.dtype)): ConcreteArray {
@@ -78,16 +85,35 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
     x.bufferOn(device);
     return x;
   }
+  /** Whether this process holds a block of the array only, and others the rest. */
+  get isPartial(): boolean {
+    return heldOf(this.#sharding) !== null;
+  }
   /**
    * The same values laid out otherwise, on devices that share the memory they are in: a handle of its own on the same buffer. The
-   * first device gets the values if they are on the host or in another memory.
+   * first device gets the values if they are on the host or in another memory. Of a layout over several processes it gets the block
+   * that is this one's. An array that is held in blocks can get equivalent layouts only.
    */
   withSharding(sharding: Sharding): ConcreteArray {
+    if (this.isPartial) {
+      if (!sharding.isEquivalentTo(this.#sharding!, this.ndim)) throw this.#partialError("devicePut");
+      return this.#shared(this.#buffer!, sharding);
+    }
+    if (heldOf(sharding) !== null) {
+      const whole = this.hostSync();
+      const extra = whole.shape.slice(this.ndim);
+      const block = assembleHeld(this.shape, sharding, whole.dtype, extra, ({ index, inside }, into) =>
+        copyBlock(whole, index, into, inside),
+      );
+      return ConcreteArray.fromHeld(block, this.aval, sharding);
+    }
     const device = ownDevice(sharding.devices);
     const source = this.#sharesWith(device) ? this : ConcreteArray.#on(device, this.hostSync(), this.aval);
-    const buffer = source.bufferOn(device);
+    return this.#shared(source.bufferOn(device), sharding);
+  }
+  #shared(buffer: Buffer, sharding: Sharding): ConcreteArray {
     buffer.retain();
-    const plain = sharding instanceof SingleDeviceSharding && buffer.device === device;
+    const plain = sharding instanceof SingleDeviceSharding && buffer.device === sharding.devices[0];
     return ConcreteArray.fromBuffer(buffer, this.aval, plain ? null : sharding);
   }
   #sharesWith(device: Device): boolean {
@@ -124,6 +150,7 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
   }
 
   #moveTo(device: Device, buffer: Buffer): Buffer {
+    this.#checkWhole("devicePut");
     const { backend } = buffer.device;
     if (backend.readSync === undefined && this.scalarValue === undefined) {
       throw new BackendError("devicePut", {
@@ -149,6 +176,16 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
   #check(fn: string): void {
     if (this.#ended !== null) throw this.#endedError(fn);
   }
+  #checkWhole(fn: string): void {
+    if (this.isPartial) throw this.#partialError(fn);
+  }
+  #partialError(fn: string): TraceformError {
+    return new BackendError(fn, {
+      message: `needs all of ${this.aval}, of which process ${processIndex()} holds a block only, and others the rest`,
+      operands: { sharding: String(this.#sharding) },
+      fix: "gather it with `await processAllgather(x)` of @traceform/distributed, in all processes; x.addressableShards are the parts of this one",
+    });
+  }
   #endedError(fn: string): TraceformError {
     return new DisposedError(fn, {
       message: `this ${this.aval} ${describe(this.#ended!)}`,
@@ -161,15 +198,22 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
     return this;
   }
   async read(): Promise<TypedArray> {
+    this.#checkWhole("data");
     if (this.#buffer === null || this.scalarValue !== undefined) return toTyped(this.#hostArray());
     return toTyped(await this.#buffer.device.backend.read(this.#buffer));
   }
   readSync(): TypedArray {
     this.#check("readSync");
+    this.#checkWhole("dataSync");
     if (this.#buffer === null || this.scalarValue !== undefined) return toTyped(this.#hostArray());
     return toTyped(this.#readBuffer());
   }
   hostSync(): HostArray {
+    this.#checkWhole("data");
+    return this.storedSync();
+  }
+  /** What this process holds: all of it, or its block. */
+  storedSync(): HostArray {
     this.#check("hostSync");
     if (this.#buffer !== null && this.scalarValue === undefined) return this.#readBuffer();
     const host = this.#hostArray();
@@ -221,6 +265,7 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
     if (this.#ended !== null) return `Array<${this.aval}> (${describe(this.#ended)})`;
     const small = this.size <= 64 && typeof this.aval.dtype === "string" && !isComplex(this.aval.dtype);
     const readable = this.#buffer === null || this.#buffer.device.backend.readSync !== undefined;
+    if (this.isPartial) return `Array<${this.aval}> (a block of it, ${this.#sharding})`;
     if (!small || !readable) return `Array<${this.aval}>`;
     return `Array<${this.aval}> ${formatNested(nest(this.readSync(), this.shape, this.dtype))}`;
   }

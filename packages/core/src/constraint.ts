@@ -6,28 +6,9 @@ import { isPartitionSpec, type PartitionSpec } from "./partitionspec.ts";
 import { devicePut } from "./transfer.ts";
 import { TransformError } from "./errors.ts";
 import { isTracer, type NDArray } from "./ndarray.ts";
-import { definePrimitive, lowerRule, type Primitive, shardingRule, type ShardingRule } from "./primitive.ts";
 import { broadcastPrefix, treeFlatten, treeUnflatten } from "./pytree.ts";
+import { shardingConstraintP } from "./relayout.ts";
 import { NamedSharding } from "./sharding.ts";
-
-export interface ShardingConstraintParams {
-  readonly sharding: NamedSharding;
-}
-
-/** The operand, laid out as the parameter says. */
-export const shardingConstraintP: Primitive<ShardingConstraintParams> = /* @__PURE__ */ definePrimitive<ShardingConstraintParams>(
-  "sharding_constraint",
-  {
-    abstractEval: (avals, { sharding }) => {
-      for (const x of avals) sharding.shardShape(x.shape);
-      return avals;
-    },
-    rules: {
-      [lowerRule]: (args: readonly NDArray[]) => args,
-      [shardingRule]: ((_operands, { sharding }) => [sharding]) satisfies ShardingRule<ShardingConstraintParams>,
-    },
-  },
-);
 
 /** Layouts of a tree of arrays: partition specs are of the mesh that `setMesh` set. */
 export type Layouts = NamedSharding | PartitionSpec | readonly (Layouts | null)[] | { readonly [key: string]: Layouts | null };

@@ -8,8 +8,8 @@ import { jitP, type JitParams } from "./jit.ts";
 import { checkFloats, checksFloats, Replay, runChecked, runWatched } from "./floating.ts";
 import type { NDArray } from "./ndarray.ts";
 import type { Params, Primitive } from "./primitive.ts";
-import { cachesOf, type Compiled, compileProgram, runCompiled } from "./programs.ts";
-import { homeDevice, homeOf, laysOut, resultShardings } from "./propagation.ts";
+import { cachesOf, type Compiled, lazily } from "./programs.ts";
+import { homeDevice, homeOf, laysOut, runProgram } from "./propagation.ts";
 import { currentSource } from "./source.ts";
 import { abstractEval } from "./staging.ts";
 import { paramsKey } from "./structure.ts";
@@ -61,8 +61,7 @@ function evaluate(primitive: Primitive<never>, args: readonly NDArray[], params:
     if (!host) eager.set(key, compiled);
   }
   const donated = isJit ? (params as unknown as JitParams).donated : undefined;
-  const shardings = resultShardings(compiled, args, primitive.name);
-  return runCompiled(compiled, args, device, donated?.includes(true) ? donated : undefined, shardings);
+  return runProgram(compiled, args, device, primitive.name, donated?.includes(true) ? donated : undefined);
 }
 
 const replay: Replay = /* @__PURE__ */ new Replay(evaluate);
@@ -103,7 +102,8 @@ function findFloats(name: string, outs: readonly NDArray[], search: () => void):
   try {
     checkFloats(name, outs);
   } catch (error) {
-    search();
+    // What runs over processes runs in all of them, and others may have no bad value.
+    if (outs.every((x) => x.isFullyAddressable)) search();
     throw error;
   }
 }
@@ -129,11 +129,11 @@ function compileEqn(backend: Backend, primitive: Primitive<never>, inAvals: read
   if ((primitive as unknown) === jitP) {
     const { jaxpr, donated, name } = params as unknown as JitParams;
     const donate = donated.flatMap((d, i) => (d ? [i] : []));
-    return { executable: compileProgram(backend, jaxpr, { name, donate }), outAvals: avals, jaxpr, laysOut: laysOut(jaxpr) };
+    return lazily(backend, jaxpr, avals, { name, donate, laysOut: laysOut(jaxpr) });
   }
   const jaxpr = jaxprOf(primitive, inAvals, params, null);
   // The description of the operands is part of the program's structure, so avals need no place in the key.
-  return { executable: compileProgram(backend, jaxpr, { name: primitive.name }), outAvals: avals, jaxpr, laysOut: laysOut(jaxpr) };
+  return lazily(backend, jaxpr, avals, { name: primitive.name, laysOut: laysOut(jaxpr) });
 }
 /** A jaxpr of one equation. */
 function jaxprOf(primitive: Primitive<never>, inAvals: readonly Aval[], params: Params, source: Eqn["source"]): Jaxpr {

@@ -1,4 +1,5 @@
 import type { Aval } from "./avals.ts";
+import type { ConcreteArray } from "./concrete.ts";
 import { literalValue } from "./arrays.ts";
 import { config, looksForFloats } from "./config.ts";
 import type { Device, HostArray } from "./device.ts";
@@ -9,8 +10,8 @@ import { type Atom, type Eqn, Jaxpr, Literal, type Var } from "./jaxpr.ts";
 import { hostRule, runsOnHost } from "./hoststep.ts";
 import type { NDArray } from "./ndarray.ts";
 import { definePrimitive, type Params, type Primitive, stepsRule, type StepsRule } from "./primitive.ts";
-import { laysOut, resultShardings } from "./propagation.ts";
-import { compileProgram, runCompiled } from "./programs.ts";
+import { laysOut, runProgram } from "./propagation.ts";
+import { lazily } from "./programs.ts";
 import { withSource } from "./source.ts";
 import { withoutTrace } from "./trace.ts";
 
@@ -31,9 +32,11 @@ export function runChecked(
   replay: Replay,
 ): NDArray[] {
   if (device.backend.readSync === undefined) return runWatched(jaxpr, outAvals, name, args, device);
-  const compiled = { executable: compileProgram(device.backend, jaxpr, { name }), outAvals, jaxpr, laysOut: laysOut(jaxpr) };
-  const outs = runCompiled(compiled, args, device, undefined, resultShardings(compiled, args, name));
+  const compiled = lazily(device.backend, jaxpr, outAvals, { name, laysOut: laysOut(jaxpr) });
+  const outs = runProgram(compiled, args, device, name);
   if (outs.every((x) => badValue(x) === null)) return outs;
+  // What runs over processes runs in all of them, and others may have no bad value.
+  if (outs.some((x) => !x.isFullyAddressable)) checkFloats(name, outs);
   replay.program(jaxpr, args);
   const [bad] = outs.flatMap((x) => badValue(x) ?? []);
   throw new FloatingPointError(name, {
@@ -54,9 +57,8 @@ export function runWatched(
   device: Device,
 ): NDArray[] {
   const { debugNans, debugInfs } = config;
-  const executable = compileProgram(device.backend, watched(jaxpr, { debugNans, debugInfs }), { name });
-  const compiled = { executable, outAvals, jaxpr, laysOut: laysOut(jaxpr) };
-  return runCompiled(compiled, args, device, undefined, resultShardings(compiled, args, name));
+  const compiled = lazily(device.backend, watched(jaxpr, { debugNans, debugInfs }), outAvals, { name, laysOut: laysOut(jaxpr) });
+  return runProgram(compiled, args, device, name);
 }
 
 interface WatchParams extends Wanted {
@@ -110,7 +112,7 @@ type Wanted = Readonly<Pick<typeof config, "debugNans" | "debugInfs">>;
 
 function badValue(x: NDArray, wanted: Wanted = config): string | null {
   if (typeof x.dtype !== "string" || !(isFloat(x.dtype) || isComplex(x.dtype))) return null;
-  const { nan, infinite } = specials(x.toHost("debugNans"));
+  const { nan, infinite } = specials((x.concrete("debugNans") as ConcreteArray).storedSync());
   if (wanted.debugNans && nan) return "a NaN";
   return wanted.debugInfs && infinite ? "an infinity" : null;
 }

@@ -15,14 +15,11 @@ export {
   type DTypePromotion,
   numpyDtypePromotion,
 } from "./config.ts";
+export { type AxisBlock, blockOf, heldOf, heldShape, type MeshBlock, spansProcesses } from "./blocks.ts";
 export { ConcreteArray, type ScalarValue } from "./concrete.ts";
-export {
-  constrain,
-  type Layouts,
-  shardingConstraintP,
-  type ShardingConstraintParams,
-  withShardingConstraint,
-} from "./constraint.ts";
+export { constrain, type Layouts, withShardingConstraint } from "./constraint.ts";
+export { copyBlock, zerosOnHost } from "./copyblock.ts";
+export { shardingConstraintP, type ShardingConstraintParams } from "./relayout.ts";
 export * from "./dce.ts";
 export * from "./device.ts";
 export * from "./dtypes.ts";
@@ -52,6 +49,7 @@ export {
   type ReplacementRule,
 } from "./lowering.ts";
 export { getMesh, meshForSpecs, setMesh } from "./currentmesh.ts";
+export * from "./makearrays.ts";
 export * from "./mesh.ts";
 export * from "./ndarray.ts";
 export * from "./ownership.ts";
@@ -68,18 +66,28 @@ export {
   compilationCounts,
   type Compiled,
   compileProgram,
+  lazily,
   runCompiled,
 } from "./programs.ts";
 export { deviceFor, runFloatChecked } from "./eager.ts";
 export * from "./promotion.ts";
-export { homeDevice, laysOut, type Propagation, providePropagation, resultShardings } from "./propagation.ts";
+export {
+  type BlockProgram,
+  type BlockPrograms,
+  homeDevice,
+  laysOut,
+  laysOutOverProcesses,
+  type Propagation,
+  providePropagation,
+  runProgram,
+} from "./propagation.ts";
 export * from "./pytree.ts";
 export * from "./queue.ts";
 export { type ArrayScope, arrayScope } from "./scope.ts";
 export { namedScope } from "./scopes.ts";
 export { activeRecorder, type EventArgs, hostTrack, type Recorder, type Track } from "./recorder.ts";
 export * from "./sharding.ts";
-export type { Shard } from "./shards.ts";
+export { assembleHeld, type OwnPart, ownParts, type Shard } from "./shards.ts";
 export { ShapeDtypeStruct } from "./shapestruct.ts";
 export * from "./source.ts";
 export * from "./staging.ts";

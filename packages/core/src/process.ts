@@ -9,9 +9,26 @@ export type ProcessGroups = readonly (readonly number[])[];
 export interface ProcessExchange {
   /** The arrays of all members reduced element by element. */
   reduce(op: "sum" | "max" | "min", xs: readonly NDArray[], groups: ProcessGroups): NDArray[];
+  /** An array whose first axis has a part for each member of a group: the sum of the parts that all have for this process. */
+  reduceScatter(x: NDArray, groups: ProcessGroups): NDArray;
   /** The arrays of all members of a group, along a new first axis. */
   gather(x: NDArray, groups: ProcessGroups): NDArray;
+  /** An array whose first axis has a part for each member of a group: the parts that all have for this process. */
+  allToAll(x: NDArray, groups: ProcessGroups): NDArray;
+  /**
+   * An array whose first axis are the positions that this process has, as many as every member of its group: what comes to them, and
+   * zeros where nothing does. `perm` speaks of the positions of all members.
+   */
+  permute(x: NDArray, perm: Permutation, groups: ProcessGroups): NDArray;
+  /**
+   * Compares a text of all processes, once for each text: all of them have to come.
+   * @throws {BackendError} in every process, with what each of them said, when they differ in `what`
+   */
+  agree(fn: string, what: string, own: string, fix: string): void;
 }
+
+/** Which positions are moved where: no position is a source or a target twice. */
+export type Permutation = readonly (readonly [from: number, to: number])[];
 
 interface Place {
   readonly index: number;

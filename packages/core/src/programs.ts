@@ -14,7 +14,7 @@ import { jaxprId } from "./structure.ts";
 import { type Sharding, SingleDeviceSharding } from "./sharding.ts";
 import { leaked } from "./trace.ts";
 
-/** A program as the eager path runs it: an executable and the avals of its results. */
+/** A program as the eager path runs it: an executable, made when it is first needed, and the avals of its results. */
 export interface Compiled {
   readonly executable: Executable;
   readonly outAvals: readonly Aval[];
@@ -98,6 +98,24 @@ export function compileProgram(backend: Backend, jaxpr: Jaxpr, options: CompileO
   return executable;
 }
 
+/** A program that is compiled when it is first run as it is: what runs in blocks, over processes, never is. */
+export function lazily(
+  backend: Backend,
+  jaxpr: Jaxpr,
+  outAvals: readonly Aval[],
+  options: CompileOptions & { readonly laysOut: boolean },
+): Compiled {
+  let executable: Executable | null = null;
+  return {
+    get executable() {
+      return (executable ??= compileProgram(backend, jaxpr, options));
+    },
+    outAvals,
+    jaxpr,
+    laysOut: options.laysOut,
+  };
+}
+
 /** Throws what a primitive that cannot run has to say: see `refuseRule`. */
 function refuseUncompilable(jaxpr: Jaxpr): void {
   for (const eqn of jaxpr.eqns) {
@@ -114,7 +132,7 @@ function elsewhere(buffer: Buffer, device: Device): Sharding | null {
 
 /** Runs an executable on concrete arguments; `donated` handles end their life here. `shardings` are those of the results. */
 export function runCompiled(
-  { executable, outAvals }: Compiled,
+  { executable, outAvals }: Pick<Compiled, "executable" | "outAvals">,
   args: readonly NDArray[],
   device: Device,
   donated?: readonly boolean[],

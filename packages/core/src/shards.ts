@@ -1,10 +1,11 @@
+import { heldOf, heldShape } from "./blocks.ts";
 import type { ConcreteArray } from "./concrete.ts";
+import { copyBlock, zerosOnHost } from "./copyblock.ts";
 import type { Device, HostArray } from "./device.ts";
-import { itemsize } from "./dtypes.ts";
 import { type Aval, updateAval } from "./avals.ts";
 import type { NDArray } from "./ndarray.ts";
 import { processIndex, processOf } from "./process.ts";
-import type { Slice } from "./sharding.ts";
+import type { Sharding, Slice } from "./sharding.ts";
 
 /** The part of an array that one device holds. */
 export interface Shard {
@@ -17,27 +18,48 @@ export interface Shard {
   readonly data: NDArray;
 }
 
+/** Which part each of the devices of this process holds: of the whole array, and of the block that the process holds. */
+export interface OwnPart {
+  readonly device: Device;
+  readonly index: readonly Slice[];
+  readonly inside: readonly Slice[];
+  readonly replicaId: number;
+}
+
+/** The parts that the devices of this process have of an array that is laid out so, in the order of the devices. */
+export function ownParts(shape: readonly number[], sharding: Sharding): OwnPart[] {
+  const stored = (heldOf(sharding)?.sharding ?? sharding).devicesIndicesMap(heldShape(shape, sharding));
+  const indices = sharding.indices(shape);
+  const copies = new Map<string, number>();
+  return sharding.devices.flatMap((device, k) => {
+    const index = indices[k];
+    const part = index.map((s) => s.start).join(",");
+    const replicaId = copies.get(part) ?? 0;
+    copies.set(part, replicaId + 1);
+    return processOf(device) === processIndex() ? [{ device, index, inside: stored.get(device)!, replicaId }] : [];
+  });
+}
+
 /**
  * The parts of an array that devices of this process hold, in the order of the devices. `place` makes an array on a device of host
  * values.
  */
 export function shardsOf(x: ConcreteArray, place: (host: HostArray, aval: Aval, device: Device) => NDArray): Shard[] {
-  const { devices } = x.sharding;
-  const indices = x.sharding.indices(x.shape);
-  const copies = new Map<string, number>();
   let host: HostArray | null = null;
-  return devices.flatMap((device, k) => {
-    const index = indices[k];
-    const part = index.map((s) => s.start).join(",");
-    const replicaId = copies.get(part) ?? 0;
-    copies.set(part, replicaId + 1);
-    if (processOf(device) !== processIndex()) return [];
+  return ownParts(x.shape, x.sharding).map(({ device, index, inside, replicaId }) => {
     let data: NDArray | null = null;
     const make = (): NDArray => {
-      if (devices.length === 1) return x;
-      host ??= x.hostSync();
-      const aval = updateAval(x.aval, { shape: index.map((s) => s.stop - s.start) });
-      return place(cut(host, index), aval, device);
+      if (x.sharding.devices.length === 1) return x;
+      host ??= x.storedSync();
+      const shape = index.map((s) => s.stop - s.start);
+      const part = zerosOnHost([...shape, ...host.shape.slice(shape.length)], host.dtype);
+      copyBlock(
+        host,
+        inside,
+        part,
+        shape.map((stop) => ({ start: 0, stop })),
+      );
+      return place(part, updateAval(x.aval, { shape }), device);
     };
     return {
       device,
@@ -50,22 +72,21 @@ export function shardsOf(x: ConcreteArray, place: (host: HostArray, aval: Aval, 
   });
 }
 
-/** The part of a host array; axes that an extended dtype adds are taken whole. */
-function cut({ shape, dtype, bytes }: HostArray, index: readonly Slice[]): HostArray {
-  const whole = [...index, ...shape.slice(index.length).map((stop) => ({ start: 0, stop }))];
-  const sizes = whole.map((s) => s.stop - s.start);
-  const out = new Uint8Array(sizes.reduce((a, b) => a * b, itemsize(dtype)));
-  const copy = (d: number, from: number, to: number): void => {
-    const inner = shape.slice(d + 1).reduce((a, b) => a * b, itemsize(dtype));
-    if (d === shape.length || shape.slice(d + 1).every((n, i) => n === sizes[d + 1 + i])) {
-      const length = d === shape.length ? itemsize(dtype) : sizes[d] * inner;
-      const start = d === shape.length ? from : from + whole[d].start * inner;
-      out.set(bytes.subarray(start, start + length), to);
-      return;
-    }
-    const step = sizes.slice(d + 1).reduce((a, b) => a * b, itemsize(dtype));
-    for (let i = 0; i < sizes[d]; i++) copy(d + 1, from + (whole[d].start + i) * inner, to + i * step);
-  };
-  if (out.length > 0) copy(0, 0, 0);
-  return { shape: sizes, dtype, bytes: out };
+/** The block that this process holds of an array that is laid out so, from parts of it: `part` is asked once for each. */
+export function assembleHeld(
+  shape: readonly number[],
+  sharding: Sharding,
+  dtype: HostArray["dtype"],
+  physical: readonly number[],
+  part: (own: OwnPart, into: HostArray) => void,
+): HostArray {
+  const block = zerosOnHost([...heldShape(shape, sharding), ...physical], dtype);
+  const seen = new Set<string>();
+  for (const own of ownParts(shape, sharding)) {
+    const key = own.inside.map((s) => s.start).join(",");
+    if (seen.has(key)) continue;
+    seen.add(key);
+    part(own, block);
+  }
+  return block;
 }

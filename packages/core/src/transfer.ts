@@ -1,4 +1,5 @@
 import { asArray, type ArrayLike } from "./arrays.ts";
+import { bind1 } from "./bind.ts";
 import { ConcreteArray } from "./concrete.ts";
 import { defaultDevice } from "./backends.ts";
 import type { Device } from "./device.ts";
@@ -6,7 +7,8 @@ import { TransformError } from "./errors.ts";
 import type { TypedArray } from "./host.ts";
 import type { NDArray } from "./ndarray.ts";
 import { broadcastPrefix, type Pytree, treeFlatten, treeUnflatten } from "./pytree.ts";
-import { Sharding, SingleDeviceSharding } from "./sharding.ts";
+import { shardingConstraintP } from "./relayout.ts";
+import { NamedSharding, Sharding, SingleDeviceSharding } from "./sharding.ts";
 
 /**
  * Where arrays go: a device, a sharding over several, or a tree of such for the first levels of the tree of arrays. `null` leaves
@@ -20,6 +22,8 @@ function isDevice(x: unknown): x is Device {
 
 /**
  * The same tree with its arrays on a device (the default one unless named), or laid out as a sharding says. Numbers become arrays.
+ * Over a mesh that spans processes every process keeps its block only, of values that all of them give; what is laid out over processes
+ * already is exchanged between them.
  *
  * @throws {ShapeError} for arrays that the sharding cannot cut into equal shards
  * @throws {TreeError} for placements that are no prefix of the tree
@@ -70,8 +74,13 @@ function put(x: NDArray, place: Device | Sharding | null): NDArray {
   if (place === null || !(x instanceof ConcreteArray)) return x;
   if (place instanceof Sharding) {
     place.shardShape(x.shape);
+    // What others hold comes by a program of all processes.
+    if (x.isPartial && place instanceof NamedSharding && !place.isEquivalentTo(x.sharding, x.ndim)) {
+      return bind1(shardingConstraintP, [x], { sharding: place });
+    }
     return x.withSharding(place);
   }
+  if (x.isPartial) return x.withSharding(new SingleDeviceSharding(place));
   x.bufferOn(place);
   return x.device === place ? x : x.withSharding(new SingleDeviceSharding(place));
 }

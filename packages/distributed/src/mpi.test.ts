@@ -1,8 +1,11 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { describe, expect, test } from "vitest";
-import { startedByMpi } from "./mpi.ts";
+import { describe, expect, test, vi } from "vitest";
+import { BackendError } from "@traceform/core";
+import { mpi, startedByMpi } from "./mpi.ts";
 import { detectAbi, libraryNames } from "./mpi/abi.ts";
+import { countOf } from "./mpi/counts.ts";
+import { loadMpi } from "./mpi/library.ts";
 
 // Several processes on one machine, started by mpirun: Debian's package openmpi-bin.
 const fixture = fileURLToPath(new URL("../fixtures/collectives.ts", import.meta.url));
@@ -62,11 +65,22 @@ describe.runIf(installed)("several processes", () => {
     expect(start(2, "ends").code).toBe(0);
   });
 
+  test("who has ended waits for those that have not, longer than a call may take", () => {
+    const { code, err } = start(2, "late");
+    expect(err).toBe("");
+    expect(code).toBe(0);
+  });
+
   const failures: readonly (readonly [string, string, RegExp])[] = [
     [
       "calls that do not fit together are named in every process",
       "mismatch",
       /process 0 of 2 calls allReduce, call 1 of the program, but process 1 calls barrier there/,
+    ],
+    [
+      "who has ended is named where another still calls",
+      "left",
+      /process 1 of 2 calls barrier, call 1 of the program, but process 0 calls finalize there/,
     ],
     ["a process that does not come is named", "missing", /process 0 of 2 calls barrier.* and has waited 6 s for process 1/],
     ["an error of one process ends the others, and is seen", "throws", /process 1 of 2: Error: the data of this process is lost/],
@@ -91,6 +105,15 @@ test.each([
   expect(startedByMpi(environment)).toBe(expected);
 });
 
+test("counts are what a C int holds: larger moves are of wider elements, or refused", () => {
+  expect(countOf("allGather", 2 ** 31 - 1, [1, 8])).toEqual([2 ** 31 - 1, 1]);
+  expect(countOf("allGather", 2 ** 33, [1, 8])).toEqual([2 ** 30, 8]);
+  expect(countOf("allReduce", 2 ** 32, [4])).toEqual([2 ** 30, 4]);
+  expect(() => countOf("allReduce", 2 ** 31, [1])).toThrow("allReduce: a call of MPI takes at most 2147483647 elements");
+  expect(() => countOf("allGather", 2 ** 31 + 1, [1, 8])).toThrow("exchange the array in several parts");
+  expect(() => countOf("allGather", 2 ** 34, [1, 8])).toThrow(BackendError);
+});
+
 describe("libraries", () => {
   test("their handles are told apart by their symbols", () => {
     const having =
@@ -105,6 +128,15 @@ describe("libraries", () => {
     });
     expect(detectAbi(having("MPIR_Err_create_code")).name).toBe("MPICH");
     expect(detectAbi(having("MPI_Abi_get_version"))).toMatchObject({ name: "MPI ABI", handle: "uintptr_t", world: 0x101 });
+  });
+
+  test("without one, the error says what to install", async () => {
+    vi.stubEnv("TRACEFORM_MPI_LIBRARY", "/nowhere/libmpi.so");
+    await expect(loadMpi()).rejects.toThrow(
+      /no MPI library was found under the names \/nowhere\/libmpi\.so[\s\S]*apt-get install openmpi-bin libopenmpi3/,
+    );
+    await expect(mpi()).rejects.toThrow(BackendError);
+    vi.unstubAllEnvs();
   });
 
   test("that of the launcher is looked for first, and one that is named only", () => {

@@ -19,10 +19,10 @@ export function mpi(options: MpiOptions = {}): Promise<Transport> {
   return MpiTransport.start(options);
 }
 
-/** Names under which launchers tell a process how many there are. */
-const sizes = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS"] as const;
+/** Names that launchers set for the processes that they start: how many there are, or, `PMIX_RANK`, which of them a process is. */
+const marks = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS"] as const;
 
 /** Whether this process was started by a launcher of MPI: `mpirun`, `mpiexec`, or `srun` with more than one task. */
 export function startedByMpi(env: Readonly<Record<string, string | undefined>> = process.env): boolean {
-  return sizes.some((name) => env[name] !== undefined && (name !== "SLURM_STEP_NUM_TASKS" || Number(env[name]) > 1));
+  return marks.some((name) => env[name] !== undefined && (name !== "SLURM_STEP_NUM_TASKS" || Number(env[name]) > 1));
 }

@@ -2,6 +2,9 @@ import {
   asArray,
   type ArrayLike,
   BackendError,
+  devicePut,
+  heldOf,
+  NamedSharding,
   type NDArray,
   treeFlatten,
   treeFlattenWithPath,
@@ -27,16 +30,41 @@ export async function broadcastOneToAll<T>(tree: T): Promise<T> {
   });
 }
 
-/** The values of all processes: each array of the pytree with a new first axis, along which the processes are. */
-export async function processAllgather<T>(tree: T): Promise<T> {
+export interface ProcessAllgatherOptions {
+  /** One array after the other along their first axis, and no new one. */
+  readonly tiled?: boolean;
+}
+
+/**
+ * The values of all processes: each array of the pytree with a new first axis, along which the processes are, or, tiled, joined along
+ * its first axis. Scalars get an axis in any case. Of an array that is laid out over processes it is the whole, whichever was asked for.
+ */
+export async function processAllgather<T>(tree: T, { tiled = false }: ProcessAllgatherOptions = {}): Promise<T> {
   const transport = current();
-  return mapHosts(tree, "processAllgather", (x) => {
+  const [leaves, def] = treeFlatten(tree);
+  const gathered: NDArray[] = [];
+  for (const leaf of leaves) {
+    const x = asArray(leaf as ArrayLike);
+    if (!x.isFullyAddressable) {
+      gathered.push(wholeOf(x));
+      continue;
+    }
+    const host = await hostArray("processAllgather", x);
     const count = transport?.processCount ?? 1;
-    const bytes = new Uint8Array(count * x.bytes.length);
-    if (transport === null) bytes.set(x.bytes);
-    else transport.allGather(x.bytes, bytes);
-    return arrayOf({ ...x, shape: [count, ...x.shape], bytes });
-  });
+    const bytes = new Uint8Array(count * host.bytes.length);
+    if (transport === null) bytes.set(host.bytes);
+    else transport.allGather(host.bytes, bytes);
+    const [first, ...rest] = host.shape;
+    gathered.push(
+      arrayOf({ ...host, shape: tiled && first !== undefined ? [count * first, ...rest] : [count, ...host.shape], bytes }),
+    );
+  }
+  return treeUnflatten(def, gathered) as T;
+}
+
+/** All of an array that is laid out over processes, in each of them. */
+function wholeOf(x: NDArray): NDArray {
+  return heldOf(x.sharding) === null ? x : devicePut(x, new NamedSharding((x.sharding as NamedSharding).mesh));
 }
 
 /** Returns when all processes have come here. */

@@ -2,16 +2,16 @@ import {
   type Aval,
   checksFloats,
   type Compiled,
-  compileProgram,
   dceJaxpr,
   type Device,
   type Jaxpr,
   laysOut,
+  laysOutOverProcesses,
+  lazily,
   type JitParams,
   type NDArray,
-  resultShardings,
-  runCompiled,
   runFloatChecked,
+  runProgram,
   type Treedef,
 } from "@traceform/core";
 
@@ -48,8 +48,9 @@ export function compileTraced({ params, outAvals }: TracedProgram, device: Devic
   const drops = usedInputs.includes(false);
   const flags = drops ? donated.filter((_, i) => usedInputs[i]) : donated;
   const donate = flags.flatMap((d, i) => (d ? [i] : []));
-  const executable = compileProgram(device.backend, jaxpr, { name, donate });
-  const compiled: Compiled = { executable, outAvals, jaxpr, laysOut: laysOut(jaxpr) };
+  const compiled = lazily(device.backend, jaxpr, outAvals, { name, donate, laysOut: laysOut(jaxpr) });
+  // Over processes it runs in blocks, on arguments that tell which.
+  if (!laysOutOverProcesses(jaxpr)) void compiled.executable;
   const ended = flags.includes(true) ? flags : undefined;
   return {
     device,
@@ -57,7 +58,7 @@ export function compileTraced({ params, outAvals }: TracedProgram, device: Devic
     run: (operands) => {
       if (checksFloats()) return runFloatChecked(params.jaxpr, outAvals, `jit(${name})`, operands, device);
       const used = drops ? operands.filter((_, i) => usedInputs[i]) : operands;
-      return runCompiled(compiled, used, device, ended, resultShardings(compiled, used, name));
+      return runProgram(compiled, used, device, name, ended);
     },
     prepare: async () => compiled.executable.prepare?.(),
     inspect: () => compiled.executable.inspect(),

@@ -21,6 +21,7 @@ export { makeMesh } from "./mesh.ts";
 export { pmap } from "./pmap.ts";
 export { propagateShardings } from "./propagate.ts";
 export { shardMap } from "./shardmap.ts";
+export { blockProgram } from "./spmd/blocks.ts";
 export { runPartitioned } from "./spmd/partition.ts";
 export { mostWholeBytes } from "./spmd/steps.ts";
 export type { PmapOptions, ShardMapOptions, Specs } from "./types.ts";

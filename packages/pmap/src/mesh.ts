@@ -1,5 +1,6 @@
 import { makeMesh as grid, type MakeMeshOptions, type Mesh, providePropagation } from "@traceform/core";
 import { propagateShardings } from "./propagate.ts";
+import { blockProgram } from "./spmd/blocks.ts";
 
 /**
  * A mesh of the given sizes from the first devices there are.
@@ -12,6 +13,6 @@ import { propagateShardings } from "./propagate.ts";
  * ```
  */
 export function makeMesh(axisSizes: readonly number[], axisNames: readonly string[], options: MakeMeshOptions = {}): Mesh {
-  providePropagation(propagateShardings);
+  providePropagation(propagateShardings, blockProgram);
   return grid(axisSizes, axisNames, options);
 }

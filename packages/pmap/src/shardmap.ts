@@ -28,6 +28,7 @@ import {
 import { shardAval, shardMapP } from "@traceform/lax";
 import { lockstep } from "./lockstep.ts";
 import { propagateShardings } from "./propagate.ts";
+import { blockProgram } from "./spmd/blocks.ts";
 import type { ShardMapOptions } from "./types.ts";
 
 interface Options {
@@ -105,7 +106,7 @@ export interface ShardProgram {
 
 /** Traces a program of one shard, and applies it to whole arrays that can be cut as its specs say. */
 export function mapShards({ name, mesh, checkVma, inSpecs, outSpecs, run }: ShardProgram, arrays: readonly NDArray[]): unknown {
-  providePropagation(propagateShardings);
+  providePropagation(propagateShardings, blockProgram);
   const bound = mesh.axisNames.find(isBoundAxis);
   if (bound !== undefined) {
     throw new TransformError(name, {

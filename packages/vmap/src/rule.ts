@@ -39,8 +39,14 @@ export interface Beyond {
   readonly key: string;
   /** Arrays that every process has one of, reduced element by element. */
   reduce(op: "sum" | "max" | "min", xs: readonly NDArray[]): NDArray[];
+  /** An array with a part for each process along its first axis: the sum of the parts that are for this one. */
+  reduceScatter(x: NDArray): NDArray;
   /** The arrays of all processes along a new first axis. */
   gather(x: NDArray): NDArray;
+  /** An array with a part for each process along its first axis: the parts that are for this one. */
+  allToAll(x: NDArray): NDArray;
+  /** An array with the members of this process along its first axis: those that come to their places, of all members of the batch. */
+  permute(x: NDArray, perm: readonly (readonly [from: number, to: number])[]): NDArray;
 }
 
 /** The part of a batch that one device has, where the batch is spread over devices. */

@@ -139,9 +139,18 @@ export function groupsFor(invocations: number, size: number = workgroupSize): nu
 
 /** The bindings to which all access is atomic. */
 function atomicBindings(kernel: GpuKernel, bindings: readonly number[]): ReadonlySet<number> {
-  if (kernel.kind === "copy" || kernel.kind === "copyBytes" || kernel.kind === "gate" || kernel.kind === "sort") return new Set();
-  const parts = kernel.kind === "bundle" ? kernel.parts : [{ kernel, args: bindings.map((_, i) => i) }];
-  return new Set(parts.flatMap((p) => atomicSlots(p.kernel).map((slot) => bindings[p.args[slot]])));
+  const slotsOf = (k: Scheduled, args: readonly number[]): number[] => atomicSlots(k).map((slot) => bindings[args[slot]]);
+  switch (kernel.kind) {
+    case "copy":
+    case "copyBytes":
+    case "gate":
+    case "sort":
+      return new Set();
+    case "bundle":
+      return new Set(kernel.parts.flatMap((p) => slotsOf(p.kernel, p.args)));
+    default:
+      return new Set(slotsOf(kernel, [...bindings.keys()]));
+  }
 }
 
 /** How many words a kernel of so many pointers is given. */

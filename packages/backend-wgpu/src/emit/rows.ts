@@ -43,10 +43,9 @@ export function rowsOf(nest: Nest, schedule: Schedule, aligned: Aligned): Rows |
   const subgroups = schedule.subgroups > 0 && schedule.subgroups <= size;
   if (shortStores(nest).length === 0) return { nest, size, subgroups, packing: null, each: 1 };
   const results = stages.filter((s) => s.axes.length === 0).flatMap((s) => s.stores);
-  const parts = stages
-    .filter((s) => s.axes.length > 0)
-    .map((s) => (s.scan ? "atomic" : packingAlong(s.stores, s.axes, outer, aligned)));
-  if ([...parts, packingAlong(results, outer, [], aligned)].includes("atomic"))
+  const parts = stages.filter((s) => s.axes.length > 0).map((s) => packingAlong(s.stores, s.axes, outer, aligned));
+  // Running folds are stored by whoever has them.
+  if (stages[0].scan || [...parts, packingAlong(results, outer, [], aligned)].includes("atomic"))
     return { nest, size, subgroups, packing: "atomic", each: 1 };
   return { nest, size, subgroups, packing: "whole", each: Math.min(mostOfWord(results), rows) };
 }
@@ -129,7 +128,7 @@ function writeRow(rows: Rows, values: Values): void {
 }
 
 /** Neighbouring elements that an invocation folds by itself. */
-const run = 4;
+const neighbours = 4;
 
 /**
  * Running folds: of the elements of an invocation, of those of all invocations, in steps that double, and of what the workgroup has gone through
@@ -153,14 +152,14 @@ function writeScan({ size }: Rows, { axes, reductions, stores }: Stage, values: 
   const at = (index: string): string[] => shared.map((name) => `${name}[${index}]`);
   const element = (j: number, body: () => void): void =>
     values.block("", () => {
-      values.line(`let e = first + i32(local) * ${run} + ${j};`);
+      values.line(`let e = first + i32(local) * ${neighbours} + ${j};`);
       // What lies beyond the row comes after all that is stored.
       values.line(`let a${axis.id} = min(e, ${axis.extent - 1});`);
       values.bindAxis(axis, `a${axis.id}`);
       body();
     });
-  values.block(`for (var first = 0; first < ${axis.extent}; first += ${size * run}) `, () => {
-    const running = Array.from({ length: run }, () => variables());
+  values.block(`for (var first = 0; first < ${axis.extent}; first += ${size * neighbours}) `, () => {
+    const running = Array.from({ length: neighbours }, () => variables());
     running.forEach((own, j) =>
       element(j, () => {
         const found = r.values.map((x) => values.use(x));
@@ -168,7 +167,7 @@ function writeScan({ size }: Rows, { axes, reductions, stores }: Stage, values: 
         else folds.join(r, running[j - 1], found, own);
       }),
     );
-    const last = running[run - 1];
+    const last = running[neighbours - 1];
     const before = variables();
     set(before, last);
     set(at("local"), before);

@@ -220,6 +220,10 @@ export class Values {
     const { word, shift } = this.#place(slot, count, at);
     return read(`extractBits(${this.#read(slot, word)}, ${shift}, ${32 / count}u)`);
   }
+  /** A word of the memory of a pointer, of kernels that share no words. */
+  word(slot: number, offset: string): string {
+    return `m${this.#binding(slot)}[p${this.#pointer(slot)} + ${offset}]`;
+  }
   #pointer(slot: number): number {
     return this.#slots === null ? slot : this.#slots[slot];
   }
@@ -247,10 +251,6 @@ export class Values {
     const [name, size] = [`e${this.#places++}`, Math.log2(count)];
     this.line(`let ${name} = (b${this.#pointer(slot)} >> ${2 - size}u) + ${at};`);
     return { word: `${name} >> ${size}u`, shift: `((${name} & ${count - 1}u) << ${5 - size}u)` };
-  }
-  /** A word of the memory of a pointer, where access is not atomic. */
-  word(slot: number, offset: string): string {
-    return `m${this.#binding(slot)}[p${this.#pointer(slot)} + ${offset}]`;
   }
 
   store(s: StoreTarget): void {

@@ -1,3 +1,4 @@
+import { BackendError } from "@traceform/core";
 import { type Abi, detectAbi, libraryNames } from "./abi.ts";
 
 /** A function of the library: returns an MPI error code. */
@@ -7,7 +8,6 @@ type Call = (...args: readonly unknown[]) => number;
 const signatures = {
   MPI_Init_thread: "PPiP",
   MPI_Finalize: "",
-  MPI_Finalized: "P",
   MPI_Abort: "Hi",
   MPI_Comm_rank: "HP",
   MPI_Comm_size: "HP",
@@ -42,25 +42,20 @@ interface Koffi {
   address(value: unknown): bigint;
 }
 
-/** Why there is no library, and what to do about it. */
-export class MissingLibrary extends Error {
-  readonly fix: string;
-  constructor(message: string, fix: string) {
-    super(message);
-    this.fix = fix;
-  }
-}
-
-/** Loads MPI. A library that is loaded twice is one library. */
+/**
+ * Loads MPI. A library that is loaded twice is one library.
+ * @throws {BackendError} when there is none, or no koffi; it says what to install
+ */
 export async function loadMpi(): Promise<Mpi> {
   let koffi: Koffi;
   try {
     koffi = ((await import("koffi")) as unknown as { default: Koffi }).default;
   } catch (error) {
-    throw new MissingLibrary(
-      `the package koffi, through which MPI is called, could not be loaded: ${String(error)}`,
-      "npm install koffi",
-    );
+    throw new BackendError("initialize", {
+      message: `the package koffi, through which MPI is called, could not be loaded: ${String(error)}`,
+      fix: "npm install koffi",
+      cause: error,
+    });
   }
   const names = libraryNames(process.env, process.platform);
   for (const name of names) {
@@ -90,10 +85,10 @@ export async function loadMpi(): Promise<Mpi> {
     ]);
     return { ...(Object.fromEntries(calls) as Mpi), abi };
   }
-  throw new MissingLibrary(
-    `no MPI library was found under the names ${names.join(", ")}`,
-    "install MPI (Debian and Ubuntu: apt-get install openmpi-bin libopenmpi3), or name the library in TRACEFORM_MPI_LIBRARY",
-  );
+  throw new BackendError("initialize", {
+    message: `no MPI library was found under the names ${names.join(", ")}`,
+    fix: "install MPI (Debian and Ubuntu: apt-get install openmpi-bin libopenmpi3), or name the library in TRACEFORM_MPI_LIBRARY",
+  });
 }
 
 /** One number that a call writes. */

@@ -3,7 +3,8 @@ import { writeSync } from "node:fs";
 import { inspect } from "node:util";
 import { Worker } from "node:worker_threads";
 import type { Groups, ReduceOp, ReducibleDType, Transport } from "../transport.ts";
-import { loadMpi, MissingLibrary, type Mpi, readHandle, readInt } from "./library.ts";
+import { loadMpi, type Mpi, readHandle, readInt } from "./library.ts";
+import { countOf } from "./counts.ts";
 import { type Command, commands, type WatchdogStart, words } from "./words.ts";
 
 export interface MpiOptions {
@@ -22,6 +23,8 @@ export class MpiTransport implements Transport {
   readonly #mpi: Mpi;
   readonly #word: Int32Array;
   readonly #watchdog: Worker | null;
+  /** All processes, for what is not part of the program: messages of watchdogs, and the end, which meets no barrier of the program. */
+  readonly #apart: bigint | number;
   readonly #communicators = new Map<string, bigint | number>();
   #calls = 0;
   #disposed = false;
@@ -43,8 +46,9 @@ export class MpiTransport implements Transport {
     this.name = `MPI (${version})`;
     const shared = new SharedArrayBuffer(4 * Object.keys(words).length);
     this.#word = new Int32Array(shared);
+    this.#apart = readHandle(abi, (out) => mpi.MPI_Comm_dup(world, out));
     // Two threads may call MPI at the same time only where it says so.
-    const communicator = level === abi.threadMultiple ? readHandle(abi, (out) => mpi.MPI_Comm_dup(world, out)) : null;
+    const communicator = level === abi.threadMultiple ? this.#apart : null;
     this.#watchdog = this.processCount === 1 ? null : this.#watch({ words: shared, limit, communicator });
     process.on("exit", this.#atExit);
     process.on("uncaughtExceptionMonitor", this.#atError);
@@ -60,54 +64,55 @@ export class MpiTransport implements Transport {
 
   /** @throws {BackendError} when there is no MPI; it says what to install */
   static async start({ timeout = 300 }: MpiOptions): Promise<MpiTransport> {
-    try {
-      return new MpiTransport(await loadMpi(), timeout * 1000);
-    } catch (error) {
-      if (!(error instanceof MissingLibrary)) throw error;
-      throw new BackendError("initialize", { message: error.message, fix: error.fix, cause: error });
-    }
+    return new MpiTransport(await loadMpi(), timeout * 1000);
   }
 
   allReduce(send: Uint8Array, receive: Uint8Array, dtype: ReducibleDType, op: ReduceOp, groups: Groups = null): void {
     const { abi } = this.#mpi;
-    this.#call("allReduce", groups, (on) =>
-      this.#mpi.MPI_Allreduce(send, receive, send.byteLength / itemsize(dtype), abi.dtypes[dtype], abi.ops[op], on),
-    );
+    const [n] = countOf("allReduce", send.byteLength, [itemsize(dtype)]);
+    this.#call("allReduce", groups, (on) => this.#mpi.MPI_Allreduce(send, receive, n, abi.dtypes[dtype], abi.ops[op], on));
   }
   allGather(send: Uint8Array, receive: Uint8Array, groups: Groups = null): void {
-    const { bytes } = this.#mpi.abi;
-    const n = send.byteLength;
-    this.#call("allGather", groups, (on) => this.#mpi.MPI_Allgather(send, n, bytes, receive, n, bytes, on));
+    const [n, unit] = this.#moved("allGather", send.byteLength);
+    this.#call("allGather", groups, (on) => this.#mpi.MPI_Allgather(send, n, unit, receive, n, unit, on));
   }
   reduceScatter(send: Uint8Array, receive: Uint8Array, dtype: ReducibleDType, op: ReduceOp, groups: Groups = null): void {
     const { abi } = this.#mpi;
+    const [n] = countOf("reduceScatter", receive.byteLength, [itemsize(dtype)]);
     this.#call("reduceScatter", groups, (on) =>
-      this.#mpi.MPI_Reduce_scatter_block(send, receive, receive.byteLength / itemsize(dtype), abi.dtypes[dtype], abi.ops[op], on),
+      this.#mpi.MPI_Reduce_scatter_block(send, receive, n, abi.dtypes[dtype], abi.ops[op], on),
     );
   }
   allToAll(send: Uint8Array, receive: Uint8Array, groups: Groups = null): void {
-    const { bytes } = this.#mpi.abi;
     const members = groups?.find((g) => g.includes(this.processIndex))?.length ?? this.processCount;
-    const n = send.byteLength / members;
-    this.#call("allToAll", groups, (on) => this.#mpi.MPI_Alltoall(send, n, bytes, receive, n, bytes, on));
+    const [n, unit] = this.#moved("allToAll", send.byteLength / members);
+    this.#call("allToAll", groups, (on) => this.#mpi.MPI_Alltoall(send, n, unit, receive, n, unit, on));
   }
   exchange(send: Uint8Array, to: number | null, receive: Uint8Array, from: number | null): void {
-    const { bytes } = this.#mpi.abi;
-    const n = send.byteLength;
+    const [sent, sentUnit] = this.#moved("exchange", send.byteLength);
+    const [got, gotUnit] = this.#moved("exchange", receive.byteLength);
     const status = new Uint8Array(64);
     if (from === null) receive.fill(0);
     this.#call("exchange", null, (on) => {
       if (to !== null && from !== null)
-        return this.#mpi.MPI_Sendrecv(send, n, bytes, to, 0, receive, n, bytes, from, 0, on, status);
-      if (to !== null) return this.#mpi.MPI_Send(send, n, bytes, to, 0, on);
-      return from === null ? 0 : this.#mpi.MPI_Recv(receive, n, bytes, from, 0, on, status);
+        return this.#mpi.MPI_Sendrecv(send, sent, sentUnit, to, 0, receive, got, gotUnit, from, 0, on, status);
+      if (to !== null) return this.#mpi.MPI_Send(send, sent, sentUnit, to, 0, on);
+      return from === null ? 0 : this.#mpi.MPI_Recv(receive, got, gotUnit, from, 0, on, status);
     });
   }
   broadcast(data: Uint8Array, root: number): void {
-    this.#call("broadcast", null, (on) => this.#mpi.MPI_Bcast(data, data.byteLength, this.#mpi.abi.bytes, root, on));
+    const [n, unit] = this.#moved("broadcast", data.byteLength);
+    this.#call("broadcast", null, (on) => this.#mpi.MPI_Bcast(data, n, unit, root, on));
   }
   barrier(): void {
     this.#call("barrier", null, (on) => this.#mpi.MPI_Barrier(on));
+  }
+
+  /** A number of bytes as a count of elements, and their type. */
+  #moved(command: Command, bytes: number): readonly [count: number, unit: bigint | number] {
+    const { abi } = this.#mpi;
+    const [count, size] = countOf(command, bytes, [1, 8]);
+    return [count, size === 1 ? abi.bytes : abi.dtypes.uint64];
   }
 
   #call(command: Command, groups: Groups, run: (communicator: bigint | number) => number): void {
@@ -163,8 +168,12 @@ export class MpiTransport implements Transport {
 
   [Symbol.dispose](): void {
     if (this.#disposed) return;
-    this.#watched("barrier", () => this.#mpi.MPI_Finalize());
+    // Others may still be at work: that is waited for as long as it takes, and where a watchdog sees it.
+    this.#watched("finalize", () => this.#mpi.MPI_Barrier(this.#apart));
     this.#disposed = true;
+    // From here on the watchdog must not call MPI either. It says so before it does, and looks once more then.
+    Atomics.wait(this.#word, words.talking, 1);
+    this.#mpi.MPI_Finalize();
     void this.#watchdog?.terminate();
     process.off("exit", this.#atExit);
     process.off("uncaughtExceptionMonitor", this.#atError);

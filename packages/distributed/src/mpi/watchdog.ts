@@ -3,7 +3,7 @@ import { writeSync } from "node:fs";
 import { inspect } from "node:util";
 import { workerData } from "node:worker_threads";
 import { loadMpi, type Mpi, readInt } from "./library.ts";
-import { commands, type WatchdogStart, words } from "./words.ts";
+import { commands, unlimited, type WatchdogStart, words } from "./words.ts";
 
 // A thread that looks at how long the main thread has been in a call of MPI, which blocks it. Who waits longer than a second tells the
 // others where, past the call that does not end; so the watchdog can say who makes another call, and who does not come. There is no way
@@ -42,11 +42,7 @@ class Watchdog {
     if (call !== this.#call) [this.#call, this.#since] = [call, now];
     const waited = now - this.#since;
     if (call === 0 || waited < patience) return;
-    if (this.#told !== call) {
-      this.#told = call;
-      this.#tell(call, command);
-    }
-    this.#listen();
+    this.#talk(call, command);
     const { rank, size, limit } = this.#start;
     const where = `process ${rank} of ${size} calls ${commands[command]}, call ${call} of the program`;
     for (const [other, a] of this.#arrivals) {
@@ -57,7 +53,7 @@ class Watchdog {
         "run the same program on the same shapes in every process",
       );
     }
-    if (waited < limit) return;
+    if (waited < limit || unlimited.has(commands[command])) return;
     const missing = [];
     for (let i = 0; i < size; i++) if (i !== rank && (this.#arrivals.get(i)?.call ?? 0) < call) missing.push(i);
     const who = this.#mpi === null ? "other processes" : `process${missing.length === 1 ? "" : "es"} ${missing.join(", ")}`;
@@ -66,6 +62,18 @@ class Watchdog {
       `${where}, and has waited ${limit / 1000} s for ${who}`,
       "look at why that process does not come: an error, an endless loop, or a branch that only some processes take; mpi({ timeout }) changes the limit",
     );
+  }
+
+  /** Tells and hears where processes are, unless the main thread has left the call: it may be about to leave MPI then. */
+  #talk(call: number, command: number): void {
+    Atomics.store(this.#word, words.talking, 1);
+    if (Atomics.load(this.#word, words.call) === call) {
+      if (this.#told !== call) this.#tell(call, command);
+      this.#told = call;
+      this.#listen();
+    }
+    Atomics.store(this.#word, words.talking, 0);
+    Atomics.notify(this.#word, words.talking);
   }
 
   /** Messages of this size are on their way at once. */

@@ -4,6 +4,8 @@ export const words = {
   call: 0,
   /** Which call it is, of `commands`. */
   command: 1,
+  /** 1 while the watchdog calls MPI. */
+  talking: 2,
 } as const;
 
 export const commands = [
@@ -15,8 +17,12 @@ export const commands = [
   "broadcast",
   "barrier",
   "split",
+  "finalize",
 ] as const;
 export type Command = (typeof commands)[number];
+
+/** Who has nothing more to do waits for the others without a limit. */
+export const unlimited: ReadonlySet<Command> = new Set<Command>(["finalize"]);
 
 /** What the watchdog is started with. */
 export interface WatchdogStart {

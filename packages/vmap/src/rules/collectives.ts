@@ -1,9 +1,11 @@
 import { bind, bind1, fromTyped, type NDArray, type Primitive, scalar } from "@traceform/core";
 import {
   add,
+  type AllGatherParams,
   allGatherInvariantP,
   allGatherP,
   allToAllP,
+  type AllToAllParams,
   axisIndexP,
   type CollectiveParams,
   concatenate,
@@ -19,12 +21,13 @@ import {
   reduceMax,
   reduceMin,
   reduceScatterP,
+  type ReduceScatterParams,
   reduceSum,
   reshape,
   sliceInDim,
 } from "@traceform/lax";
 import { moveAxis, toFront } from "../internal/axes.ts";
-import { type BatchContext, type BatchDim, type BatchEntry, type BatchRule, entry } from "../rule.ts";
+import { type BatchContext, type BatchDim, type BatchEntry, type BatchRule, type Beyond, entry } from "../rule.ts";
 
 type Result = ReturnType<BatchRule>;
 type Groups = readonly (readonly number[])[];
@@ -95,13 +98,14 @@ function onAll(
   { axisSize, beyond }: BatchContext,
   whole: (xs: readonly NDArray[], size: number) => Result,
 ): Result {
-  const here = args.map((x, i) => toFront(x, dims[i], axisSize));
-  if (beyond === null) return whole(here, axisSize);
-  const n = axisSize * beyond.count;
-  const [outs, at] = whole(
-    here.map((x) => reshape(beyond.gather(x), [n, ...x.shape.slice(1)])),
-    n,
-  );
+  const n = axisSize * (beyond?.count ?? 1);
+  const all = args.map((x, i) => {
+    const dim = dims[i];
+    if (beyond === null || dim === null) return toFront(x, dim, n);
+    return merge(beyond.gather(toFront(x, dim, axisSize)), 0);
+  });
+  const [outs, at] = whole(all, n);
+  if (beyond === null) return [outs, at];
   const own = (x: NDArray, dim: number): NDArray => sliceInDim(x, beyond.index * axisSize, (beyond.index + 1) * axisSize, 1, dim);
   return [outs.map((x, i) => (at[i] === null ? x : own(x, at[i]))), at];
 }
@@ -139,30 +143,34 @@ function reduction(
   });
 }
 
-/** The axes of an array that a collective's parameters name, for an array with the batch in front. */
-type Shifted<P> = (params: P) => Partial<P>;
+/** A collective that moves data along one named axis, whose name is the batch's. */
+interface Moving<P> {
+  /** The parameters for an array with the batch in front: the axes that they name are others. */
+  readonly shift: (params: P) => Partial<P>;
+  /** On an array with all members along axis 0. */
+  readonly whole: (x: NDArray, params: P, size: number) => readonly [NDArray, BatchDim];
+  /** On an array with the members of this process along axis 0, which others have the rest of. */
+  readonly across: (x: NDArray, params: P, size: number, beyond: Beyond) => readonly [NDArray, BatchDim];
+}
 
-/**
- * A collective that moves data along one named axis. `own` does it on an array with all members along axis 0; along
- * other names the batch stays in front, and `shift` moves the axes that the parameters name.
- */
-function exchange<P extends { readonly axisName: string; readonly axisIndexGroups?: Groups | null }>(
+function moving<P extends { readonly axisName: string; readonly axisIndexGroups?: Groups | null }>(
   primitive: Primitive<P>,
-  shift: Shifted<P>,
-  own: (x: NDArray, params: P, size: number) => readonly [NDArray, BatchDim],
+  { shift, whole, across }: Moving<P>,
 ): BatchEntry {
   return entry(primitive, ([x], [dim], params, context) => {
-    if (params.axisName !== context.axisName) {
+    const { axisName, axisSize, beyond } = context;
+    if (params.axisName !== axisName) {
       return [[bind1(primitive, [moveAxis(x, dim!, 0)], { ...params, ...shift(params) })], [0]];
     }
-    const whole = (y: NDArray, size: number): Result => {
-      const [out, at] = own(y, params, size);
-      return [[out], [at]];
-    };
     const { axisIndexGroups: groups } = params;
-    return onAll([x], [dim], context, (xs, n) =>
-      groups ? inGroups(xs, groups, n, ([y], size) => whole(y, size)) : whole(xs[0], n),
-    );
+    const one = ([out, at]: readonly [NDArray, BatchDim]): Result => [[out], [at]];
+    // What is the same for all members needs no other process.
+    if (groups || beyond === null || dim === null) {
+      return onAll([x], [dim], context, ([all], n) =>
+        groups ? inGroups([all], groups, n, ([y], size) => one(whole(y, params, size))) : one(whole(all, params, n)),
+      );
+    }
+    return one(across(toFront(x, dim, axisSize), params, axisSize, beyond));
   });
 }
 
@@ -190,37 +198,35 @@ export const collectiveRules = (): BatchEntry[] => [
     return [axes.length === 0 ? args : bind(pvaryP, args, { axes }), dims];
   }),
   ...[allGatherP, allGatherInvariantP].map((primitive) =>
-    exchange(
-      primitive,
-      (p) => ({ allGatherDimension: p.allGatherDimension + 1 }),
-      (x, { allGatherDimension: at, tiled }) => {
-        const beside = moveAxis(x, 0, at);
-        return [tiled ? merge(beside, at) : beside, null];
-      },
-    ),
+    moving(primitive, {
+      shift: (p) => ({ allGatherDimension: p.allGatherDimension + 1 }),
+      whole: gathered,
+      across: (x, params, _size, beyond) => gathered(merge(beyond.gather(x), 0), params),
+    }),
   ),
-  exchange(
-    reduceScatterP,
-    (p) => ({ scatterDimension: p.scatterDimension + 1 }),
-    (x, { scatterDimension: at, tiled }, n) => {
-      const total = reduceSum(x, [0]);
-      return [tiled ? split(total, at, n) : total, at];
+  moving(reduceScatterP, {
+    shift: (p) => ({ scatterDimension: p.scatterDimension + 1 }),
+    whole: (x, params, n) => scattered(reduceSum(x, [0]), params, n),
+    across: (x, params, n, beyond) => {
+      // First the sum of what is here, then its parts for the processes, each of which has those of its members.
+      const { scatterDimension: at } = params;
+      const parts = moveAxis(split(reduceSum(x, [0]), at, beyond.count), at, 0);
+      return scattered(beyond.reduceScatter(parts), params, n);
     },
-  ),
-  exchange(
-    allToAllP,
-    (p) => ({ splitAxis: p.splitAxis + 1, concatAxis: p.concatAxis + 1 }),
-    (x, { splitAxis, concatAxis, tiled }, n) => {
-      // [from, …, to, …] -> [to, …, from, …]
-      const parts = moveAxis(tiled ? split(x, splitAxis + 1, n) : x, splitAxis + 1, 0);
-      const beside = moveAxis(parts, 1, concatAxis + 1);
-      return [tiled ? merge(beside, concatAxis + 1) : beside, 0];
+  }),
+  moving(allToAllP, {
+    shift: (p) => ({ splitAxis: p.splitAxis + 1, concatAxis: p.concatAxis + 1 }),
+    whole: exchanged,
+    across: (x, params, n, beyond) => {
+      // [from, …, to, …] -> [process of to, from, …, to, …] -> [process of from, from, …, to, …]
+      const at = params.splitAxis + 1;
+      const parts = moveAxis(split(x, at, beyond.count), at, 0);
+      return exchanged(merge(beyond.allToAll(parts), 0), params, n);
     },
-  ),
-  exchange(
-    ppermuteP,
-    () => ({}),
-    (x, { perm }, n) => {
+  }),
+  moving(ppermuteP, {
+    shift: () => ({}),
+    whole: (x, { perm }, n) => {
       const source = new Map(perm.map(([from, to]) => [to, from]));
       return [
         takeRows(
@@ -230,5 +236,24 @@ export const collectiveRules = (): BatchEntry[] => [
         0,
       ];
     },
-  ),
+    across: (x, { perm }, _size, beyond) => [beyond.permute(x, perm), 0],
+  }),
 ];
+
+/** All members beside each other in each of them. */
+function gathered(x: NDArray, { allGatherDimension: at, tiled }: AllGatherParams): readonly [NDArray, BatchDim] {
+  const beside = moveAxis(x, 0, at);
+  return [tiled ? merge(beside, at) : beside, null];
+}
+
+/** The parts of a sum, one for each of `n` members. */
+function scattered(total: NDArray, { scatterDimension: at, tiled }: ReduceScatterParams, n: number): readonly [NDArray, BatchDim] {
+  return [tiled ? split(total, at, n) : total, at];
+}
+
+/** What the members along axis 0 have for each of `n` members: [from, …, to, …] -> [to, …, from, …]. */
+function exchanged(x: NDArray, { splitAxis, concatAxis, tiled }: AllToAllParams, n: number): readonly [NDArray, BatchDim] {
+  const parts = moveAxis(tiled ? split(x, splitAxis + 1, n) : x, splitAxis + 1, 0);
+  const beside = moveAxis(parts, 1, concatAxis + 1);
+  return [tiled ? merge(beside, concatAxis + 1) : beside, 0];
+}

@@ -1,0 +1,127 @@
+import { asArray, type ArrayLike } from "./arrays.ts";
+import { makeAval } from "./avals.ts";
+import { heldOf, heldShape } from "./blocks.ts";
+import { ConcreteArray } from "./concrete.ts";
+import { copyBlock } from "./copyblock.ts";
+import { type HostArray, physical } from "./device.ts";
+import type { DType } from "./dtypes.ts";
+import { ShapeError } from "./errors.ts";
+import type { NDArray } from "./ndarray.ts";
+import { ownDevice } from "./process.ts";
+import { assembleHeld } from "./shards.ts";
+import { NamedSharding, type Sharding, type Slice } from "./sharding.ts";
+
+// Arrays over several processes, of which each gives its own part, so that nobody needs to have all of it.
+
+const whole = (shape: readonly number[]): Slice[] => shape.map((stop) => ({ start: 0, stop }));
+
+/** An array from the block of it that this process holds. */
+function fromBlock(block: HostArray, shape: readonly number[], dtype: DType, sharding: Sharding): NDArray {
+  const aval = makeAval(shape, dtype);
+  if (heldOf(sharding) !== null) return ConcreteArray.fromHeld(block, aval, sharding);
+  return ConcreteArray.fromHost(block, aval).withSharding(sharding);
+}
+
+/**
+ * An array laid out as `sharding` says, of parts that `data` gives: it is asked for each part that a device of this process holds, by the
+ * slices of the whole array that the part is. All parts have one dtype.
+ *
+ * @throws {ShapeError} for a part that has not the shape of its slices, or another dtype than the one before
+ * @example
+ * ```ts
+ * const rows = new NamedSharding(makeMesh([2], ["data"]), PartitionSpec("data"));
+ * const x = makeArrayFromCallback([4, 3], rows, ([r]) => fromTyped(new Float32Array(6).fill(r.start), [2, 3], "float32"));
+ * x.jsSync(); // => [[0, 0, 0], [0, 0, 0], [2, 2, 2], [2, 2, 2]]
+ * ```
+ */
+export function makeArrayFromCallback(
+  shape: readonly number[],
+  sharding: Sharding,
+  data: (index: readonly Slice[]) => ArrayLike,
+): NDArray {
+  const fn = "makeArrayFromCallback";
+  const partShape = sharding.shardShape(shape);
+  const parts = new Map<string, NDArray>();
+  const partOf = (index: readonly Slice[]): NDArray => {
+    const key = index.map((s) => s.start).join(",");
+    let part = parts.get(key);
+    if (part === undefined) parts.set(key, (part = asArray(data(index))));
+    return part;
+  };
+  const first = partOf(sharding.devicesIndicesMap(shape).get(ownDevice(sharding.devices))!);
+  const stored = physical(first.aval);
+  const block = assembleHeld(shape, sharding, stored.dtype, stored.shape.slice(first.ndim), ({ index, inside }, into) => {
+    const part = partOf(index);
+    if (part.shape.join() !== partShape.join() || part.dtype !== first.dtype) {
+      throw new ShapeError(fn, {
+        message: `the part at [${index.map((s) => `${s.start}:${s.stop}`).join(", ")}] must be ${String(first.dtype)}[${partShape.join(",")}]`,
+        operands: { part },
+        fix: "give an array with the shape of the slices, of one dtype for all parts",
+      });
+    }
+    const host = part.toHost(fn);
+    copyBlock(host, whole(host.shape), into, inside);
+  });
+  return fromBlock(block, shape, first.dtype, sharding);
+}
+
+/**
+ * An array laid out over processes, from the data that each of them has: along every axis either its own part (the parts of its devices
+ * one after the other), or all of it. `globalShape` says which; without it all processes have parts along the axes that are cut
+ * between them.
+ *
+ * @throws {ShapeError} for data that is neither the part of this process nor the whole along some axis
+ * @example
+ * ```ts
+ * const rows = new NamedSharding(makeMesh([2], ["data"]), PartitionSpec("data"));
+ * makeArrayFromProcessLocalData(rows, array([[1, 2], [3, 4]])).shape; // => [2, 2]
+ * ```
+ */
+export function makeArrayFromProcessLocalData(
+  sharding: NamedSharding,
+  localData: ArrayLike,
+  globalShape: readonly number[] | null = null,
+): NDArray {
+  const fn = "makeArrayFromProcessLocalData";
+  const local = asArray(localData);
+  const blocks = heldOf(sharding)?.blocks ?? [];
+  const shape = globalShape ?? local.shape.map((n, d) => n * (blocks[d] ?? 1));
+  sharding.shardShape(shape);
+  const held = heldShape(shape, sharding);
+  const fits = shape.length === local.ndim && local.shape.every((n, d) => n === held[d] || n === shape[d]);
+  if (!fits) {
+    throw new ShapeError(fn, {
+      message: `of an array of shape [${shape.join(",")}] this process has a block of shape [${held.join(",")}], and the data has another`,
+      operands: { localData: local, sharding: String(sharding) },
+      fix: "give the data of this process, or, along axes where all processes give all of it, the whole",
+    });
+  }
+  const host = local.toHost(fn);
+  const block = assembleHeld(shape, sharding, host.dtype, host.shape.slice(local.ndim), ({ index, inside }, into) =>
+    copyBlock(
+      host,
+      inside.map((s, d) => (local.shape[d] === held[d] ? s : index[d])),
+      into,
+      inside,
+    ),
+  );
+  return fromBlock(block, shape, local.dtype, sharding);
+}
+
+/**
+ * An array laid out as `sharding` says, of the parts that the devices of this process hold, in the order of `sharding.addressableDevices`.
+ * @throws {ShapeError} when there is not one part for each of these devices, or one has another shape or dtype
+ */
+export function makeArrayFromSingleDeviceArrays(shape: readonly number[], sharding: Sharding, arrays: readonly NDArray[]): NDArray {
+  const { addressableDevices } = sharding;
+  if (arrays.length !== addressableDevices.length) {
+    throw new ShapeError("makeArrayFromSingleDeviceArrays", {
+      message: `needs one part for each of the ${addressableDevices.length} devices of this process, and there are ${arrays.length}`,
+      operands: { sharding: String(sharding) },
+      fix: "give one array for each of sharding.addressableDevices",
+    });
+  }
+  const indices = sharding.devicesIndicesMap(shape);
+  const parts = new Map(addressableDevices.map((device, i) => [JSON.stringify(indices.get(device)), arrays[i]]));
+  return makeArrayFromCallback(shape, sharding, (index) => parts.get(JSON.stringify(index))!);
+}
