@@ -102,6 +102,78 @@ describe("loops of unknown length", () => {
   });
 });
 
+describe("loops of unknown length in others", () => {
+  /** Runs as many rounds as its operand says; its carries trade places. */
+  const countdown = (n: NDArray, x: NDArray): NDArray =>
+    lax.whileLoop(
+      ([k]: readonly [NDArray, NDArray, NDArray]) => below(lax.fullLike(k, 0), k),
+      ([k, p, q]: readonly [NDArray, NDArray, NDArray]) => [lax.sub(k, 1), lax.add(q, k), p] as const,
+      [n, x, lax.neg(x)] as const,
+    )[1];
+  const inScan: Fn = (x, ns) =>
+    lax.scan(
+      (c: NDArray, n: NDArray) => [lax.mul(countdown(n, c), 0.5), lax.reduceSum(c)] as const,
+      x,
+      ns,
+    ) as unknown as readonly NDArray[];
+  /** The looks of a run whose results are those of the CPU. */
+  async function looks(f: Fn, ...inputs: readonly (readonly number[])[]): Promise<number> {
+    const wanted = await results(cpu(), f, ...inputs);
+    const look = vi.spyOn(device.reads, "words");
+    expect(await results(backend, f, ...inputs)).toEqual(wanted);
+    const { length } = look.mock.calls;
+    look.mockRestore();
+    return length;
+  }
+
+  test("are walked by the device alone", async () => {
+    // Loops of less than 8 rounds, in as many dispatches as are encoded at once.
+    expect(await looks(inScan, [1, 2], [1, 0, 3, 7])).toBe(1);
+    // A loop of 6 rounds, each of them around one of 3.
+    const nested: Fn = (n, x) => countTo((y) => countdown(lax.fullLike(n, 3), y))(n, x);
+    expect(await looks(nested, [6], [1, 2])).toBeLessThanOrEqual(2);
+  });
+
+  test("stall where they take longer than was thought, and go on from there", async () => {
+    // 8 rounds, then 16; what comes later has 16 at once, or 32 from then on.
+    expect(await looks(inScan, [1, 2], [3, 9, 2, 15, 0, 1])).toBe(2);
+    expect(await looks(inScan, [1, 2], [3, 9, 2, 31, 8, 30, 0, 16])).toBeLessThanOrEqual(4);
+    const long: Fn = (n, x) => countTo((y) => countdown(lax.reduceSum(lax.floor(lax.mul(lax.abs(y), 0.3))), y))(n, x);
+    expect(await looks(long, [21], [1, 2])).toBeLessThanOrEqual(12);
+  });
+
+  test("with branches in them and around them, three deep, in odd and even rounds", async () => {
+    const some = (x: NDArray, n: NDArray): NDArray =>
+      lax.cond(
+        below(lax.reduceSum(x), lax.fullLike(n, 20)),
+        (y: NDArray) =>
+          lax.whileLoop(
+            (z: NDArray) => below(lax.reduceMax(z), lax.fullLike(n, 30)),
+            (z: NDArray) => lax.add(countdown(lax.fullLike(n, 2), z), 1),
+            y,
+          ),
+        (y: NDArray) =>
+          lax.cond(below(lax.reduceMax(y), lax.fullLike(n, 25)), lax.neg, (z: NDArray) => lax.mul(countdown(n, z), 0.25), y),
+        x,
+      );
+    const f: Fn = (n, x, ns) => {
+      const [last, sums] = lax.scan(
+        (c: NDArray, y: NDArray) => [lax.sub(some(lax.add(c, y), n), 9), lax.reduceSum(c)] as const,
+        x,
+        ns,
+      ) as unknown as readonly NDArray[];
+      return [some(last, n), sums];
+    };
+    for (const n of [1, 4, 11]) expect(await looks(f, [n], [1, 2, 3], [1, -30, 2, 5, 40])).toBeLessThanOrEqual(12);
+  });
+
+  test("of so many rounds that they are not encoded at once", async () => {
+    const ns = Array.from({ length: 60 }, (_, i) => (i * 7) % 13);
+    // 60 loops of 16 rounds of three dispatches.
+    expect(await looks(inScan, [1, 2], ns)).toBeLessThanOrEqual(6);
+  });
+});
+
 describe("loops of known length", () => {
   test("may have more rounds than anybody would write out, and are one program", async () => {
     const n = 20_001;

@@ -190,7 +190,7 @@ function isAligned({ offset, steps }: Pointer): boolean {
   return offset % 4 === 0 && steps.every((s) => s.bytes % 4 === 0);
 }
 
-/** Opens or closes a gate. `value` is the predicate of a loop or the index of a branch; a loop that starts has none. */
+/** Opens or closes a gate. `value` is the predicate of a loop or the index of a branch; other tests have none. */
 export function gateDispatch(gate: Gate, value: Pointer | null, test: GateTest): BareDispatch {
   const state = startOf(gates);
   return {
@@ -202,16 +202,21 @@ export function gateDispatch(gate: Gate, value: Pointer | null, test: GateTest):
     // Where the gates and their records are is known when all of them are.
     words: () => {
       const parent = gate.parent?.position ?? 0xffffffff;
-      return [parent, gate.position, modes.indexOf(test.kind), test.branch ?? 0, test.last ?? 0, gate.records.length];
+      const about = test.watched?.position ?? test.branch ?? 0;
+      return [parent, gate.position, modes.indexOf(test.kind), about, test.last ?? 0, gate.records.length];
     },
     origins: [],
   };
 }
 
-/** How a gate decides: as the one around it (a loop starts), as long as the predicate holds, or if a branch is chosen. */
+/**
+ * How a gate decides: as the one around it (a loop starts), as long as the predicate holds, or if a branch is chosen; it closes when a loop
+ * that it watches has stalled, and opens when a loop that it watches has run an odd number of rounds, or, after a stall, because the host says so.
+ */
 export interface GateTest {
-  readonly kind: "start" | "holds" | "chosen";
+  readonly kind: "start" | "holds" | "chosen" | "stalled" | "odd" | "resumed";
   readonly branch?: number;
   readonly last?: number;
+  readonly watched?: Gate;
 }
-const modes: readonly GateTest["kind"][] = ["start", "holds", "chosen"];
+const modes: readonly GateTest["kind"][] = ["start", "holds", "chosen", "stalled", "odd", "resumed"];

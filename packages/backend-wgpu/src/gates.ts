@@ -4,6 +4,10 @@ export type Workgroups = readonly [number, number];
 /** Stands for the memory of the gates among the buffers of a program. */
 export const gates: unique symbol = Symbol("gates");
 
+/**
+ * Words before the gates: the number, and one more, of the loop that stalled: it was not at its end when its rounds were (see `ahead.ts`). Else 0.
+ */
+const stallWords = 1;
 /** Words of a gate before its records: whether it is open, and how many rounds of its loop have begun. */
 const headWords = 2;
 /** Words of a record: what WebGPU takes for the workgroups of a dispatch, and what they are while the gate is open. */
@@ -38,7 +42,7 @@ export class Gates {
 
   /** Places all gates; the words with which their memory begins. */
   layOut(): Uint32Array<ArrayBuffer> {
-    let words = 0;
+    let words = this.#all.length === 0 ? 0 : stallWords;
     for (const gate of this.#all) {
       gate.position = words;
       words += headWords + recordWords * gate.records.length;
@@ -48,6 +52,11 @@ export class Gates {
       records.forEach(([x, y], i) => memory.set([0, y, 1, x, y], position + headWords + recordWords * i));
     return memory;
   }
+}
+
+/** A gate and those around it, the outermost one first. */
+export function gatesAround(gate: Gate): readonly Gate[] {
+  return gate.parent === null ? [gate] : [...gatesAround(gate.parent), gate];
 }
 
 /** Where WebGPU finds the workgroups of a dispatch, in bytes. */

@@ -9,7 +9,7 @@ import {
   startOf,
 } from "./dispatches.ts";
 import type { Schedule } from "./emit/schedule.ts";
-import { type Gate, Gates, type Workgroups } from "./gates.ts";
+import { type Gate, Gates, gatesAround, type Workgroups } from "./gates.ts";
 
 /** What runs in order: dispatches, and between them what the host has to do or to look at. */
 export type Plan = readonly PlanStep[];
@@ -35,7 +35,23 @@ export type PlanStep =
       /** Even and odd rounds, with their predicate: rounds after the last one do nothing. */
       readonly rounds: readonly Plan[];
       readonly settle: Plan;
-    };
+    }
+  /** Loops of unknown length in loops or branches, which the device walks without the host: see `ahead.ts`. */
+  | { readonly kind: "ahead"; readonly start: Plan; readonly body: Plan }
+  | Within;
+
+/** A loop of unknown length inside of what is encoded ahead. */
+export interface Within {
+  readonly kind: "within";
+  readonly gate: Gate;
+  readonly start: Plan;
+  readonly rounds: readonly Plan[];
+  /** After the last round that is encoded: if the loop goes on, nothing else does. */
+  readonly stall: Plan;
+  /** Opens everything again. */
+  readonly resume: Plan;
+  readonly settle: Plan;
+}
 
 export interface ProgramPlan {
   readonly steps: Plan;
@@ -46,9 +62,8 @@ export interface ProgramPlan {
 }
 
 /**
- * How a program runs. Branches, and loops that
- * run while a predicate holds, are decided on the device (see `gates.ts`), unless there are calls out to JavaScript or other loops of
- * unknown length in them: then the host looks at the predicate.
+ * How a program runs. Branches, and loops that run while a predicate holds, are decided on the device (see `gates.ts`), unless there are calls out
+ * to JavaScript in them: then the host looks at the predicate.
  *
  * `most` is how many workgroups a dispatch may have in one dimension.
  */
@@ -94,6 +109,10 @@ export function planProgram(program: Program, schedule: Schedule, most: number):
 
   const plan = (steps: readonly Step[], gate: Gate | null, out: PlanStep[] = []): PlanStep[] => {
     for (const s of steps) {
+      if (gate === null && holdsUnknown(s) && runsAlone([s])) {
+        out.push(ahead(s));
+        continue;
+      }
       switch (s.kind) {
         case "launch":
           for (const d of launchDispatches(s.kernel, s.args.map(pointer), s.origins, schedule)) add(out, d, gate);
@@ -116,7 +135,8 @@ export function planProgram(program: Program, schedule: Schedule, most: number):
           break;
         }
         case "loop":
-          if (s.trips === null) unknownLoop(s, out);
+          if (s.trips === null && gate !== null) out.push(within(s, gate));
+          else if (s.trips === null) unknownLoop(s, out);
           else if (s.trips > 0) {
             const rounds = s.swaps.length === 0 ? [plan(s.body, gate)] : evenAndOdd(s.swaps, () => plan(s.body, gate));
             if (s.trips % 2 === 1) swap(s.swaps);
@@ -149,6 +169,34 @@ export function planProgram(program: Program, schedule: Schedule, most: number):
     out.push({ kind: "speculation", gate, start, rounds, settle });
   };
 
+  /** What contains loops of unknown length: all of it has gates, which close when one of the loops takes longer than was thought. */
+  const ahead = (step: Step): PlanStep => {
+    const gate = gates.open(null);
+    const start: PlanStep[] = [];
+    add(start, gateDispatch(gate, null, { kind: "start" }), null);
+    return { kind: "ahead", start, body: plan([step], gate) };
+  };
+  const within = ({ condition, predicate, body, swaps }: Extract<Step, { kind: "loop" }>, around: Gate): Within => {
+    const gate = gates.open(around);
+    const odd = gates.open(around);
+    const tested = pointer(predicate!);
+    const parts = { start: [], stall: [], resume: [], settle: [] } as Record<"start" | "stall" | "resume" | "settle", PlanStep[]>;
+    add(parts.start, gateDispatch(gate, null, { kind: "start" }), null);
+    for (const g of gatesAround(gate)) {
+      add(parts.stall, gateDispatch(g, null, { kind: "stalled", watched: gate }), null);
+      add(parts.resume, gateDispatch(g, null, { kind: "resumed" }), null);
+    }
+    add(parts.settle, gateDispatch(odd, null, { kind: "odd", watched: gate }), null);
+    for (const [present, next] of swaps)
+      add(parts.settle, copyDispatch(startOf(placeOf(next)), startOf(placeOf(present)), present.bytes), odd);
+    const rounds = evenAndOdd(swaps, () => {
+      const round = plan(condition, gate);
+      add(round, gateDispatch(gate, tested, { kind: "holds" }), null);
+      return plan(body, gate, round);
+    });
+    return { kind: "within", gate, rounds, ...parts };
+  };
+
   return { steps: plan(program.steps, null), dispatches, gates: gates.layOut() };
 }
 
@@ -175,11 +223,24 @@ function runsAlone(steps: readonly Step[]): boolean {
       case "branch":
         return s.branches.every(runsAlone);
       case "loop":
-        return s.trips !== null && runsAlone(s.body);
+        return runsAlone(s.condition) && runsAlone(s.body);
       default:
         return true;
     }
   });
+}
+
+/** Whether a loop of unknown length is inside of a loop or a branch. */
+function holdsUnknown(step: Step): boolean {
+  const unknown = (s: Step): boolean => (s.kind === "loop" && s.trips === null) || holdsUnknown(s);
+  switch (step.kind) {
+    case "branch":
+      return step.branches.flat().some(unknown);
+    case "loop":
+      return [...step.condition, ...step.body].some(unknown);
+    default:
+      return false;
+  }
 }
 
 /** So many workgroups in two dimensions, neither of which may be longer than `most`. */

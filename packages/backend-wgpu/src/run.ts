@@ -1,5 +1,6 @@
-import { type Aval, type HostArray, isComplex, physical } from "@traceform/core";
+import { type Aval, type HostArray, invariant, isComplex, physical } from "@traceform/core";
 import type { Program } from "@traceform/compiler";
+import { encodeAhead, firstRounds, mostAhead } from "./ahead.ts";
 import { bytesOf } from "./buffer.ts";
 import type { WgpuDevice } from "./device.ts";
 import { type Dispatch, type Pointer, startOf } from "./dispatches.ts";
@@ -12,10 +13,6 @@ import { beginPasses } from "./passes.ts";
 import { type Pipelines, wordBytes } from "./pipelines.ts";
 import { countOf, needsNoHost, type Plan, type PlanStep } from "./plan.ts";
 
-/** Rounds of a loop that are encoded before anybody looks whether it goes on: first so many, then twice as many as before. */
-const firstRounds = 8;
-/** But not more dispatches than this at a time, if more than two rounds. */
-const mostAhead = 1 << 11;
 /** So many wait at the most before they are submitted: the device begins meanwhile. */
 const mostWaiting = 1 << 13;
 
@@ -41,10 +38,11 @@ export class Run {
     this.#context = context;
   }
 
-  add(list: readonly Dispatch[]): void {
+  /** `number` is what gates are given beside their words. */
+  add(list: readonly Dispatch[], number = 0): void {
     for (const dispatch of list) {
       const steps = dispatch.pointers.some((p) => p.steps.length > 0);
-      this.#waiting.push({ dispatch, shifts: steps ? dispatch.pointers.map((p) => this.#shift(p)) : null });
+      this.#waiting.push({ dispatch, shifts: steps ? dispatch.pointers.map((p) => this.#shift(p)) : null, number });
     }
     if (this.#waiting.length >= mostWaiting) this.submit();
   }
@@ -80,7 +78,11 @@ export class Run {
     const outcome = (this.outcome = joinOutcomes([this.outcome, ...[...compiled, ...slabs].map((c) => c.outcome)]));
     if (outcome !== null && outcome.failure !== null) return;
     const sources = list.map((d) => pipelines.wordSource(d));
-    const words = list.map((d, i) => [...specials, ...places[i].offsets, ...d.words()]);
+    const words = list.map((d, i) => {
+      const all = [...specials, ...places[i].offsets, ...d.words()];
+      if (d.kernel.kind === "gate") all.push(waiting[i].number);
+      return all;
+    });
     const bytes = words.reduce((sum, w, i) => sum + (sources[i] === "uniform" ? wordBytes(w.length) : 0), 0);
     const uniforms = new Uint32Array(bytes / 4);
     const buffer = bytes > 0 ? pipelines.words(bytes) : null;
@@ -146,6 +148,16 @@ export class Run {
           break;
         case "speculation":
           await this.#speculate(step);
+          break;
+        case "ahead":
+          await encodeAhead(step.start, step.body, {
+            add: (list, number) => this.add(list, number),
+            trip: (loop, trip) => void this.#trips.set(loop, trip),
+            look: async () => (await this.#look(startOf(gates), 1))[0],
+          });
+          break;
+        case "within":
+          invariant(false, "a loop that is encoded ahead stands alone");
       }
     }
   }
@@ -251,6 +263,8 @@ function planesOf({ planes, bytes }: { readonly planes: number; readonly bytes: 
 interface Waiting {
   readonly dispatch: Dispatch;
   readonly shifts: readonly number[] | null;
+  /** See `Run.add`. */
+  readonly number: number;
 }
 
 interface Places {
@@ -277,5 +291,5 @@ function partsThatFit(waiting: Waiting, pieceOf: RunContext["pieceOf"], bindings
   const { parts, pointers } = waiting.dispatch;
   if (parts.length === 0 || placesOf(waiting, pieceOf).slabs.length <= bindings) return [waiting];
   const shiftOf = new Map(pointers.map((p, i) => [p, waiting.shifts === null ? 0 : waiting.shifts[i]]));
-  return parts.map((dispatch) => ({ dispatch, shifts: dispatch.pointers.map((p) => shiftOf.get(p)!) }));
+  return parts.map((dispatch) => ({ dispatch, shifts: dispatch.pointers.map((p) => shiftOf.get(p)!), number: waiting.number }));
 }

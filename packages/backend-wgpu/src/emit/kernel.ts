@@ -170,8 +170,8 @@ function ownWords(kernel: GpuKernel): number {
       return 0;
   }
 }
-/** Those of `gateDispatch`. */
-const gateWords = 6;
+/** Those of `gateDispatch`, and the number of the loop that it is encoded for. */
+const gateWords = 7;
 
 /**
  * The module of a kernel. Memory comes in a few large buffers, each bound once as words; `bindings` says for every pointer in
@@ -304,21 +304,31 @@ function writeParts(parts: readonly BundlePart[], size: number, values: Values):
 
 /** One workgroup: it decides, and writes into the records how many workgroups the dispatches of the gate have. */
 function writeGate(values: Values, [value, state]: readonly number[], word: (i: number) => string): void {
-  const [parent, own, mode, branch, last, records] = [0, 1, 2, 3, 4, 5].map(word);
+  const [parent, own, mode, about, last, records, number] = [0, 1, 2, 3, 4, 5, 6].map(word);
   values.line(`let gate = p1 + ${own};`);
   values.line("var open = true;");
   values.block(`if (${parent} != 0xffffffffu) `, () => values.line(`open = m${state}[p1 + ${parent}] != 0u;`));
   values.line(`let value = bitcast<i32>(m${value}[p0]);`);
-  // A predicate is the first byte of its word.
-  values.block(`if (${mode} == 1u) `, () => values.line(`open = m${state}[gate] != 0u && (value & 0xff) != 0;`));
-  // Out of range picks the nearest branch.
-  values.block(`if (${mode} == 2u) `, () =>
-    values.line(`open = open && clamp(value, 0, bitcast<i32>(${last})) == bitcast<i32>(${branch});`),
-  );
+  values.line(`let was = m${state}[gate] != 0u;`);
+  values.line("let whole = open;");
+  values.block(`switch (${mode}) `, () => {
+    // A predicate is the first byte of its word.
+    values.line("case 1u: { open = was && (value & 0xff) != 0; }");
+    // Out of range picks the nearest branch.
+    values.line(`case 2u: { open = whole && clamp(value, 0, bitcast<i32>(${last})) == bitcast<i32>(${about}); }`);
+    values.line(`case 3u: { open = was && m${state}[p1 + ${about}] == 0u; }`);
+    values.line(`case 4u: { open = whole && (m${state}[p1 + ${about} + 1u] & 1u) != 0u; }`);
+    values.line("case 5u: { open = true; }");
+    values.line("default: {}");
+  });
   values.line("storageBarrier();");
   values.block("if (local == 0u) ", () => {
     values.line(`m${state}[gate] = select(0u, 1u, open);`);
-    values.line(`m${state}[gate + 1u] = select(0u, m${state}[gate + 1u] + select(0u, 1u, open), ${mode} == 1u);`);
+    values.block(`if (${mode} == 1u) `, () => values.line(`m${state}[gate + 1u] += select(0u, 1u, open);`));
+    // While all is closed because a loop has stalled, its count must stay.
+    values.block(`if (${mode} == 0u && open) `, () => values.line(`m${state}[gate + 1u] = 0u;`));
+    values.block(`if (${mode} == 3u && was && ${about} == ${own}) `, () => values.line(`m${state}[p1] = ${number};`));
+    values.block(`if (${mode} == 5u) `, () => values.line(`m${state}[p1] = 0u;`));
   });
   values.block(`for (var i = local; i < ${records}; i += ${workgroupSize}u) `, () => {
     values.line("let at = gate + 2u + i * 5u;");
