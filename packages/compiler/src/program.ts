@@ -161,6 +161,7 @@ export interface Contraction {
 export interface Attention {
   readonly kind: "attention";
   readonly name: string;
+  readonly e: Exprs;
   readonly batches: readonly Axis[];
   readonly rows: readonly Axis[];
   readonly keys: readonly Axis[];
@@ -172,11 +173,10 @@ export interface Attention {
   readonly value: Ex;
   readonly product: Ex;
   readonly score: Ex;
-  /** Parameters: a score, and the largest one so far. `weight` is what the first counts for then, `larger` the larger of both. */
+  /** Parameters: a score, and the largest one so far. `weight` is what the first counts for then. */
   readonly logit: Ex;
   readonly most: Ex;
   readonly weight: Ex;
-  readonly larger: Ex;
   /** Parameters of the stages: the sum of values, and of the weights. */
   readonly total: Ex;
   readonly sum: Ex;
