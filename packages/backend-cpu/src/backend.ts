@@ -130,6 +130,7 @@ class WebAssemblyBackend implements CpuBackend {
       float64: true,
       threads: shared ? threads : 1,
       block: 0,
+      attentionColumns: 0,
       grain: this.#code.grain,
     };
     const queue = new DeviceQueue();

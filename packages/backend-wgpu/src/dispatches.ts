@@ -100,6 +100,7 @@ export function launchDispatches(
         },
       ];
     case "contraction":
+    case "attention":
       return invariant(false, "the compiler was told that there is no micro-kernel") as never;
     default: {
       const aligned = (slot: number): boolean => isAligned(args[slot]);

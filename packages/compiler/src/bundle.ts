@@ -143,6 +143,7 @@ function writtenBy({ kernel }: Launch): ReadonlySet<number> | null {
   const stored = (p: Part): number[] => p.nest.stages.flatMap((s) => s.stores.map((t) => p.args[t.slot]));
   switch (kernel.kind) {
     case "nest":
+    case "attention":
       return new Set(kernel.stages.flatMap((s) => s.stores.map((t) => t.slot)));
     case "bundle":
       return new Set(kernel.parts.flatMap(stored));

@@ -34,6 +34,36 @@ export function elementProduct(k: KernelBuilder, node: Node, a: Ex, b: Ex): Ex {
   return elementRules["mul"](k.e, [x, y], { dtypes: [to, to], out: to, params: {} });
 }
 
+/** Places an index for each of some dimensions. */
+function position(rank: number, parts: readonly (readonly [readonly number[], readonly Index[]])[]): Index[] {
+  const at = new Array<Index>(rank);
+  for (const [dims, indices] of parts) dims.forEach((i, j) => (at[i] = indices[j]));
+  return at;
+}
+
+/** Where the operands of a product are read for an element of the result, at a depth. */
+export function dotOperands(
+  lhs: Value,
+  rhs: Value,
+  d: DotNumbers,
+): (at: readonly Index[], contracted: readonly Index[]) => readonly [lhs: Index[], rhs: Index[]] {
+  const lhsFree = freeDims(lhs.shape.length, d.lhsContract, d.lhsBatch);
+  const rhsFree = freeDims(rhs.shape.length, d.rhsContract, d.rhsBatch);
+  const nb = d.lhsBatch.length;
+  return (at, contracted) => [
+    position(lhs.shape.length, [
+      [d.lhsBatch, at.slice(0, nb)],
+      [lhsFree, at.slice(nb)],
+      [d.lhsContract, contracted],
+    ]),
+    position(rhs.shape.length, [
+      [d.rhsBatch, at.slice(0, nb)],
+      [rhsFree, at.slice(nb + lhsFree.length)],
+      [d.rhsContract, contracted],
+    ]),
+  ];
+}
+
 /** dot_general: batch ++ free dimensions outside, contracted dimensions folded. Large ones of f32 go through panels. */
 export function lowerDotGeneral(scope: Scope, node: Node): void {
   const [lhs, rhs] = node.ins;
@@ -43,11 +73,6 @@ export function lowerDotGeneral(scope: Scope, node: Node): void {
   const rhsFree = freeDims(rhs.shape.length, d.rhsContract, d.rhsBatch);
   const sizes = (v: Value, dims: readonly number[]): number[] => dims.map((i) => v.shape[i]);
   const product = (list: readonly number[]): number => list.reduce((a, b) => a * b, 1);
-  const position = (rank: number, parts: readonly (readonly [readonly number[], readonly Index[]])[]): Index[] => {
-    const at = new Array<Index>(rank);
-    for (const [dims, indices] of parts) dims.forEach((i, j) => (at[i] = indices[j]));
-    return at;
-  };
   const batchShape = sizes(lhs, d.lhsBatch);
   const contractShape = sizes(lhs, d.lhsContract);
   const reader =
@@ -96,18 +121,9 @@ export function lowerDotGeneral(scope: Scope, node: Node): void {
     b: readRhs,
   });
   if (blocked) return;
-  const nb = batchShape.length;
+  const operands = dotOperands(lhs, rhs, d);
   emitFolded(scope, "dot_general", out, contractShape, (k, at, contracted) => {
-    const a = position(lhs.shape.length, [
-      [d.lhsBatch, at.slice(0, nb)],
-      [lhsFree, at.slice(nb)],
-      [d.lhsContract, contracted],
-    ]);
-    const b = position(rhs.shape.length, [
-      [d.rhsBatch, at.slice(0, nb)],
-      [rhsFree, at.slice(nb + lhsFree.length)],
-      [d.rhsContract, contracted],
-    ]);
+    const [a, b] = operands(at, contracted);
     return elementProduct(k, node, k.read(lhs, a, null), k.read(rhs, b, null));
   });
 }

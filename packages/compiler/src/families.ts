@@ -1,8 +1,10 @@
+import { lowerAttention } from "./attention.ts";
 import { lowerConv } from "./conv.ts";
 import { lowerCond, lowerScan, lowerWhile } from "./control.ts";
 import { lowerCumulative } from "./cumulative.ts";
 import { lowerDotGeneral } from "./dot.ts";
 import { lowerFft } from "./fft.ts";
+import { attentionOperation } from "./graph.ts";
 import { hostOperation, lowerHost } from "./host.ts";
 import { linalgRules } from "./linalg/index.ts";
 import { lowerArgReduce, lowerGeneralReduce, lowerReduce } from "./reduce.ts";
@@ -35,6 +37,7 @@ export const kernelRules: Readonly<Record<string, KernelRule>> = {
   select_and_gather_add: lowerSelectAndGatherAdd,
   select_and_scatter_add: lowerSelectAndScatterAdd,
   dot_general: lowerDotGeneral,
+  [attentionOperation]: lowerAttention,
   conv_general_dilated: lowerConv,
   scatter: lowerScatter(null),
   "scatter-add": lowerScatter("add"),

@@ -1,5 +1,5 @@
 import { elementCost, elementRules } from "./elementwise.ts";
-import type { Block, Node, Value } from "./graph.ts";
+import { attentionOperation, type Block, type Node, type Value } from "./graph.ts";
 import { hostOperation } from "./host.ts";
 import { inlineRule } from "./views.ts";
 
@@ -17,6 +17,7 @@ function amplifies(node: Node, operand: Value): boolean {
     case "gather":
       return node.outs[0].size > operand.size;
     case "dot_general":
+    case attentionOperation:
     case "conv_general_dilated":
     // A butterfly holds the operand's code once for each of its elements.
     case "fft":

@@ -50,6 +50,9 @@ export interface TensorType {
  */
 const mostChosen = 64;
 
+/** What a product with a softmax of a product becomes: see `attention.ts`. Its operands are all that its kernel reads. */
+export const attentionOperation = "attention";
+
 const emptyParams: Readonly<Record<string, unknown>> = {};
 let nextId = 0;
 

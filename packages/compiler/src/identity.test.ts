@@ -10,7 +10,14 @@ function keys(fn: (...xs: NDArray[]) => readonly NDArray[], ...shapes: readonly 
     shapes.map((s) => makeAval(s, "float32")),
     "f",
   );
-  const { steps } = lowerProgram(jaxpr, "f", { tile: { m: 6, n: 16 }, float64: true, threads: 1, block: 0, grain: 1 << 16 });
+  const { steps } = lowerProgram(jaxpr, "f", {
+    tile: { m: 6, n: 16 },
+    float64: true,
+    threads: 1,
+    block: 0,
+    attentionColumns: 0,
+    grain: 1 << 16,
+  });
   return steps.map((s: Step) => (s.kind === "launch" ? kernelKey(s.kernel) : null));
 }
 

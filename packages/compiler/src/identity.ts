@@ -1,6 +1,6 @@
 import { type Axis, type Ex, indexKey } from "./expr.ts";
 import { reachable, stageRoots } from "./nest.ts";
-import type { Contraction, Kernel, Nest, PackedOperand, Part } from "./program.ts";
+import type { Attention, Contraction, Kernel, Nest, PackedOperand, Part, Stage } from "./program.ts";
 
 /**
  * A text that is equal for kernels with the same code, which differ in their pointers at most: layers of one model.
@@ -17,6 +17,8 @@ export function kernelKey(kernel: Kernel): string | null {
       return partsKey(kernel.parts);
     case "routine":
       return kernel.routine.key === undefined ? null : `${kernel.routine.key} ${kernel.slots}`;
+    case "attention":
+      return attentionKey(kernel);
     case "sort":
       return `sort ${JSON.stringify({ ...kernel, name: null, flops: 0 })}`;
   }
@@ -40,12 +42,25 @@ function nestKey(nest: Nest): string {
   return key;
 }
 
+function attentionKey(a: Attention): string {
+  const parts = [a.a, a.b, a.product, a.score, a.value, a.total, a.sum, a.most, a.logit, a.larger, a.weight];
+  const loops = [a.batches, a.rows, a.keys, a.columns, a.depth].map(axes).join(" ");
+  return `attention ${a.slots} [${loops}] ${ids(parts)}${writeStages(a.stages, parts)}`;
+}
+
+const ids = (list: readonly Ex[]): string => list.map((x) => x.id).join(",");
+const axes = (list: readonly Axis[]): string => list.map((a) => `${a.id}:${a.extent}`).join(",");
+
 function writeNest(nest: Nest): string {
-  const roots: Ex[] = [];
-  const ids = (list: readonly Ex[]): string => list.map((x) => x.id).join(",");
-  const axes = (list: readonly Axis[]): string => list.map((a) => `${a.id}:${a.extent}`).join(",");
-  let key = `nest ${nest.serial} ${nest.parallel} ${nest.ranges.join(",")} ${nest.chunk} ${nest.slots} [${axes(nest.outer)}]`;
-  for (const stage of nest.stages) {
+  const { serial, parallel, ranges, chunk, slots, outer, stages } = nest;
+  return `nest ${serial} ${parallel} ${ranges.join(",")} ${chunk} ${slots} [${axes(outer)}]${writeStages(stages)}`;
+}
+
+/** The stages of a kernel, and the expressions that they, and `more`, are made of. */
+function writeStages(stages: readonly Stage[], more: readonly Ex[] = []): string {
+  const roots: Ex[] = [...more];
+  let key = "";
+  for (const stage of stages) {
     roots.push(...stageRoots(stage));
     key += `\n${stage.scan ? "scan" : "stage"} [${axes(stage.axes)}]`;
     for (const r of stage.reductions) {

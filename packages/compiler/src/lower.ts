@@ -1,4 +1,5 @@
 import { type ClosedJaxpr, isComplex, itemsize, physical } from "@traceform/core";
+import { attend } from "./attention.ts";
 import { bundleSteps } from "./bundle.ts";
 import { countOperations } from "./cost.ts";
 import { planDonations } from "./donate.ts";
@@ -26,7 +27,9 @@ function arraySpec(aval: Parameters<typeof physical>[0]): ArraySpec {
  */
 export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, donate: readonly number[] = []): Program {
   const { jaxpr } = closed;
-  const block = importJaxpr(jaxpr, target.float64);
+  const imported = importJaxpr(jaxpr, target.float64);
+  const operations = countOperations(imported);
+  const block = attend(imported, target);
   const lowering = new Lowering(target, kernelRules);
   const scope = new Scope(lowering);
   const inputs = [...jaxpr.constvars, ...jaxpr.invars];
@@ -85,6 +88,6 @@ export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, 
     hosts: lowering.hosts,
     offsets: plan.offsets,
     arenaBytes: plan.bytes,
-    operations: countOperations(block),
+    operations,
   };
 }

@@ -151,6 +151,42 @@ export interface Contraction {
 }
 
 /**
+ * Attention: at each position of `batches`, `rows` and `columns` the sum of `value` along the keys, each with a weight: the softmax of `score`,
+ * which is made of `product`, the sum of products of `a` and `b` over the depth. The emitter goes through the keys tile by tile, with what it knows
+ * so far of each row: the largest score, the sum of the weights, and the sums of values. When a tile has a larger score than
+ * all before, those shrink by a weight, too.
+ *
+ * @see Dao, Fu, Ermon, Rudra & Ré (2022), "FlashAttention: Fast and memory-efficient exact attention with IO-awareness"
+ */
+export interface Attention {
+  readonly kind: "attention";
+  readonly name: string;
+  readonly batches: readonly Axis[];
+  readonly rows: readonly Axis[];
+  readonly keys: readonly Axis[];
+  readonly columns: readonly Axis[];
+  readonly depth: readonly Axis[];
+  /** Changes along the rows; `b` and `value` along the keys. */
+  readonly a: Ex;
+  readonly b: Ex;
+  readonly value: Ex;
+  readonly product: Ex;
+  readonly score: Ex;
+  /** Parameters: a score, and the largest one so far. `weight` is what the first counts for then, `larger` the larger of both. */
+  readonly logit: Ex;
+  readonly most: Ex;
+  readonly weight: Ex;
+  readonly larger: Ex;
+  /** Parameters of the stages: the sum of values, and of the weights. */
+  readonly total: Ex;
+  readonly sum: Ex;
+  /** What becomes of an element: stages without loops. */
+  readonly stages: readonly Stage[];
+  readonly slots: number;
+  readonly flops: number;
+}
+
+/**
  * A step of a stable sort of rows by unsigned keys, which workers share that have memory in common. The emitter supplies the code. Its
  * pointers are the keys, what `counts` there are, the payload that is given, and then what it writes: keys, and payload.
  *
@@ -210,6 +246,8 @@ export interface Target {
    * many work on one.
    */
   readonly block: number;
+  /** How many columns of values the emitter's kernel of attention takes at the most; 0 where it has none. */
+  readonly attentionColumns: number;
   /** Simple operations that one call of a kernel takes: bounded, and little enough that threads share evenly. */
   readonly grain: number;
 }
@@ -220,7 +258,7 @@ export interface Origin {
   readonly source: SourceLocation | null;
 }
 
-export type Kernel = Nest | RoutineKernel | Contraction | Bundle | SortPass;
+export type Kernel = Nest | RoutineKernel | Contraction | Bundle | SortPass | Attention;
 
 export type Step =
   | {

@@ -202,7 +202,8 @@ export function emitProgram(program: Program, options: EmitOptions): EmittedProg
       );
       return run({ slot, tasks: bundleTasks(kernel), chunk: 1, strides, takesThread: false }, args, shared);
     }
-    if (kernel.kind === "sort") return invariant(false, "the compiler was told that workers have no memory in common") as never;
+    if (kernel.kind === "sort" || kernel.kind === "attention")
+      return invariant(false, "the compiler was told that there are no such kernels") as never;
     if (kernel.kind !== "contraction") {
       const [tasks, chunk] = chunking(kernel);
       return run({ slot: kernelFunction(kernel, args.length), tasks, chunk, strides, takesThread: false }, args, shared);
