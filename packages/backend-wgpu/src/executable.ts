@@ -83,7 +83,7 @@ export class WgpuExecutable implements Executable {
     this.#pipelines = pipelines;
     this.#plan = planProgram(program, schedule, device.gpu.limits.maxComputeWorkgroupsPerDimension);
     // What cannot be written in WGSL is refused now; most programs run with all of their memory in one slab.
-    this.#compiled = this.#plan.dispatches.map((d) => pipelines.pipeline(d, likelyBindings(d.pointers)));
+    this.#compiled = this.#plan.dispatches.map((d) => pipelines.pipeline(d, likelyBindings(d.pointers)).compiled);
     this.#holdings = new Holdings(program, device, captured, this.#plan.gates);
     abandoned.register(this, this.#holdings, this);
   }

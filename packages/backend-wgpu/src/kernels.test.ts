@@ -1,6 +1,6 @@
 import { cpu } from "@traceform/backend-cpu";
 import { type Backend, type Inputs, makeAval, type NDArray, setDefaultBackend, traceToJaxpr, treeLeaves } from "@traceform/core";
-import { valueAndGrad } from "@traceform/grad";
+import { grad, valueAndGrad } from "@traceform/grad";
 import { jit } from "@traceform/jit";
 import * as lax from "@traceform/lax";
 import * as nn from "@traceform/nn";
@@ -173,6 +173,58 @@ test("where the device binds too few buffers, the parts of a bundle are dispatch
   ]);
   // Binding 0 has the words, where they are uniforms.
   expect(bound.mock.calls.map(([d]) => [...d.entries].filter((e) => e.binding > 0).length)).toEqual([2, 2]);
+});
+
+describe("a pipeline serves all sizes that need no other kernel", () => {
+  /** The kernels of a call for which pipelines were made. */
+  async function made<A extends readonly unknown[]>(fn: (...args: A) => unknown, ...args: Inputs<A>): Promise<string[]> {
+    await leavesOf(args);
+    const spy = vi.spyOn((backend.devices[0] as WgpuDevice).gpu, "createComputePipeline");
+    await leavesOf(jit(fn)(...args));
+    const labels = spy.mock.calls.map(([d]) => d.label!);
+    spy.mockRestore();
+    return labels;
+  }
+
+  test("of elements and of rows", async () => {
+    const chain = (x: NDArray): NDArray => np.multiply(np.tanh(np.add(x, 1)), 3.7);
+    expect(await made(chain, values(5))).toHaveLength(1);
+    for (const n of [64, 100, 333, 1000]) expect(await made(chain, values(n))).toEqual([]);
+    // Nor do other constants.
+    expect(await made((x: NDArray) => np.multiply(np.tanh(np.add(x, 1)), 1e-3), values(7))).toEqual([]);
+    expect(await made((x: NDArray) => nn.softmax(x), values(3, 200))).toHaveLength(1);
+    for (const [rows, n] of [
+      [3, 333],
+      [2, 640],
+      [70, 1000],
+    ] as const)
+      expect(await made((x: NDArray) => nn.softmax(x), values(rows, n))).toEqual([]);
+    const got = await jit((x: NDArray) => nn.softmax(x))(values(2, 512)).data();
+    expect([...got].reduce((sum, x) => sum + Number(x), 0)).toBeCloseTo(2, 5);
+  });
+
+  test("of products, and of a network's training for other batches", async () => {
+    const product = (x: NDArray, y: NDArray): NDArray => np.matmul(x, y);
+    expect(await made(product, values(32, 32), values(32, 32))).toHaveLength(1);
+    for (const [m, k, n] of [
+      [64, 48, 32],
+      [32, 64, 96],
+      [96, 32, 64],
+    ])
+      expect(await made(product, values(m, k), values(k, n))).toEqual([]);
+    const net = [
+      [96, 64],
+      [64, 32],
+    ].map(([m, n]) => ({ w: values(m, n), b: values(n) }));
+    const state = optimizer.init(net);
+    const loss = (params: Layer[], x: NDArray): NDArray => {
+      const out = params.reduce((h, { w, b }) => nn.relu(np.add(np.matmul(h, w), b)), x);
+      return np.mean(np.multiply(out, out));
+    };
+    const train = (params: Layer[], x: NDArray): unknown => update(params, state, grad(loss)(params, x));
+    expect((await made(train, net, values(128, 96))).length).toBeGreaterThan(4);
+    expect(await made(train, net, values(256, 96))).toEqual([]);
+  });
 });
 
 /** The limits of a device as a plain object. */

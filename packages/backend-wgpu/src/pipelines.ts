@@ -1,7 +1,7 @@
 import { BackendError, LruCache } from "@traceform/core";
 import type { Origin } from "@traceform/compiler";
 import type { Dispatch } from "./dispatches.ts";
-import { wordsOfKernel, writeKernel } from "./emit/kernel.ts";
+import { type Written, writeKernel } from "./emit/kernel.ts";
 import type { WordSource } from "./emit/words.ts";
 import { computeStage, usage } from "./flags.ts";
 import type { Slab } from "./memory.ts";
@@ -91,6 +91,11 @@ export function wordBytes(words: number): number {
   return Math.ceil((words * 4) / 256) * 256;
 }
 
+/** The pipeline of a dispatch, and what the dispatch gives it. */
+export interface Ready extends Pick<Written, "source" | "sizes"> {
+  readonly compiled: Compiled;
+}
+
 interface Layout {
   readonly group: GPUBindGroupLayout;
   readonly pipeline: GPUPipelineLayout;
@@ -103,7 +108,10 @@ const mostGroups = 1024;
 /** Pipelines and bind groups of a device, made once for equal kernels of all programs. */
 export class Pipelines {
   readonly #device: GPUDevice;
+  /** By the text of their modules. */
   readonly #pipelines = new LruCache<Compiled>(mostPipelines);
+  /** By the kernel, which has sizes. */
+  readonly #ready = new LruCache<Ready>(4 * mostPipelines);
   readonly #layouts = new Map<string, Layout>();
   /** Bytes of immediates that a kernel may have. */
   readonly #immediateBytes: number;
@@ -113,11 +121,6 @@ export class Pipelines {
   constructor(device: GPUDevice, immediates: boolean) {
     this.#device = device;
     this.#immediateBytes = immediates ? (device.limits as unknown as ImmediateLimits).maxImmediateSize : 0;
-  }
-
-  /** Where a dispatch has its words from. */
-  wordSource({ kernel, pointers }: Dispatch): WordSource {
-    return 16 * Math.ceil(wordsOfKernel(kernel, pointers.length) / 4) <= this.#immediateBytes ? "immediate" : "uniform";
   }
 
   /** The layout of kernels over so many slabs: the words of the dispatch, if they are uniforms, then the slabs. */
@@ -149,15 +152,22 @@ export class Pipelines {
   }
 
   /** The pipeline of a dispatch whose pointers are in the slabs that `bindings` counts. */
-  pipeline(dispatch: Dispatch, bindings: readonly number[]): Compiled {
+  pipeline(dispatch: Dispatch, bindings: readonly number[]): Ready {
     const { key, name, kernel } = dispatch;
     const full = `${bindings.join()} ${key}`;
-    let known = this.#pipelines.get(full);
+    let known = this.#ready.get(full);
     if (known === undefined) {
-      const source = this.wordSource(dispatch);
-      const code = writeKernel(kernel, name, bindings, source);
+      const written = writeKernel(kernel, name, bindings, this.#immediateBytes / 4);
+      this.#ready.set(full, (known = { ...written, compiled: this.#compiled(dispatch, bindings, written) }));
+    }
+    return known;
+  }
+  #compiled(dispatch: Dispatch, bindings: readonly number[], { code, source }: Written): Compiled {
+    let known = this.#pipelines.get(code);
+    if (known === undefined) {
       const layout = this.#layout(Math.max(0, ...bindings) + 1, source).pipeline;
-      this.#pipelines.set(full, (known = new Compiled(this.#device, dispatch, code, layout)));
+      known = new Compiled(this.#device, dispatch, `// ${dispatch.name}\n${code}`, layout);
+      this.#pipelines.set(code, known);
     }
     return known;
   }

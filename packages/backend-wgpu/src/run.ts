@@ -73,14 +73,18 @@ export class Run {
     if (waiting.length === 0) return;
     const list = waiting.map((w) => w.dispatch);
     const places = waiting.map((w) => placesOf(w, pieceOf));
-    const compiled = list.map((d, i) => pipelines.pipeline(d, places[i].bindings));
+    const ready = list.map((d, i) => pipelines.pipeline(d, places[i].bindings));
     const slabs = places.flatMap((p) => p.slabs);
-    const outcome = (this.outcome = joinOutcomes([this.outcome, ...[...compiled, ...slabs].map((c) => c.outcome)]));
+    const outcome = (this.outcome = joinOutcomes([
+      this.outcome,
+      ...[...ready.map((r) => r.compiled), ...slabs].map((c) => c.outcome),
+    ]));
     if (outcome !== null && outcome.failure !== null) return;
-    const sources = list.map((d) => pipelines.wordSource(d));
+    const sources = ready.map((r) => r.source);
     const words = list.map((d, i) => {
       const all = [...specials, ...places[i].offsets, ...d.words()];
       if (d.kernel.kind === "gate") all.push(waiting[i].number);
+      all.push(...ready[i].sizes);
       return all;
     });
     const bytes = words.reduce((sum, w, i) => sum + (sources[i] === "uniform" ? wordBytes(w.length) : 0), 0);
@@ -95,7 +99,7 @@ export class Run {
     let set: { readonly pass: GPUComputePassEncoder; readonly group: GPUBindGroup } | null = null;
     list.forEach((d, i) => {
       const pass = passes.of(d.name);
-      pass.setPipeline(compiled[i].pipeline);
+      pass.setPipeline(ready[i].compiled.pipeline);
       if (sources[i] === "uniform") {
         uniforms.set(words[i], at / 4);
         pass.setBindGroup(0, pipelines.group(places[i].slabs, words[i].length), [at]);

@@ -108,6 +108,14 @@ export class Exprs {
     return this.#nextId;
   }
 
+  /** Constants that programs bring, such as learning rates, and what is divided by for a mean: other programs have others. */
+  readonly literals: Set<Ex> = new Set();
+  /** Notes that a value is one of those. */
+  literal(x: Ex): Ex {
+    if (x.op === "const") this.literals.add(x);
+    return x;
+  }
+
   #make(op: string, type: ScalarType, args: readonly Ex[], f: ExFields): Ex {
     const value = f.value ?? 0;
     let key = `${op}:${type}:${Object.is(value, -0) ? "-0" : String(value)}`;
@@ -174,7 +182,10 @@ export class Exprs {
   op(op: string, type: ScalarType, args: readonly Ex[], value: number | bigint = 0): Ex {
     if (args.every((a) => a.op === "const")) {
       const folded = fold(op, type, args);
-      if (folded !== undefined) return this.constant(type, folded);
+      if (folded !== undefined) {
+        const made = this.constant(type, folded);
+        return args.some((a) => this.literals.has(a)) ? this.literal(made) : made;
+      }
     }
     const simple = simplify(op, args);
     if (simple !== null) return simple;

@@ -50,7 +50,7 @@ export class KernelBuilder implements Reader {
 
   read(value: Value, position: readonly Index[], guard: Ex | null): Ex {
     const { e } = this;
-    if (value.literal !== null) return constantOf(e, value.dtype, value.literal);
+    if (value.literal !== null) return e.literal(constantOf(e, value.dtype, value.literal));
     const bound = this.bound.get(value);
     if (bound !== undefined) return bound;
     const own = this.intercept?.(value, position) ?? null;
@@ -108,7 +108,7 @@ export class KernelBuilder implements Reader {
   apply(block: Block, args: readonly Ex[]): Ex[] {
     const env = new Map<Value, Ex>();
     block.params.forEach((p, i) => env.set(p, args[i]));
-    const read = (v: Value): Ex => (v.literal !== null ? constantOf(this.e, v.dtype, v.literal) : env.get(v)!);
+    const read = (v: Value): Ex => (v.literal !== null ? this.e.literal(constantOf(this.e, v.dtype, v.literal)) : env.get(v)!);
     for (const node of block.nodes) {
       const rule = elementRules[node.op];
       invariant(rule !== undefined, `${node.op} inside a scalar function`);

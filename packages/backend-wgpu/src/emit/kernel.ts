@@ -153,10 +153,7 @@ function atomicBindings(kernel: GpuKernel, bindings: readonly number[]): Readonl
   }
 }
 
-/** How many words a kernel of so many pointers is given. */
-export function wordsOfKernel(kernel: GpuKernel, pointers: number): number {
-  return firstPointer + pointers + ownWords(kernel);
-}
+/** How many words a kernel is given beside its pointers and its sizes. */
 function ownWords(kernel: GpuKernel): number {
   switch (kernel.kind) {
     case "gate":
@@ -173,42 +170,49 @@ function ownWords(kernel: GpuKernel): number {
 /** Those of `gateDispatch`, and the number of the loop that it is encoded for. */
 const gateWords = 7;
 
+/** The module of a kernel. Equal ones are one pipeline. */
+export interface Written {
+  readonly code: string;
+  readonly source: WordSource;
+  /** Sizes, which the module is given after its other words: kernels that differ in those alone have equal modules. */
+  readonly sizes: readonly number[];
+}
+
 /**
  * The module of a kernel. Memory comes in a few large buffers, each bound once as words; `bindings` says for every pointer in
  * which of them it is, and the pointer itself is a number of bytes, given by the dispatch: `b` and its number, and `p` in words.
+ * `immediates` is how many words may be immediates.
  */
-export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly number[], source: WordSource): string {
+export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly number[], immediates: number): Written {
   const atomic = atomicBindings(kernel, bindings);
   const values = new Values(name, bindings, atomic);
-  const word = (i: number): string => wordAt(source, i);
   const end = firstPointer + bindings.length;
-  bindings.forEach((_, i) => {
-    values.line(`let b${i} = ${word(firstPointer + i)};`);
-    values.line(`let p${i} = b${i} >> 2u;`);
-  });
+  const sizesAt = end + ownWords(kernel);
+  const sourceFor = (count: number): WordSource => (4 * Math.ceil(count / 4) <= immediates ? "immediate" : "uniform");
   values.line("let group = group_id.x + group_id.y * groups.x;");
+  // Kernels with words of their own have no sizes.
+  const own = (i: number): string => wordAt(sourceFor(sizesAt), end + i);
   let size = workgroupSize;
   if (kernel.kind === "copy") {
-    only(values, workgroupSize, `(${word(end)} >> 2u)`);
+    only(values, workgroupSize, `(${own(0)} >> 2u)`);
     values.line(`m${bindings[1]}[p1 + invocation] = m${bindings[0]}[p0 + invocation];`);
-  } else if (kernel.kind === "copyBytes") writeBytes(values, bindings, word(end));
-  else if (kernel.kind === "gate") writeGate(values, bindings, (i) => word(end + i));
+  } else if (kernel.kind === "copyBytes") writeBytes(values, bindings, own(0));
+  else if (kernel.kind === "gate") writeGate(values, bindings, own);
   else if (kernel.kind === "sort") {
     size = sortSize(kernel.pass);
-    writeSort(kernel.pass, values, (i) => word(end + i));
+    writeSort(kernel.pass, values, own);
   } else {
-    values.line(`let infinity = bitcast<f32>(${word(0)});`);
-    values.line(`let nan = bitcast<f32>(${word(1)});`);
-    values.line(`let zero = ${word(2)};`);
     size = (kernel.kind === "bundle" ? kernel.size : sizeOf(kernel)) ?? workgroupSize;
     if (kernel.kind === "bundle") writeParts(kernel.parts, size, values);
     else writeScheduled(kernel, size, values);
   }
   const memories = [...new Set(bindings)].sort((a, b) => a - b);
-  return [
-    `// ${name}`,
+  const sizes = values.given;
+  const source = sourceFor(sizesAt + sizes.length);
+  const word = (i: number): string => wordAt(source, i);
+  const code = [
     ...(values.subgroups ? ["enable subgroups;"] : []),
-    ...declareWords(source, wordsOfKernel(kernel, bindings.length)),
+    ...declareWords(source, sizesAt + sizes.length),
     ...memories.map(
       (m) => `@group(0) @binding(${m + 1}) var<storage, read_write> m${m}: array<${atomic.has(m) ? "atomic<u32>" : "u32"}>;`,
     ),
@@ -216,10 +220,16 @@ export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly 
     helperText(values.helpers),
     `@compute @workgroup_size(${size})`,
     `fn main(${[...builtins, ...(values.subgroups ? subgroupBuiltins : [])].map(([name, type]) => `@builtin(${name}) ${type}`).join(", ")}) {`,
+    ...bindings.flatMap((_, i) => [`  let b${i} = ${word(firstPointer + i)};`, `  let p${i} = b${i} >> 2u;`]),
+    `  let infinity = bitcast<f32>(${word(0)});`,
+    `  let nan = bitcast<f32>(${word(1)});`,
+    `  let zero = ${word(2)};`,
+    ...values.declareGiven((i) => word(sizesAt + i)),
     values.text,
     "}",
     "",
   ].join("\n");
+  return { code, source, sizes };
 }
 
 /** What kernels are told of their invocations. */
@@ -251,6 +261,11 @@ function only(values: Values, size: number, invocations: string): void {
   values.line(`if (invocation >= ${invocations}) { return; }`);
 }
 
+/** Ends the workgroups that a dispatch has beyond those of the kernel. */
+function onlyGroups(values: Values, kernel: Scheduled): void {
+  values.line(`if (group >= u32(${values.size(groupsOf(kernel), "groups")})) { return; }`);
+}
+
 /** Copies bytes: an invocation has a word of the destination, of which it changes what is to be changed. */
 function writeBytes(values: Values, [from, to]: readonly number[], count: string): void {
   values.line(`let word = p1 + group * ${workgroupSize}u + local;`);
@@ -271,17 +286,20 @@ function writeBytes(values: Values, [from, to]: readonly number[], count: string
 function writeScheduled(kernel: Scheduled, size: number, values: Values): void {
   switch (kernel.kind) {
     case "nest":
-      only(values, size, `${Math.ceil(extentOf(kernel.walk.axes) / kernel.walk.lanes)}u`);
+      values.literals = kernel.nest.e.literals;
+      only(values, size, `u32(${values.size(Math.ceil(extentOf(kernel.walk.axes) / kernel.walk.lanes), "invocations")})`);
       return writeNest(kernel.nest, kernel.walk, values);
     case "routine":
-      only(values, size, `${kernel.routine.tasks}u`);
+      only(values, size, `u32(${values.size(kernel.routine.tasks, "tasks")})`);
       return writeRoutine(kernel.routine, values);
     case "product":
-      values.line(`if (group >= ${groupsOf(kernel)}u) { return; }`);
-      return writeProduct(kernel.product, values);
+      values.literals = kernel.product.e.literals;
+      onlyGroups(values, kernel);
+      return values.givingSteps(() => writeProduct(kernel.product, values));
     case "rows":
-      values.line(`if (group >= ${groupsOf(kernel)}u) { return; }`);
-      return writeRows(kernel.rows, values);
+      values.literals = kernel.rows.nest.e.literals;
+      onlyGroups(values, kernel);
+      return values.givingSteps(() => writeRows(kernel.rows, values));
   }
 }
 
@@ -290,8 +308,8 @@ function writeParts(parts: readonly BundlePart[], size: number, values: Values):
   let first = 0;
   parts.forEach(({ kernel, args }, i) => {
     const end = first + groupsOf(kernel, size);
-    const own = first === 0 ? "group" : `group - ${first}u`;
-    values.block(`${i === 0 ? "" : "else "}if (group < ${end}u) `, () => {
+    const own = i === 0 ? "group" : `group - u32(${values.size(first, `end ${i - 1}`)})`;
+    values.block(`${i === 0 ? "" : "else "}if (group < u32(${values.size(end, `end ${i}`)})) `, () => {
       values.line(`let part = ${own};`);
       values.block("", () => {
         values.line("let group = part;");

@@ -36,10 +36,10 @@ export function writeNest(nest: Nest, walk: Walk, values: Values): void {
 
 /** The same where an invocation has as many neighbours as are a word. */
 function writeWords(nest: Nest, { lanes, axes }: Walk, values: Values): void {
-  const count = extentOf(axes);
-  const whole = count % lanes === 0;
+  const whole = extentOf(axes) % lanes === 0;
+  const count = values.size(extentOf(axes), "elements");
   values.line(`let first = i32(invocation) * ${lanes};`);
-  values.gather(shortStores(nest), whole ? null : `position == ${count - 1}`, () => {
+  values.gather(shortStores(nest), whole ? null : `position == ${count} - 1`, () => {
     const limit = whole ? `first + ${lanes}` : `min(first + ${lanes}, ${count})`;
     values.block(`for (var position = first; position < ${limit}; position++) `, () => {
       bindPosition(values, axes, "position");
@@ -48,7 +48,13 @@ function writeWords(nest: Nest, { lanes, axes }: Walk, values: Values): void {
   });
 }
 
-function loop(values: Values, axis: Axis, body: () => void, range = { from: "0", to: String(axis.extent) }): void {
+/** The extent of a loop: short ones are unrolled if it is written out, the count of rounds of longer ones may come from outside. */
+function limitOf(values: Values, axis: Axis): string {
+  return axis.extent > longestUnrolled ? values.size(axis.extent, axis) : String(axis.extent);
+}
+const longestUnrolled = 32;
+
+function loop(values: Values, axis: Axis, body: () => void, range = { from: "0", to: limitOf(values, axis) }): void {
   const name = `a${axis.id}`;
   values.bindAxis(axis, name);
   values.block(`for (var ${name} = ${range.from}; ${name} < ${range.to}; ${name}++) `, body);
@@ -104,8 +110,9 @@ class Row {
     };
     if (merges && axis.extent > 2 * foldBlock) {
       const from = this.#folds.name("b");
-      values.block(`for (var ${from} = 0; ${from} < ${axis.extent}; ${from} += ${foldBlock}) `, () =>
-        parts((own) => loop(values, axis, inside(own), { from, to: `min(${from} + ${foldBlock}, ${axis.extent})` })),
+      const limit = limitOf(values, axis);
+      values.block(`for (var ${from} = 0; ${from} < ${limit}; ${from} += ${foldBlock}) `, () =>
+        parts((own) => loop(values, axis, inside(own), { from, to: `min(${from} + ${foldBlock}, ${limit})` })),
       );
     } else if (merges && j > 0) parts((own) => loop(values, axis, inside(own)));
     else loop(values, axis, inside(accumulators));

@@ -1,4 +1,4 @@
-import { type Axis, dependsOn, type Ex, extentOf, type Nest, type Stage, strideAlong } from "@traceform/compiler";
+import { type Axis, dependsOn, type Ex, type Exprs, extentOf, type Nest, type Stage, strideAlong } from "@traceform/compiler";
 import { type Aligned, type Packing, packingAlong } from "./packing.ts";
 import { bindPosition } from "./position.ts";
 import type { KernelSize } from "./schedule.ts";
@@ -28,6 +28,7 @@ const enoughTiles = 128;
  * a convolution are computed when a tile is read.
  */
 export interface Product {
+  readonly e: Exprs;
   readonly batches: readonly Axis[];
   readonly rows: readonly Axis[];
   readonly columns: readonly Axis[];
@@ -71,7 +72,7 @@ export function productOf(nest: Nest, size: KernelSize, aligned: Aligned): Produ
   if (tile === undefined || k < tile.depth) return null;
   const stores = epilogue.flatMap((s) => s.stores);
   const packing = packingAlong(stores, columns, [...batches, ...rows], aligned);
-  return { batches, rows, columns, depth: fold.axes, a, b, sum: results[0], epilogue, tile, packing };
+  return { e: nest.e, batches, rows, columns, depth: fold.axes, a, b, sum: results[0], epilogue, tile, packing };
 }
 
 function tileCount({ threads, each }: Tile, m: number, n: number): number {
@@ -108,6 +109,12 @@ export function retiled(product: Product, size: number): Product | null {
   return tile === undefined ? null : { ...product, tile };
 }
 
+/** An extent, and its name in the kernel. */
+interface Size {
+  readonly extent: number;
+  readonly text: string;
+}
+
 /** Elements are read, kept and written by fours. */
 const four = 4;
 const components = ["x", "y", "z", "w"] as const;
@@ -133,20 +140,25 @@ interface Staged {
 export function writeProduct(p: Product, values: Values): void {
   const { threads, each, depth } = p.tile;
   const [height, width] = [threads[0] * each[0], threads[1] * each[1]];
-  const [m, n, k] = [p.rows, p.columns, p.depth].map(extentOf);
+  const [m, n, k] = [p.rows, p.columns, p.depth].map((axes): Size => ({
+    extent: extentOf(axes),
+    text: values.size(extentOf(axes), axes),
+  }));
   const a = staged(values, "tile_a", p.a, p.rows, height, p);
   const b = staged(values, "tile_b", p.b, p.columns, width, p);
-  const [down, across] = [Math.ceil(m / height), Math.ceil(n / width)];
-  values.line(`let tile_row = i32(group / ${across}u % ${down}u) * ${height};`);
-  values.line(`let tile_column = i32(group % ${across}u) * ${width};`);
-  values.line(`let batch = i32(group / ${across * down}u);`);
+  // The same for all invocations of a workgroup, so these divisions cost nothing.
+  values.line(`let down = u32(${m.text} + ${height - 1}) / ${height}u;`);
+  values.line(`let across = u32(${n.text} + ${width - 1}) / ${width}u;`);
+  values.line(`let tile_row = i32(group / across % down) * ${height};`);
+  values.line(`let tile_column = i32(group % across) * ${width};`);
+  values.line("let batch = i32(group / (across * down));");
   bindPosition(values, p.batches, "batch");
   values.line(`let thread_row = i32(local / ${threads[1]}u);`);
   values.line(`let thread_column = i32(local % ${threads[1]}u);`);
   const [rowFours, columnFours] = [each[0] / four, each[1] / four];
   const sums = Array.from({ length: each[0] }, (_, i) => Array.from({ length: columnFours }, (_, j) => `c${i}_${j}`));
   for (const name of sums.flat()) values.line(`var ${name} = vec4<f32>();`);
-  values.block(`for (var first = 0; first < ${k}; first += ${depth}) `, () => {
+  values.block(`for (var first = 0; first < ${k.text}; first += ${depth}) `, () => {
     values.line("workgroupBarrier();");
     stage(values, a, m, "tile_row", p, k);
     stage(values, b, n, "tile_column", p, k);
@@ -181,28 +193,28 @@ function staged(
 }
 
 /** Brings the part of an operand that belongs to a step into the workgroup's memory. Beyond the depth there are zeros. */
-function stage(values: Values, s: Staged, extent: number, origin: string, { tile, depth }: Product, k: number): void {
+function stage(values: Values, s: Staged, lines: Size, origin: string, { tile, depth }: Product, k: Size): void {
   const size = tile.threads[0] * tile.threads[1];
   values.block(`for (var l = i32(local); l < ${s.fours * tile.depth}; l += ${size}) `, () => {
     const [inner, outer] = s.alongDepth ? ["d", "g"] : ["g", "d"];
     const run = s.alongDepth ? tile.depth : s.fours;
     values.line(`let ${inner} = l % ${run};`);
     values.line(`let ${outer} = l / ${run};`);
-    const whole = k % tile.depth === 0;
-    values.line(`let position = ${whole ? "first + d" : `min(first + d, ${k - 1})`};`);
+    const whole = k.extent % tile.depth === 0;
+    values.line(`let position = ${whole ? "first + d" : `min(first + d, ${k.text} - 1)`};`);
     bindPosition(values, depth, "position");
     values.line("var v = vec4<f32>();");
     for (const [i, component] of components.entries()) {
       values.block("", () => {
         const at = `${origin} + g * ${four} + ${i}`;
         // Rows and columns beyond the last one are those of nobody.
-        values.line(`let line = ${extent % (s.fours * four) === 0 ? at : `min(${at}, ${extent - 1})`};`);
+        values.line(`let line = ${lines.extent % (s.fours * four) === 0 ? at : `min(${at}, ${lines.text} - 1)`};`);
         bindPosition(values, s.axes, "line");
         const x = values.use(s.value);
         values.line(`v.${component} = ${x};`);
       });
     }
-    if (!whole) values.line(`v = select(vec4<f32>(), v, first + d < ${k});`);
+    if (!whole) values.line(`v = select(vec4<f32>(), v, first + d < ${k.text});`);
     values.line(`${s.name}[d * ${s.pitch} + g] = v;`);
   });
 }
@@ -212,8 +224,8 @@ function finish(
   values: Values,
   { tile, rows, columns, sum, epilogue, packing }: Product,
   sums: readonly (readonly string[])[],
-  m: number,
-  n: number,
+  m: Size,
+  n: Size,
 ): void {
   const { threads, each } = tile;
   const columnFours = each[1] / four;
@@ -229,7 +241,7 @@ function finish(
     values.gather(packing === "whole" ? stores : [], null, () =>
       values.block(`for (var j = 0; j < ${four}; j++) `, () => {
         values.line("let column = column_four + j;");
-        values.block(`if (row < ${m} && column < ${n}) `, () => {
+        values.block(`if (row < ${m.text} && column < ${n.text}) `, () => {
           bindPosition(values, rows, "row");
           bindPosition(values, columns, "column");
           values.line("let total = s[j];");

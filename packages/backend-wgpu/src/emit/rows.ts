@@ -64,10 +64,10 @@ export function writeRows(rows: Rows, values: Values): void {
     values.line("let row = i32(group);");
     return writeRow(rows, values);
   }
-  const count = extentOf(nest.outer);
+  const count = values.size(extentOf(nest.outer), "rows");
   const results = nest.stages.filter((s) => s.axes.length === 0).flatMap((s) => s.stores);
   values.line(`let first_row = i32(group) * ${each};`);
-  values.gather(results, `row == ${count - 1}`, () =>
+  values.gather(results, `row == ${count} - 1`, () =>
     values.block(`for (var row = first_row; row < min(first_row + ${each}, ${count}); row++) `, () => {
       // The memory of the workgroup may still be read for the row before.
       values.line("workgroupBarrier();");
@@ -100,16 +100,16 @@ function writeRow(rows: Rows, values: Values): void {
     else
       values.block("", () => {
         hoisting.hoist(values, stage, stage.axes);
-        const count = extentOf(stage.axes);
+        const count = values.size(extentOf(stage.axes), stage);
         const lanes = packing === "whole" ? mostOfWord(stage.stores) : 1;
         const element = (): void => {
           bindPosition(values, stage.axes, "e");
           leaf();
         };
         if (lanes === 1) return values.block(`for (var e = i32(local); e < ${count}; e += ${size}) `, element);
-        const whole = count % lanes === 0;
+        const whole = extentOf(stage.axes) % lanes === 0;
         values.block(`for (var word = i32(local) * ${lanes}; word < ${count}; word += ${size * lanes}) `, () =>
-          values.gather(stage.stores, whole ? null : `e == ${count - 1}`, () => {
+          values.gather(stage.stores, whole ? null : `e == ${count} - 1`, () => {
             const limit = whole ? `word + ${lanes}` : `min(word + ${lanes}, ${count})`;
             values.block(`for (var e = word; e < ${limit}; e++) `, element);
           }),
@@ -139,6 +139,7 @@ const neighbours = 4;
 function writeScan({ size }: Rows, { axes, reductions, stores }: Stage, values: Values, folds: Folds): void {
   const [axis] = axes;
   const [r] = reductions;
+  const count = values.size(axis.extent, axis);
   const carry = folds.start(r);
   const variables = (): string[] =>
     r.init.map((x) => {
@@ -154,11 +155,11 @@ function writeScan({ size }: Rows, { axes, reductions, stores }: Stage, values: 
     values.block("", () => {
       values.line(`let e = first + i32(local) * ${neighbours} + ${j};`);
       // What lies beyond the row comes after all that is stored.
-      values.line(`let a${axis.id} = min(e, ${axis.extent - 1});`);
+      values.line(`let a${axis.id} = min(e, ${count} - 1);`);
       values.bindAxis(axis, `a${axis.id}`);
       body();
     });
-  values.block(`for (var first = 0; first < ${axis.extent}; first += ${size * neighbours}) `, () => {
+  values.block(`for (var first = 0; first < ${count}; first += ${size * neighbours}) `, () => {
     const running = Array.from({ length: neighbours }, () => variables());
     running.forEach((own, j) =>
       element(j, () => {
@@ -185,7 +186,7 @@ function writeScan({ size }: Rows, { axes, reductions, stores }: Stage, values: 
         const result = variables();
         folds.join(r, before, own, result);
         r.results.forEach((x, k) => values.bind(x, result[k]));
-        values.block(`if (e < ${axis.extent}) `, () => stores.forEach((s) => values.store(s)));
+        values.block(`if (e < ${count}) `, () => stores.forEach((s) => values.store(s)));
       }),
     );
     folds.join(r, carry, others(values, folds, at(`${size - 1}`)), carry);

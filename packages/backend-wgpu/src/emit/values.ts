@@ -45,6 +45,13 @@ interface Place {
 
 const sums: ReadonlySet<string> = new Set(["add", "sub", "fma"]);
 
+/** Whole numbers up to this one are written out. */
+const largestUsual = 16;
+/** The bits of a number in single precision. */
+function bitsOf(value: number): number {
+  return new Uint32Array(Float32Array.of(value).buffer)[0];
+}
+
 /**
  * Writes expressions as WGSL statements. Every value that is computed gets a name, `v` and its number, in the innermost block
  * that is open; blocks see the names of those around them.
@@ -96,8 +103,41 @@ export class Values {
   /** Writes a part of the kernel, whose slots are some of the pointers. */
   part(slots: readonly number[], body: () => void): void {
     this.#slots = slots;
+    this.#parts++;
     body();
     this.#slots = null;
+  }
+  #parts = 0;
+
+  /** Words that the kernel is given when it runs, and how they are declared: so it is the same for other sizes. */
+  readonly #given: { readonly bits: number; readonly type: string }[] = [];
+  readonly #names = new Map<object | string, string>();
+  /** The name of a size, an i32, that is not in the text of the kernel. `of` is what it is the size of, in this part of the kernel. */
+  size(n: number, of: object | string): string {
+    return this.#give(n >>> 0, "i32", typeof of === "string" && this.#slots !== null ? `${this.#parts} ${of}` : of);
+  }
+  #give(bits: number, type: string, of: object | string): string {
+    let name = this.#names.get(of);
+    if (name === undefined) this.#names.set(of, (name = `z${this.#given.push({ bits, type }) - 1}`));
+    return name;
+  }
+  /** Those words. */
+  get given(): readonly number[] {
+    return this.#given.map((g) => g.bits);
+  }
+  /** Their declarations; `word` is the text of each. */
+  declareGiven(word: (i: number) => string): string[] {
+    return this.#given.map(({ type }, i) => `  let z${i} = bitcast<${type}>(${word(i)});`);
+  }
+
+  /** Constants that other programs may have others for. */
+  literals: ReadonlySet<Ex> = new Set();
+  /** Whether the steps of axes in memory are given, too: where positions are not taken apart by division, they are all that is left of sizes. */
+  #givesSteps = false;
+  givingSteps(body: () => void): void {
+    this.#givesSteps = true;
+    body();
+    this.#givesSteps = false;
   }
 
   /**
@@ -123,7 +163,8 @@ export class Values {
 
   /** The name of a value, or its text where that is as short; computes it if no open block has. */
   use(x: Ex): string {
-    if (x.op === "const") return this.#typed(x, writeConstant(x));
+    if (x.op === "const")
+      return this.#typed(x, this.#isGiven(x) ? this.#give(bitsOf(Number(x.value)), "f32", x) : writeConstant(x));
     if (x.op === "axis") return this.#axes.get(x.axis!)!;
     for (let i = this.#blocks.length - 1; i >= 0; i--) {
       const name = this.#blocks[i].get(x);
@@ -134,6 +175,13 @@ export class Values {
     this.line(`let ${name} = ${this.#typed(x, text)};`);
     this.bind(x, name);
     return name;
+  }
+
+  /** Small whole numbers belong to formulas, not to sizes. */
+  #isGiven(x: Ex): boolean {
+    const value = Number(x.value);
+    const usual = value === Math.round(value) ? Math.abs(value) <= largestUsual : Math.abs(value) === 0.5;
+    return x.type === "f32" && Number.isFinite(value) && !usual && this.literals.has(x);
   }
 
   typeOf(x: Ex): string {
@@ -192,11 +240,15 @@ export class Values {
     return name;
   }
 
-  /** The index as the text of an i32. */
-  index(index: Index): string {
-    const terms = index.terms.map(({ atom, coef }) =>
-      coef === 1 ? this.use(atom) : `${this.use(atom)} * ${coef < 0 ? `(${coef})` : coef}`,
-    );
+  /** The index, in the memory of a pointer if it is one, as the text of an i32. */
+  index(index: Index, slot: number | null = null): string {
+    const step = ({ atom, coef }: Index["terms"][number]): string =>
+      this.#givesSteps && atom.op === "axis" && Math.abs(coef) > largestUsual
+        ? this.size(coef, `step ${slot} ${atom.axis!.id} ${coef}`)
+        : coef < 0
+          ? `(${coef})`
+          : String(coef);
+    const terms = index.terms.map((t) => (t.coef === 1 ? this.use(t.atom) : `${this.use(t.atom)} * ${step(t)}`));
     if (index.c !== 0 || terms.length === 0) terms.push(index.c < 0 ? `(${index.c})` : String(index.c));
     return terms.join(" + ");
   }
@@ -213,7 +265,7 @@ export class Values {
   element(slot: number, storage: Storage, index: Index, guard: Ex | null): string {
     const read = fromBits[storage];
     if (read === undefined) return this.#refuse(storage);
-    const whole = `u32(${this.index(index)})`;
+    const whole = `u32(${this.index(index, slot)})`;
     const at = guard === null ? whole : `select(0u, ${whole}, ${this.use(guard)})`;
     const count = elementsOfWord(storage);
     if (count === 1) return read(this.#read(slot, `p${this.#pointer(slot)} + ${at}`));
@@ -257,7 +309,7 @@ export class Values {
     const write = toBits[s.storage];
     if (write === undefined) return this.#refuse(s.storage);
     const value = write(this.use(s.value));
-    const at = `u32(${this.index(s.index)})`;
+    const at = `u32(${this.index(s.index, s.slot)})`;
     const put = (): void => {
       const count = elementsOfWord(s.storage);
       if (count === 1) this.#write(s.slot, `p${this.#pointer(s.slot)} + ${at}`, value);
