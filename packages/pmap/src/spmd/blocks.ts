@@ -1,5 +1,6 @@
 import {
   type Aval,
+  blockOf,
   type BlockProgram,
   constvarsToInvars,
   expandLowerRules,
@@ -37,6 +38,8 @@ import { Partitioner } from "./partitioner.ts";
 export function blockProgram(jaxpr: Jaxpr, operands: readonly (Sharding | null)[], name: string): BlockProgram {
   const program = expandLowerRules(jaxpr, ownLayouts);
   const mesh = meshInside(program) ?? operands.map(spanningMesh).find((m) => m !== null)!;
+  // What is wrong with the mesh is so in every process, and found before any of them waits for the others.
+  blockOf(mesh);
   agree(name, program, mesh);
   const wanted = entries(program);
   const layouts = program.invars.map((_, i): NamedSharding | null => {
