@@ -2,12 +2,18 @@ import { cpu } from "@traceform/backend-cpu";
 import { devicePut, NamedSharding, type NDArray, setDefaultBackend } from "@traceform/core";
 import { grad } from "@traceform/grad";
 import { jit } from "@traceform/jit";
-import { sum } from "@traceform/numpy";
+import { arange, cos, reshape, sum } from "@traceform/numpy";
 import { makeMesh, PartitionSpec as P } from "@traceform/pmap";
 import { key, normal, split } from "@traceform/random";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
 import { attention, ringAttention } from "./attention.ts";
 import { heat, parallelHeat } from "./heat.ts";
+import { descend, network } from "./fsdp.ts";
 import { apply, gradient, type Layers, predict, wholeGradient } from "./mlp.ts";
 
 const backend = setDefaultBackend(cpu({ devices: 4 }));
@@ -51,4 +57,43 @@ test("heat spreads over the borders between devices", () => {
   const spread = jit(parallelHeat(mesh, 50));
   close(spread(plate), jit((u: NDArray) => heat(u, 50))(plate), 1e-6);
   expect(spread(plate).addressableShards[3].data.shape).toEqual([8, 6]);
+});
+
+/** The losses of some steps on a mesh of so many devices of this process. */
+function losses(devices: number): number[] {
+  const mesh = makeMesh([devices], ["data"]);
+  const [x, y] = [256, 8].map((n) => reshape(cos(arange(16 * n)), [16, n]));
+  const step = descend(mesh, 0.2);
+  let weights = network(mesh, 256, 1024, 8);
+  return Array.from({ length: 10 }, () => {
+    const [loss, next] = step(weights, x, y);
+    weights = next;
+    return Number(loss.itemSync());
+  });
+}
+
+test("weights that are cut over the devices are learned as whole ones", () => {
+  const alone = losses(1);
+  expect(alone[9]).toBeLessThan(0.5 * alone[0]);
+  losses(4).forEach((l, i) => expect(Math.abs(l - alone[i])).toBeLessThan(1e-5));
+});
+
+// Left out without mpirun, as the README says.
+test.runIf(spawnSync("mpirun", ["--version"]).error === undefined)("a process has its part of the weights only", () => {
+  const alone = losses(1);
+  const env = { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" };
+  const script = fileURLToPath(new URL("./fixtures/fsdp.ts", import.meta.url));
+  const folder = mkdtempSync(join(tmpdir(), "traceform-fsdp-"));
+  try {
+    const args = ["-np", "2", "--oversubscribe", process.execPath, script, "2", folder];
+    const { status, stderr } = spawnSync("mpirun", args, { env, encoding: "utf8" });
+    expect(status, stderr).toBe(0);
+    for (const i of [0, 1]) {
+      const said = JSON.parse(readFileSync(join(folder, `${i}.json`), "utf8")) as { losses: number[]; bytes: number };
+      said.losses.forEach((l, k) => expect(Math.abs(l - alone[k])).toBeLessThan(1e-5));
+      expect(said.bytes).toBe((4 * (256 * 1024 + 1024 * 8)) / 2);
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

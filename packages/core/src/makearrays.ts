@@ -1,11 +1,11 @@
 import { asArray, type ArrayLike } from "./arrays.ts";
-import { makeAval } from "./avals.ts";
+import { type Aval, makeAval, updateAval } from "./avals.ts";
 import { heldOf, heldShape } from "./blocks.ts";
 import { ConcreteArray } from "./concrete.ts";
 import { copyBlock } from "./copyblock.ts";
 import { type HostArray, physical } from "./device.ts";
-import type { DType } from "./dtypes.ts";
 import { ShapeError } from "./errors.ts";
+import { hostFromTyped, isTypedArray, typedArrayDType } from "./host.ts";
 import type { NDArray } from "./ndarray.ts";
 import { ownDevice } from "./process.ts";
 import { assembleHeld } from "./shards.ts";
@@ -16,21 +16,36 @@ import { NamedSharding, type Sharding, type Slice } from "./sharding.ts";
 const whole = (shape: readonly number[]): Slice[] => shape.map((stop) => ({ start: 0, stop }));
 
 /** An array from the block of it that this process holds. */
-function fromBlock(block: HostArray, shape: readonly number[], dtype: DType, sharding: Sharding): NDArray {
-  const aval = makeAval(shape, dtype);
+function fromBlock(block: HostArray, aval: Aval, sharding: Sharding): NDArray {
   if (heldOf(sharding) !== null) return ConcreteArray.fromHeld(block, aval, sharding);
   return ConcreteArray.fromHost(block, aval).withSharding(sharding);
 }
 
+/** A part as a callback gives it: typed arrays stay on the host. */
+interface Part {
+  readonly aval: Aval;
+  host(): HostArray;
+}
+
+function partOf(fn: string, data: ArrayLike, shape: readonly number[]): Part {
+  if (isTypedArray(data)) {
+    const host = hostFromTyped(data, shape, typedArrayDType(data)!);
+    return { aval: makeAval(shape, host.dtype), host: () => host };
+  }
+  const x = asArray(data);
+  return { aval: x.aval, host: () => x.toHost(fn) };
+}
+
 /**
  * An array laid out as `sharding` says, of parts that `data` gives: it is asked for each part that a device of this process holds, by the
- * slices of the whole array that the part is. All parts have one dtype.
+ * slices of the whole array that the part is. All parts have one dtype. A typed array holds its part in row-major order, and takes no
+ * memory of a device on the way.
  *
  * @throws {ShapeError} for a part that has not the shape of its slices, or another dtype than the one before
  * @example
  * ```ts
  * const rows = new NamedSharding(makeMesh([2], ["data"]), PartitionSpec("data"));
- * const x = makeArrayFromCallback([4, 3], rows, ([r]) => fromTyped(new Float32Array(6).fill(r.start), [2, 3], "float32"));
+ * const x = makeArrayFromCallback([4, 3], rows, ([r]) => new Float32Array(6).fill(r.start));
  * x.jsSync(); // => [[0, 0, 0], [0, 0, 0], [2, 2, 2], [2, 2, 2]]
  * ```
  */
@@ -41,28 +56,23 @@ export function makeArrayFromCallback(
 ): NDArray {
   const fn = "makeArrayFromCallback";
   const partShape = sharding.shardShape(shape);
-  const parts = new Map<string, NDArray>();
-  const partOf = (index: readonly Slice[]): NDArray => {
-    const key = index.map((s) => s.start).join(",");
-    let part = parts.get(key);
-    if (part === undefined) parts.set(key, (part = asArray(data(index))));
-    return part;
-  };
-  const first = partOf(sharding.devicesIndicesMap(shape).get(ownDevice(sharding.devices))!);
+  const ask = (index: readonly Slice[]): Part => partOf(fn, data(index), partShape);
+  const firstIndex = sharding.devicesIndicesMap(shape).get(ownDevice(sharding.devices))!;
+  const first = ask(firstIndex);
   const stored = physical(first.aval);
-  const block = assembleHeld(shape, sharding, stored.dtype, stored.shape.slice(first.ndim), ({ index, inside }, into) => {
-    const part = partOf(index);
-    if (part.shape.join() !== partShape.join() || part.dtype !== first.dtype) {
+  const block = assembleHeld(shape, sharding, stored.dtype, stored.shape.slice(first.aval.ndim), ({ index, inside }, into) => {
+    const part = index.every((s, d) => s.start === firstIndex[d].start) ? first : ask(index);
+    if (part.aval.shape.join() !== partShape.join() || part.aval.dtype !== first.aval.dtype) {
       throw new ShapeError(fn, {
-        message: `the part at [${index.map((s) => `${s.start}:${s.stop}`).join(", ")}] must be ${String(first.dtype)}[${partShape.join(",")}]`,
-        operands: { part },
+        message: `the part at [${index.map((s) => `${s.start}:${s.stop}`).join(", ")}] must be ${String(first.aval.dtype)}[${partShape.join(",")}]`,
+        operands: { part: part.aval },
         fix: "give an array with the shape of the slices, of one dtype for all parts",
       });
     }
-    const host = part.toHost(fn);
+    const host = part.host();
     copyBlock(host, whole(host.shape), into, inside);
   });
-  return fromBlock(block, shape, first.dtype, sharding);
+  return fromBlock(block, updateAval(first.aval, { shape }), sharding);
 }
 
 /**
@@ -105,7 +115,7 @@ export function makeArrayFromProcessLocalData(
       inside,
     ),
   );
-  return fromBlock(block, shape, local.dtype, sharding);
+  return fromBlock(block, updateAval(local.aval, { shape }), sharding);
 }
 
 /**

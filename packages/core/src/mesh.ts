@@ -1,7 +1,7 @@
 import type { Backend, Device } from "./device.ts";
 import { BackendError, TransformError } from "./errors.ts";
 import { devices } from "./backends.ts";
-import { processOf } from "./process.ts";
+import { processCount, processOf } from "./process.ts";
 
 /** Devices in nested lists, one level for each axis of a mesh. */
 export type NestedDevices = readonly Device[] | readonly NestedDevices[];
@@ -171,12 +171,14 @@ function groups<T>(xs: readonly T[], n: number): T[][] {
 /** The error for a mesh, or a map over devices, that needs more of them than there are. */
 export function tooFewDevices(fn: string, needed: number, devices: readonly Device[]): BackendError {
   const name = devices[0]?.backend.name ?? "default";
+  const each = Math.ceil(needed / processCount());
+  const where = processCount() > 1 ? " in every process" : "";
   return new BackendError(fn, {
     message: `needs ${needed} devices, but there ${devices.length === 1 ? "is" : "are"} ${devices.length}`,
     operands: { devices: devices.map(String) },
     fix:
       name === "cpu"
-        ? `setDefaultBackend(cpu({ devices: ${needed} })) before the first operation makes logical devices that share the machine`
-        : `use at most ${devices.length}, or a backend with more: cpu({ devices: ${needed} }) has logical ones`,
+        ? `setDefaultBackend(cpu({ devices: ${each} })) before the first operation${where} makes logical devices that share the machine`
+        : `use at most ${devices.length}, or a backend with more: cpu({ devices: ${each} })${where} has logical ones`,
   });
 }

@@ -34,7 +34,7 @@ test("arrays of every dtype come back as they were", async () => {
     expect(back[d].dtype).toBe(d);
     expect(back[d].jsSync()).toEqual(tree[d].jsSync());
   }
-  expect(readdirSync(folder)).toEqual(["checkpoint-00001-of-00001.safetensors"]);
+  expect(readdirSync(folder)).toEqual(["checkpoint-0-00001-of-00001.safetensors", "checkpoint.json"]);
 });
 
 test("trees keep their structure, scalars and empty arrays too", async () => {
@@ -84,11 +84,39 @@ test("what is not there is named", async () => {
   await expect(saveCheckpoint(folder, { z: array([1], { dtype: "complex128" }) })).rejects.toThrow(
     "the file format has no complex128",
   );
-  writeFileSync(join(folder, "checkpoint-00001-of-00001.safetensors"), "short");
+  const file = join(folder, "checkpoint-0-00001-of-00001.safetensors");
+  writeFileSync(file, "short");
   await expect(loadCheckpoint(folder, { w: array(1) })).rejects.toThrow("fewer than eight bytes");
-  writeFileSync(join(folder, "checkpoint-00001-of-00003.safetensors"), "");
-  rmSync(join(folder, "checkpoint-00001-of-00001.safetensors"));
-  await expect(loadCheckpoint(folder, { w: array(1) })).rejects.toThrow("holds 1 of the 3 files");
+  writeFileSync(file, Uint8Array.of(4, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4));
+  await expect(loadCheckpoint(folder, { w: array(1) })).rejects.toThrow("its header is no JSON");
+  rmSync(file);
+  await expect(loadCheckpoint(folder, { w: array(1) })).rejects.toThrow("checkpoint-0-00001-of-00001.safetensors is missing");
+  writeFileSync(join(folder, "checkpoint.json"), "{");
+  await expect(loadCheckpoint(folder, { w: array(1) })).rejects.toThrow("checkpoint.json is no list of files");
+});
+
+test("saving again leaves no file of before, of however many processes that was", async () => {
+  writeFileSync(join(folder, "checkpoint-4-00002-of-00003.safetensors"), "of a job with three processes");
+  writeFileSync(join(folder, "checkpoint.json"), JSON.stringify({ generation: 4, files: [] }));
+  await saveCheckpoint(folder, { w: array([1, 2]) });
+  expect(readdirSync(folder)).toEqual(["checkpoint-5-00001-of-00001.safetensors", "checkpoint.json"]);
+  expect((await loadCheckpoint(folder, { w: array([0, 0]) })).w.jsSync()).toEqual([1, 2]);
+});
+
+test("what a job has begun to write when it is killed does not touch the checkpoint before", async () => {
+  await saveCheckpoint(folder, { w: array([1, 2]) });
+  // All that is written before the list is replaced.
+  writeFileSync(join(folder, "checkpoint-1-00001-of-00001.safetensors"), "half of a fi");
+  writeFileSync(join(folder, "checkpoint.json.new"), "");
+  expect((await loadCheckpoint(folder, { w: array([0, 0]) })).w.jsSync()).toEqual([1, 2]);
+});
+
+test("arrays come back laid out as those that say what there should be", async () => {
+  const rows = new NamedSharding(makeMesh([4], ["i"]), PartitionSpec("i"));
+  await saveCheckpoint(folder, { w: array([1, 2, 3, 4]) });
+  const { w } = await loadCheckpoint(folder, { w: devicePut(array([0, 0, 0, 0]), rows) });
+  expect(w.sharding.equals(rows)).toBe(true);
+  expect(w.addressableShards.map((s) => s.data.jsSync())).toEqual([[1], [2], [3], [4]]);
 });
 
 test("alone, a process has what all have", async () => {

@@ -3,20 +3,20 @@ import {
   type ArrayLike,
   BackendError,
   type HostArray,
-  itemsize,
   NamedSharding,
   processCount,
   processIndex,
   type Slice,
-  treeFlatten,
   treeFlattenWithPath,
-  treeUnflatten,
 } from "@traceform/core";
-import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { current } from "./current.ts";
-import { arrayOf, hostArray } from "./host.ts";
-import { decode, encode } from "./safetensors.ts";
+import { dtypeOfBytes, hostArray } from "./host.ts";
+import { encode, storedAs } from "./safetensors.ts";
+
+// A checkpoint is a list of files. The list is replaced when all of them have been written, in one step, so a job that is killed while
+// it saves leaves the checkpoint before.
 
 export interface SaveCheckpointOptions {
   /**
@@ -26,17 +26,28 @@ export interface SaveCheckpointOptions {
   readonly sharded?: boolean;
 }
 
+/** The file that names those of a checkpoint. */
+const listName = "checkpoint.json";
+
+/** What the list says. */
+export interface CheckpointList {
+  /** How many checkpoints were saved into the folder before. */
+  readonly generation: number;
+  readonly files: readonly string[];
+}
+
 /** Where a part of an array lies: `name@start:stop,start:stop`. */
 const partName = (name: string, index: readonly Slice[]): string => `${name}@${index.map((s) => `${s.start}:${s.stop}`).join(",")}`;
 
 /** The name of an array in files: its path in the tree, or `value` for a tree that is one array. */
-const arrayName = (path: string): string => (path === "" ? "value" : path);
+export const arrayName = (path: string): string => (path === "" ? "value" : path);
 
 /**
  * Writes the arrays of a pytree into a folder, as safetensors files named by their paths. All processes call it, on the same tree;
- * it resolves when everything has been written.
+ * it resolves when everything has been written. A checkpoint that was in the folder is replaced.
  *
- * @throws {DTypeError} for PRNG keys (save `keyData`), and {BackendError} for complex128
+ * @throws {DTypeError} for PRNG keys (save `keyData`), and {BackendError} for complex128, and for arrays of which processes hold blocks when
+ *   they are not saved in parts
  */
 export async function saveCheckpoint(
   folder: string,
@@ -48,90 +59,60 @@ export async function saveCheckpoint(
   for (const [path, leaf] of treeFlattenWithPath(tree)) {
     const x = asArray(leaf as ArrayLike);
     const name = arrayName(path);
-    const spread = sharded && x.sharding instanceof NamedSharding && !x.sharding.isFullyReplicated;
-    if (!spread) {
-      if (processIndex() === 0) tensors[name] = await hostArray("saveCheckpoint", x);
+    // In every process, also in those that would not write it.
+    storedAs(name, x.shape, dtypeOfBytes("saveCheckpoint", x));
+    const spread = x.sharding instanceof NamedSharding && !x.sharding.isFullyReplicated;
+    if (!sharded || !spread) {
+      // Where it is held in blocks it is refused in every process too.
+      if (processIndex() === 0 || spread) tensors[name] = await hostArray("saveCheckpoint", x);
       continue;
     }
     shapes[name] = x.shape;
     for (const shard of x.addressableShards)
       if (shard.replicaId === 0) tensors[partName(name, shard.index)] = await hostArray("saveCheckpoint", shard.data);
   }
-  await mkdir(folder, { recursive: true });
-  const [part, parts] = sharded ? [processIndex() + 1, processCount()] : [1, 1];
-  if (sharded || processIndex() === 0) {
-    const file = join(folder, `checkpoint-${String(part).padStart(5, "0")}-of-${String(parts).padStart(5, "0")}.safetensors`);
-    // Whole or not at all: a process that dies while it writes leaves no half of a file.
-    await writeFile(`${file}.part`, encode(tensors, { shapes: JSON.stringify(shapes) }));
-    await rename(`${file}.part`, file);
+  const parts = sharded ? processCount() : 1;
+  const before = processIndex() === 0 ? await listIn(folder) : null;
+  const generation = agreed(before === null ? 0 : before.generation + 1);
+  const fileName = (part: number): string =>
+    `checkpoint-${generation}-${String(part + 1).padStart(5, "0")}-of-${String(parts).padStart(5, "0")}.safetensors`;
+  if (processIndex() < parts) {
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, fileName(processIndex())), encode(tensors, { shapes: JSON.stringify(shapes) }));
+  }
+  current()?.barrier();
+  if (processIndex() === 0) {
+    const list: CheckpointList = { generation, files: Array.from({ length: parts }, (_, i) => fileName(i)) };
+    await writeFile(join(folder, `${listName}.new`), JSON.stringify(list));
+    await rename(join(folder, `${listName}.new`), join(folder, listName));
+    const old = (await readdir(folder)).filter((f) => /^checkpoint-.*\.safetensors$/.test(f) && !list.files.includes(f));
+    await Promise.all(old.map((f) => rm(join(folder, f))));
   }
   current()?.barrier();
 }
 
-/**
- * Reads what `saveCheckpoint` has written, in any number of processes: a pytree like `like`, whose arrays say which names, shapes and
- * dtypes there should be.
- *
- * @throws {BackendError} when files are missing, or an array is not there or has another shape or dtype
- */
-export async function loadCheckpoint<T>(folder: string, like: T): Promise<T> {
-  const files = (await readdir(folder)).filter((f) => /^checkpoint-\d+-of-\d+\.safetensors$/.test(f)).sort();
-  const parts = Number(files[0]?.match(/-of-(\d+)/)?.[1] ?? 0);
-  if (files.length === 0 || files.length !== parts) {
-    throw new BackendError("loadCheckpoint", {
-      message:
-        files.length === 0
-          ? `${folder} holds no checkpoint`
-          : `${folder} holds ${files.length} of the ${parts} files of a checkpoint`,
-      fix: "name a folder that saveCheckpoint has written, with the files of all processes",
-    });
-  }
-  const whole = new Map<string, HostArray>();
-  for (const file of files) {
-    const { tensors, metadata } = decode(new Uint8Array(await readFile(join(folder, file))), file);
-    const shapes = JSON.parse(metadata["shapes"] ?? "{}") as Record<string, readonly number[]>;
-    for (const [name, tensor] of tensors) {
-      const at = name.lastIndexOf("@");
-      const base = at < 0 ? name : name.slice(0, at);
-      if (at < 0 || !(base in shapes)) whole.set(name, tensor);
-      else place(whole, base, shapes[base], tensor, name.slice(at + 1));
-    }
-  }
-  const [leaves, def] = treeFlatten(like);
-  const paths = treeFlattenWithPath(like).map(([path]) => arrayName(path));
-  const arrays = leaves.map((leaf, i) => {
-    const { shape, dtype } = asArray(leaf as ArrayLike);
-    const found = whole.get(paths[i]);
-    if (found !== undefined && found.dtype === dtype && found.shape.join() === shape.join()) return arrayOf(found);
-    throw new BackendError("loadCheckpoint", {
-      message: `${paths[i]} should be ${String(dtype)}[${shape.join(",")}], and the checkpoint has ${found === undefined ? "no array of this name" : `${found.dtype}[${found.shape.join(",")}]`}`,
-      fix: `give a tree like the one that was saved; it had ${[...whole.keys()].join(", ")}`,
-    });
-  });
-  return treeUnflatten(def, arrays) as T;
+/** What process 0 says. */
+function agreed(value: number): number {
+  const word = Int32Array.of(value);
+  current()?.broadcast(new Uint8Array(word.buffer), 0);
+  return word[0];
 }
 
-/** Puts a part into the array that it belongs to. */
-function place(whole: Map<string, HostArray>, name: string, shape: readonly number[], part: HostArray, index: string): void {
-  const size = itemsize(part.dtype);
-  let target = whole.get(name);
-  if (target === undefined) {
-    target = { shape, dtype: part.dtype, bytes: new Uint8Array(shape.reduce((a, b) => a * b, size)) };
-    whole.set(name, target);
+/** The list of the checkpoint in a folder; `null` when there is none. @throws {BackendError} for a file that is no list */
+export async function listIn(folder: string): Promise<CheckpointList | null> {
+  let text: string;
+  try {
+    text = await readFile(join(folder, listName), "utf8");
+  } catch {
+    return null;
   }
-  const { bytes } = target;
-  const starts = index.split(",").map((s) => Number(s.split(":")[0]));
-  const row = (part.shape.at(-1) ?? 1) * size;
-  const rows = part.bytes.length / Math.max(1, row);
-  for (let r = 0; r < rows; r++) {
-    let rest = r;
-    let at = starts.at(-1) ?? 0;
-    let stride = shape.at(-1) ?? 1;
-    for (let d = shape.length - 2; d >= 0; d--) {
-      at += (starts[d] + (rest % part.shape[d])) * stride;
-      rest = Math.floor(rest / part.shape[d]);
-      stride *= shape[d];
-    }
-    bytes.set(part.bytes.subarray(r * row, (r + 1) * row), at * size);
+  try {
+    return JSON.parse(text) as CheckpointList;
+  } catch (cause) {
+    throw new BackendError("loadCheckpoint", {
+      message: `${join(folder, listName)} is no list of files`,
+      fix: "name a folder that saveCheckpoint has written",
+      cause,
+    });
   }
 }

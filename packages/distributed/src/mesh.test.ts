@@ -1,9 +1,5 @@
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { compareNumbers, installed, type Numbers, runProcesses } from "../fixtures/processes.ts";
 
 interface Said {
   readonly process: number;
@@ -16,39 +12,17 @@ interface Said {
     readonly files: number;
     readonly same: boolean;
   };
-  readonly text: Readonly<Record<string, readonly (readonly [shape: readonly number[], values: readonly (number | string)[]])[]>>;
+  readonly text: Numbers;
 }
-
-const fixture = fileURLToPath(new URL("../fixtures/mesh.ts", import.meta.url));
-const env = { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" };
-
-/** What each of so many processes with so many devices computes. */
-function run(processes: number, devices: number): Said[] {
-  const folder = mkdtempSync(join(tmpdir(), "traceform-mesh-"));
-  try {
-    const args = ["-np", String(processes), "--oversubscribe", process.execPath, fixture, String(devices), folder];
-    const { status, stderr } = spawnSync("mpirun", args, { env, encoding: "utf8", timeout: 50_000 });
-    expect(status, stderr).toBe(0);
-    return Array.from(
-      { length: processes },
-      (_, i) => JSON.parse(readFileSync(join(folder, `${processes}-${i}.json`), "utf8")) as Said,
-    );
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
-
-// As in mpi.test.ts.
-const installed = spawnSync("mpirun", ["--version"]).error === undefined;
 
 describe.runIf(installed)("a mesh over processes", () => {
-  const [alone] = installed ? run(1, 4) : [];
+  const [alone] = installed ? runProcesses<Said>("mesh.ts", 1, 4) : [];
 
   test.each([
     [2, 2],
     [4, 1],
   ])("%i processes with %i devices each compute what one with four does", (processes, devices) => {
-    for (const said of run(processes, devices)) {
+    for (const said of runProcesses<Said>("mesh.ts", processes, devices)) {
       expect(said).toMatchObject({ processes, devices: [devices, 4] });
       expect(said.hosts).toMatchObject({
         given: [
@@ -56,24 +30,11 @@ describe.runIf(installed)("a mesh over processes", () => {
           [1, 1, 1],
         ],
         gathered: Array.from({ length: processes }, (_, i) => [i + 1, i + 1, i + 1]),
-        files: processes,
+        files: processes + 1,
         same: true,
       });
       expect(said.hosts.refused).toMatch(/\.wrong of process 1 is not that of process 0/);
-      expect(Object.keys(said.text)).toEqual(Object.keys(alone.text));
-      for (const [name, arrays] of Object.entries(said.text)) {
-        // Sums have another order: first within a process, then between them.
-        const tolerance = name.includes("bfloat16") ? 2 ** -7 : 1e-6;
-        arrays.forEach(([shape, values], i) => {
-          const [wantShape, want] = alone.text[name][i];
-          expect(shape, name).toEqual(wantShape);
-          values.forEach((v, k) => {
-            const w = want[k];
-            if (typeof v === "string" || typeof w === "string") expect(v, name).toBe(w);
-            else expect(Math.abs(v - w), name).toBeLessThanOrEqual(tolerance * Math.max(1, Math.abs(w)));
-          });
-        });
-      }
+      compareNumbers(said.text, alone.text);
     }
   });
 });

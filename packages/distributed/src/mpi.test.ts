@@ -1,23 +1,14 @@
-import { spawnSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test, vi } from "vitest";
 import { BackendError } from "@traceform/core";
+import { type Ended, installed, start } from "../fixtures/processes.ts";
 import { mpi, startedByMpi } from "./mpi.ts";
 import { detectAbi, libraryNames } from "./mpi/abi.ts";
 import { countOf } from "./mpi/counts.ts";
 import { loadMpi } from "./mpi/library.ts";
 
-// Several processes on one machine, started by mpirun: Debian's package openmpi-bin.
-const fixture = fileURLToPath(new URL("../fixtures/collectives.ts", import.meta.url));
-const env = { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" };
-
-function start(processes: number, scenario: string): { readonly code: number | null; readonly out: string; readonly err: string } {
-  const args = ["-np", String(processes), "--oversubscribe", process.execPath, fixture, scenario];
-  const { status, stdout, stderr } = spawnSync("mpirun", args, { env, encoding: "utf8", timeout: 50_000 });
-  return { code: status, out: stdout, err: stderr };
-}
-
-const installed = spawnSync("mpirun", ["--version"]).error === undefined;
+/** What every process of the test does. */
+const run = (processes: number, scenario: string, timeout = 6): Ended =>
+  start("collectives.ts", processes, [scenario, String(timeout)]);
 
 test("where it is not installed what follows is left out, as the README says; a build server has to have it", () => {
   if (!installed) expect(process.env["CI"], "install mpirun: apt-get install openmpi-bin libopenmpi3").toBeUndefined();
@@ -25,7 +16,7 @@ test("where it is not installed what follows is left out, as the README says; a 
 
 describe.runIf(installed)("several processes", () => {
   test.each([1, 2, 3])("%i of them exchange values of all dtypes", (count) => {
-    const { code, out, err } = start(count, "collectives");
+    const { code, out, err } = run(count, "collectives");
     expect(err.includes("BackendError") ? err : "").toBe("");
     expect(code).toBe(0);
     const said = out
@@ -62,11 +53,11 @@ describe.runIf(installed)("several processes", () => {
   });
 
   test("a program that just ends leaves in good order", () => {
-    expect(start(2, "ends").code).toBe(0);
+    expect(run(2, "ends").code).toBe(0);
   });
 
   test("who has ended waits for those that have not, longer than a call may take", () => {
-    const { code, err } = start(2, "late");
+    const { code, err } = run(2, "late", 1.5);
     expect(err).toBe("");
     expect(code).toBe(0);
   });
@@ -88,7 +79,7 @@ describe.runIf(installed)("several processes", () => {
   ];
   test.each(failures)("%s", (_what, scenario, message) => {
     const begin = performance.now();
-    const { code, err } = start(2, scenario);
+    const { code, err } = run(2, scenario);
     expect(err).toMatch(message);
     expect(code).not.toBe(0);
     expect(performance.now() - begin).toBeLessThan(40_000);

@@ -1,4 +1,4 @@
-import { BackendError, type HostArray, type StandardDType } from "@traceform/core";
+import { BackendError, type HostArray, itemsize, type StandardDType } from "@traceform/core";
 
 /** The names of dtypes in files. Complex numbers of 128 bits have none. */
 const names: Readonly<Partial<Record<StandardDType, string>>> = {
@@ -25,19 +25,22 @@ interface Entry {
   readonly data_offsets: readonly [number, number];
 }
 
+/** The name of a dtype in files. @throws {BackendError} when it has none */
+export function storedAs(name: string, shape: readonly number[], dtype: StandardDType): string {
+  const stored = names[dtype];
+  if (stored !== undefined) return stored;
+  throw new BackendError("saveCheckpoint", {
+    message: `${name} is ${dtype}[${shape.join(",")}], and the file format has no ${dtype}`,
+    fix: "save its real and its imaginary part",
+  });
+}
+
 /** Tensors as bytes, in the format of Hugging Face's safetensors: the length of a header, the header as JSON, the data. */
 export function encode(tensors: Readonly<Record<string, HostArray>>, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
   const header: Record<string, Entry | Readonly<Record<string, string>>> = { __metadata__: metadata };
   let end = 0;
   for (const [name, { shape, dtype, bytes }] of Object.entries(tensors)) {
-    const stored = names[dtype];
-    if (stored === undefined) {
-      throw new BackendError("saveCheckpoint", {
-        message: `${name} is ${dtype}[${shape.join(",")}], and the file format has no ${dtype}`,
-        fix: "save its real and its imaginary part",
-      });
-    }
-    header[name] = { dtype: stored, shape, data_offsets: [end, (end += bytes.length)] };
+    header[name] = { dtype: storedAs(name, shape, dtype), shape, data_offsets: [end, (end += bytes.length)] };
   }
   const text = new TextEncoder().encode(JSON.stringify(header));
   // Data begins at a multiple of eight; spaces after JSON are JSON.
@@ -53,28 +56,44 @@ export function encode(tensors: Readonly<Record<string, HostArray>>, metadata: R
   return out;
 }
 
-/** The tensors of a file, as views of its bytes. @throws {BackendError} when it is none */
-export function decode(
-  file: Uint8Array,
+/** A tensor in a file: what it is, and where its bytes are. */
+export interface Stored {
+  readonly shape: readonly number[];
+  readonly dtype: StandardDType;
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+/** What the header of a file of `size` bytes says. @throws {BackendError} when it is none */
+export async function decodeHeader(
+  read: (at: number, length: number) => Promise<Uint8Array>,
+  size: number,
   where: string,
-): { tensors: Map<string, HostArray>; metadata: Readonly<Record<string, string>> } {
+): Promise<{ tensors: Map<string, Stored>; metadata: Readonly<Record<string, string>> }> {
   const broken = (why: string): BackendError =>
     new BackendError("loadCheckpoint", {
       message: `${where} is no checkpoint: ${why}`,
       fix: "name a folder that saveCheckpoint has written",
     });
-  if (file.length < 8) throw broken("it has fewer than eight bytes");
-  const length = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
-  if (8 + length > file.length) throw broken("its header is longer than the file");
-  const header = JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length))) as Record<string, Entry>;
-  const tensors = new Map<string, HostArray>();
+  if (size < 8) throw broken("it has fewer than eight bytes");
+  const length = Number(new DataView((await read(0, 8)).buffer).getBigUint64(0, true));
+  if (8 + length > size) throw broken("its header is longer than the file");
+  let header: Record<string, Entry>;
+  try {
+    header = JSON.parse(new TextDecoder().decode(await read(8, length))) as Record<string, Entry>;
+  } catch {
+    throw broken("its header is no JSON");
+  }
+  const tensors = new Map<string, Stored>();
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") continue;
     const dtype = dtypes.get(entry.dtype);
     if (dtype === undefined) throw broken(`${name} has the dtype ${entry.dtype}`);
     const [from, to] = entry.data_offsets;
-    if (8 + length + to > file.length) throw broken(`${name} lies beyond its end`);
-    tensors.set(name, { shape: entry.shape, dtype, bytes: file.slice(8 + length + from, 8 + length + to) });
+    if (8 + length + to > size) throw broken(`${name} lies beyond its end`);
+    if (to - from !== entry.shape.reduce((a, b) => a * b, itemsize(dtype)))
+      throw broken(`${name} has not as many bytes as its shape`);
+    tensors.set(name, { shape: entry.shape, dtype, offset: 8 + length + from, byteLength: to - from });
   }
   return { tensors, metadata: (header["__metadata__"] as unknown as Readonly<Record<string, string>> | undefined) ?? {} };
 }

@@ -3,9 +3,11 @@ import {
   asArray,
   bind1,
   checkDType,
+  ConcreteArray,
   definePrimitive,
   type DType,
   makeAval,
+  makeArrayFromCallback,
   type NDArray,
   type Primitive,
   scalar,
@@ -53,7 +55,10 @@ function constant(value: ArrayLike, dtype: DType | null): NDArray {
   return typeof value === "object" ? convertElementType(value, dtype) : scalar(value, dtype);
 }
 
-/** `fillValue` in the shape of `x`, and in its dtype (and weak type) unless another is given. */
+/**
+ * `fillValue` in the shape of `x`, and in its dtype (and weak type) unless another is given. Where `x` is laid out over processes and the
+ * shape is its own, so is the result.
+ */
 export function fullLike(
   x: ArrayLike,
   fillValue: ArrayLike,
@@ -61,6 +66,11 @@ export function fullLike(
 ): NDArray {
   const a = asArray(x);
   const shape = options.shape ?? a.shape;
+  if (a instanceof ConcreteArray && a.isPartial && shape.join() === a.shape.join()) {
+    return makeArrayFromCallback(shape, a.sharding, () =>
+      fullLike(a, fillValue, { ...options, shape: a.sharding.shardShape(shape) }),
+    );
+  }
   if (options.dtype) return full(shape, fillValue, options.dtype);
   const value =
     typeof fillValue === "object"

@@ -1,4 +1,6 @@
 import {
+  type Aval,
+  blockOf,
   type BlockProgram,
   constvarsToInvars,
   expandLowerRules,
@@ -9,6 +11,7 @@ import {
   Mesh,
   NamedSharding,
   processExchange,
+  RuleError,
   type Sharding,
   shardingConstraintP,
   type ShardingConstraintParams,
@@ -34,12 +37,14 @@ import { Partitioner } from "./partitioner.ts";
  */
 export function blockProgram(jaxpr: Jaxpr, operands: readonly (Sharding | null)[], name: string): BlockProgram {
   const program = expandLowerRules(jaxpr, ownLayouts);
-  const mesh = operands.map(spanningMesh).find((m) => m !== null) ?? meshInside(program)!;
+  const mesh = meshInside(program) ?? operands.map(spanningMesh).find((m) => m !== null)!;
+  // What is wrong with the mesh is so in every process, and found before any of them waits for the others.
+  blockOf(mesh);
   agree(name, program, mesh);
   const wanted = entries(program);
   const layouts = program.invars.map((_, i): NamedSharding | null => {
     const given = operands[i];
-    if (spanningMesh(given) !== null) return given as NamedSharding;
+    if (spanningMesh(given) !== null) return onMesh(name, given as NamedSharding, mesh, program.inAvals[i]);
     const cut = wanted[i];
     return cut === null || !isCut(cut) ? null : shardingOf(mesh, cut);
   });
@@ -76,6 +81,33 @@ export function blockProgram(jaxpr: Jaxpr, operands: readonly (Sharding | null)[
 }
 
 const spanningMesh = (s: Sharding | null): Mesh | null => (s instanceof NamedSharding && spansProcesses(s.mesh) ? s.mesh : null);
+
+/** A layout in the words of another mesh of the same devices. @throws {RuleError} when it has none for it */
+function onMesh(name: string, given: NamedSharding, mesh: Mesh, aval: Aval): NamedSharding {
+  if (given.mesh.equals(mesh)) return given;
+  const search = (cut: Cut, left: readonly string[]): NamedSharding | null => {
+    const found = shardingOf(mesh, cut);
+    if (found.isEquivalentTo(given, aval.ndim)) return found;
+    for (const axis of left) {
+      const others = left.filter((a) => a !== axis);
+      for (let d = 0; d < aval.ndim; d++) {
+        const more = search(
+          cut.map((names, k) => (k === d ? [...names, axis] : names)),
+          others,
+        );
+        if (more !== null) return more;
+      }
+    }
+    return null;
+  };
+  const found = search(uncut(aval.ndim), mesh.axisNames);
+  if (found !== null) return found;
+  throw new RuleError(name, {
+    message: `the program is laid out over ${mesh}, and an operand, ${aval}, over ${given.mesh}, as ${mesh} cannot cut it`,
+    operands: { operand: given },
+    fix: `lay it out over ${mesh} before, with devicePut(x, new NamedSharding(mesh, spec))`,
+  });
+}
 
 /** The mesh over processes that a program lays something out over. */
 function meshInside(jaxpr: Jaxpr): Mesh | null {

@@ -102,6 +102,13 @@ const reduction = (primitive: Primitive<lax.ReduceParams>, reduce?: "psum" | "pm
     ...(reduce === undefined ? {} : { reduce }),
   }));
 
+/** Of truth values "all" is the minimum and "any" the maximum; the bits of integers have no such collective. */
+const truths = (primitive: Primitive<lax.ReduceParams>, reduce: "pmax" | "pmin"): FactorEntry =>
+  factors(primitive, (operands, results, params) => {
+    const [, rule] = reduction(primitive, operands[0].dtype === "bool" ? reduce : undefined);
+    return (rule as FactorRule<lax.ReduceParams>)(operands, results, params);
+  });
+
 /** Each operand and result keeps the layout of all axes but one. */
 const along = <P>(primitive: Primitive<P>, axisOf: (params: P) => number): FactorEntry =>
   factors(primitive, (operands, results, params) => {
@@ -259,8 +266,8 @@ const families = (): readonly FactorEntry[] => [
   reduction(lax.reduceMaxP, "pmax"),
   reduction(lax.reduceMinP, "pmin"),
   reduction(lax.reduceProdP),
-  reduction(lax.reduceAndP),
-  reduction(lax.reduceOrP),
+  truths(lax.reduceAndP, "pmin"),
+  truths(lax.reduceOrP, "pmax"),
   reduction(lax.reduceXorP),
   arg(lax.argmaxP),
   arg(lax.argminP),
