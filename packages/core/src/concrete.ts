@@ -108,8 +108,11 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
       return ConcreteArray.fromHeld(block, this.aval, sharding);
     }
     const device = ownDevice(sharding.devices);
-    const source = this.#sharesWith(device) ? this : ConcreteArray.#on(device, this.hostSync(), this.aval);
-    return this.#shared(source.bufferOn(device), sharding);
+    if (this.#sharesWith(device)) return this.#shared(this.bufferOn(device), sharding);
+    const there = ConcreteArray.#on(device, this.hostSync(), this.aval);
+    const laidOut = there.#shared(there.bufferOn(device), sharding);
+    there.dispose();
+    return laidOut;
   }
   #shared(buffer: Buffer, sharding: Sharding): ConcreteArray {
     buffer.retain();

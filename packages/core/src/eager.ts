@@ -74,23 +74,9 @@ function processChecked(primitive: Primitive<never>, args: readonly NDArray[], p
   }
   const device = deviceFor(args);
   if (device.backend.readSync === undefined && !runsOnHost(primitive)) {
-    const { avals } = abstractEval(
-      primitive,
-      args.map((x) => x.aval),
-      params,
-    );
-    return runWatched(
-      jaxprOf(
-        primitive,
-        args.map((x) => x.aval),
-        params,
-        currentSource(),
-      ),
-      avals,
-      primitive.name,
-      args,
-      device,
-    );
+    const inAvals = args.map((x) => x.aval);
+    const jaxpr = jaxprOf(primitive, inAvals, params, currentSource());
+    return runWatched(jaxpr, jaxpr.outAvals, primitive.name, args, device);
   }
   const outs = evaluate(primitive, args, params);
   findFloats(primitive.name, outs, () => replay.operation(primitive, args, params));
@@ -125,15 +111,14 @@ function runHost(primitive: Primitive<never>, args: readonly NDArray[], params: 
 }
 
 function compileEqn(backend: Backend, primitive: Primitive<never>, inAvals: readonly Aval[], params: Params): Compiled {
-  const { avals } = abstractEval(primitive, inAvals, params);
   if ((primitive as unknown) === jitP) {
     const { jaxpr, donated, name } = params as unknown as JitParams;
     const donate = donated.flatMap((d, i) => (d ? [i] : []));
-    return lazily(backend, jaxpr, avals, { name, donate, laysOut: laysOut(jaxpr) });
+    return lazily(backend, jaxpr, abstractEval(primitive, inAvals, params).avals, { name, donate, laysOut: laysOut(jaxpr) });
   }
   const jaxpr = jaxprOf(primitive, inAvals, params, null);
   // The description of the operands is part of the program's structure, so avals need no place in the key.
-  return lazily(backend, jaxpr, avals, { name: primitive.name, laysOut: laysOut(jaxpr) });
+  return lazily(backend, jaxpr, jaxpr.outAvals, { name: primitive.name, laysOut: laysOut(jaxpr) });
 }
 /** A jaxpr of one equation. */
 function jaxprOf(primitive: Primitive<never>, inAvals: readonly Aval[], params: Params, source: Eqn["source"]): Jaxpr {

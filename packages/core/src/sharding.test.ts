@@ -152,6 +152,15 @@ test("an array put on another logical device is there, and operations follow it"
   expect(y.jsSync()).toEqual([1, 2, 3]);
 });
 
+test("an array that is laid out and disposed of leaves nothing on the devices", () => {
+  const [device] = devices();
+  const before = device.memoryStats();
+  const x = devicePut(counted(64), new NamedSharding(grid, P("a")));
+  expect(device.memoryStats()).not.toEqual(before);
+  x.dispose();
+  expect(device.memoryStats()).toEqual(before);
+});
+
 test("a tree of placements goes with the first levels of the tree of arrays", () => {
   const rows = new NamedSharding(grid, P("a"));
   const [, , , last] = devices();
