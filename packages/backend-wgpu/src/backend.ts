@@ -13,11 +13,13 @@ import {
 } from "@traceform/core";
 import { lowerProgram, type Program, type Target } from "@traceform/compiler";
 import { WgpuBuffer } from "./buffer.ts";
+import type { TileTable } from "./emit/candidates.ts";
 import type { Schedule } from "./emit/schedule.ts";
 import { LogicalDevice, WgpuDevice } from "./device.ts";
 import { WgpuExecutable } from "./executable.ts";
 import { toDevice } from "./host.ts";
 import { Pipelines } from "./pipelines.ts";
+import { Tuning } from "./tuning.ts";
 
 /** What arrays may be. */
 const dtypes: readonly StandardDType[] = [
@@ -55,7 +57,9 @@ export interface WebGpuBackendOptions {
   /** Whether the device is to be destroyed with the backend. */
   readonly owned: boolean;
   readonly maxMemoryBytes: number;
-  readonly schedule: Schedule;
+  readonly schedule: Omit<Schedule, "chosenTile">;
+  /** Tiles that were found to be the fastest; what this process has measured unless given. */
+  readonly tiles?: TileTable;
   /** Whether commands may carry immediates. */
   readonly immediates: boolean;
   /** How many logical devices there are. */
@@ -72,10 +76,12 @@ export class WebGpuBackend implements Backend {
   /** Whether the device is to be destroyed with the backend that asked for it. */
   readonly #owned: boolean;
   readonly #schedule: Schedule;
+  readonly #tuning: Tuning;
 
   constructor(gpu: GPUDevice, options: WebGpuBackendOptions) {
-    const { owned, maxMemoryBytes, schedule, immediates, devices } = options;
-    this.#schedule = schedule;
+    const { owned, maxMemoryBytes, schedule, tiles, immediates, devices } = options;
+    this.#tuning = new Tuning(gpu, tiles);
+    this.#schedule = { ...schedule, chosenTile: (productClass) => this.#tuning.chosen(productClass) };
     this.#device = new WgpuDevice(this, gpu, maxMemoryBytes);
     this.#pipelines = new Pipelines(gpu, immediates);
     this.#owned = owned;
@@ -91,7 +97,7 @@ export class WebGpuBackend implements Backend {
     this.#refuse(lowered);
     const captured = program.consts.map((c) => this.#constant(c));
     try {
-      return new WgpuExecutable(lowered, this.#device, this.#pipelines, captured, this.#schedule);
+      return new WgpuExecutable(lowered, this.#device, this.#pipelines, captured, this.#schedule, this.#tuning);
     } catch (error) {
       for (const buffer of captured) buffer.release();
       throw error;

@@ -14,8 +14,10 @@ import {
   withSize,
   workgroupSize,
 } from "./emit/kernel.ts";
+import { tileName } from "./emit/candidates.ts";
 import type { Schedule } from "./emit/schedule.ts";
 import { sortGroups, sortKey, sortWords } from "./emit/sort.ts";
+import type { Product } from "./emit/tiles.ts";
 import { type Gate, gates, type Workgroups } from "./gates.ts";
 
 /** A pointer of a dispatch, in bytes from the start of a buffer, and for each loop around it so many bytes a trip. */
@@ -105,10 +107,27 @@ export function launchDispatches(
     default: {
       const aligned = (slot: number): boolean => isAligned(args[slot]);
       const gpu = kernel.kind === "nest" ? scheduleNest(kernel, schedule, aligned) : scheduleRoutine(kernel.routine, aligned);
-      const key = `${nameOf(kernel)} ${packingOf(gpu) ?? ""}`;
+      const key = keyOf(nameOf(kernel), gpu);
       return [{ name: kernel.name, kernel: gpu, key, pointers: args, groups: groupsOf(gpu), words: none, origins }];
     }
   }
+}
+
+/** Kernels of one name may be written in several ways. */
+function keyOf(name: string, kernel: Scheduled): string {
+  return [name, packingOf(kernel) ?? "", kernel.kind === "product" ? tileName(kernel.product.tile) : ""].join("\n");
+}
+/** The dispatch of a product with another tile. */
+export function withTile(dispatch: Dispatch, product: Product, tile: Product["tile"], most: number): Dispatch {
+  const kernel = { kind: "product", product: { ...product, tile } } as const;
+  const [name] = dispatch.key.split("\n");
+  return { ...dispatch, kernel, key: keyOf(name, kernel), workgroups: workgroupsOf(groupsOf(kernel), most) };
+}
+
+/** So many workgroups in two dimensions, neither of which may be longer than `most`. */
+export function workgroupsOf(groups: number, most: number): Workgroups {
+  const rows = Math.ceil(groups / most);
+  return [Math.ceil(groups / rows), rows];
 }
 
 /** A dispatch of a part of a bundle, with the positions of its pointers among those of the bundle. */

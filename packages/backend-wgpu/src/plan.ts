@@ -7,9 +7,10 @@ import {
   launchDispatches,
   type Pointer,
   startOf,
+  workgroupsOf,
 } from "./dispatches.ts";
 import type { Schedule } from "./emit/schedule.ts";
-import { type Gate, Gates, gatesAround, type Workgroups } from "./gates.ts";
+import { type Gate, Gates, gatesAround } from "./gates.ts";
 
 /** What runs in order: dispatches, and between them what the host has to do or to look at. */
 export type Plan = readonly PlanStep[];
@@ -241,10 +242,4 @@ function holdsUnknown(step: Step): boolean {
     default:
       return false;
   }
-}
-
-/** So many workgroups in two dimensions, neither of which may be longer than `most`. */
-function workgroupsOf(groups: number, most: number): Workgroups {
-  const rows = Math.ceil(groups / most);
-  return [Math.ceil(groups / rows), rows];
 }

@@ -71,6 +71,14 @@ const rows: Readonly<Record<string, readonly [Fn, ...Shape[]]>> = {
   "layer norm": [(x) => nn.standardize(x), [3, 2, 400]],
 };
 
+const columns: Readonly<Record<string, readonly [Fn, ...Shape[]]>> = {
+  "sums of columns": [(x) => np.sum(x, 0), [70, 70]],
+  "a row times a matrix": [(x, y) => np.matmul(x, y), [90], [90, 37]],
+  "rows of a batch times its matrices": [(x, y) => np.matmul(x, y), [3, 1, 65], [3, 65, 34]],
+  "folds of folds, and what becomes of them": [(x) => np.divide(np.std(x, 0), np.add(1, np.max(np.abs(x), 0))), [67, 33]],
+  "positions of the largest": [(x) => lax.convertElementType(np.argmax(x, 0), "float32"), [48, 40]],
+};
+
 /** A device that has no subgroups, though its adapter may. */
 async function withoutSubgroups(): Promise<GPUDevice> {
   const { create } = (await import("webgpu")) as unknown as { create(options: readonly string[]): GPU };
@@ -111,6 +119,7 @@ describe.each([
 
   // Products have no use for subgroups.
   if (subgroups) test.each(Object.keys(products))("products in tiles: %s", (name) => check(products[name], "tile_a"));
+  if (subgroups) test.each(Object.keys(columns))("strips of columns: %s", (name) => check(columns[name], "column_0"));
   // What has no fold needs no memory of the workgroup.
   test.each(Object.keys(rows))("rows that workgroups share: %s", (name) => check(rows[name], "var e = i32(local)"));
 });

@@ -1,6 +1,8 @@
 import { type Backend, BackendError } from "@traceform/core";
+import type { TileTable } from "./emit/candidates.ts";
+import { dialects, unitProbe } from "./emit/dialects.ts";
 import { subgroupProbe } from "./emit/kernel.ts";
-import type { KernelSize, Schedule } from "./emit/schedule.ts";
+import type { KernelSize, UnitConfig, Units } from "./emit/schedule.ts";
 import { declareWords } from "./emit/words.ts";
 import type { ImmediateLimits } from "./pipelines.ts";
 import { WebGpuBackend } from "./backend.ts";
@@ -14,6 +16,12 @@ export interface WgpuOptions {
   readonly maxMemoryBytes?: number;
   /** How much kernels do at a time: `tiny` for GPUs that a CPU imitates, where large kernels take long to compile. Default `full`. */
   readonly schedule?: KernelSize;
+  /**
+   * The tiles of matrix products that were found to be the fastest, by adapter. `await jit(f).lower(x).compile()` measures large products of which
+   * nothing is known here, and adds what it finds; programs that are compiled without waiting take what is there, or go by rule. Keep it as JSON,
+   * and nobody has to measure again. What this process has measured unless given.
+   */
+  readonly tiles?: TileTable;
   /** How many logical devices there are, which share the GPU and its memory; 1 by default. For programs of several devices on one GPU. */
   readonly devices?: number;
 }
@@ -37,9 +45,12 @@ export async function wgpu(options: WgpuOptions = {}): Promise<Backend> {
   const device = options.device ?? (await requestDevice(options.adapter ?? (await requestAdapter())));
   // Not in pages: in Chromium 153 a loop that the device ends by itself does not end if its kernels have immediates.
   const immediates = globalThis.navigator?.gpu === undefined && (await takesImmediates(device));
+  const subgroups = await largestSubgroup(device);
+  const halves = device.features.has("shader-f16");
+  const units = subgroups > 0 ? await unitsOf(device, subgroups) : null;
   const memory = device.limits.maxComputeWorkgroupStorageSize;
-  const kernels: Schedule = { size: schedule, subgroups: await largestSubgroup(device), memory };
-  return new WebGpuBackend(device, { owned, maxMemoryBytes, schedule: kernels, immediates, devices });
+  const kernels = { size: schedule, subgroups, memory, halves, units };
+  return new WebGpuBackend(device, { owned, maxMemoryBytes, schedule: kernels, tiles: options.tiles, immediates, devices });
 }
 
 /** The most invocations of a subgroup; 0 where kernels cannot use subgroups, which is found by trying. */
@@ -55,6 +66,40 @@ async function largestSubgroup(device: GPUDevice): Promise<number> {
     // The device is lost, and says so itself.
     return 0;
   }
+}
+
+/** What the device says of its units, of which WGSL knows nothing yet. */
+interface StatedConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
+/** The units that multiply matrices, in the dialect that the platform takes, which is found by trying; null where there are none. */
+async function unitsOf(device: GPUDevice, subgroup: number): Promise<Units | null> {
+  if (!device.features.has(unitsFeature)) return null;
+  const { subgroupMatrixConfigs = [] } =
+    (device as { adapterInfo?: { readonly subgroupMatrixConfigs?: readonly StatedConfig[] } }).adapterInfo ?? {};
+  // Sums of half precision are less exact than those of other kernels.
+  const stated = [...subgroupMatrixConfigs].filter((c) => c.resultComponentType === "f32" && c.N % 4 === 0);
+  const configs = stated.flatMap(({ componentType: component, M, N, K }): UnitConfig[] =>
+    component === "f32" || (component === "f16" && device.features.has("shader-f16")) ? [{ component, M, N, K }] : [],
+  );
+  const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = device.limits;
+  const invocations = Math.min(maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX);
+  for (const dialect of configs.length > 0 ? dialects : []) {
+    device.pushErrorScope("validation");
+    for (const config of configs) {
+      const module = device.createShaderModule({ code: unitProbe(dialect, config, subgroup) });
+      device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "main" } });
+    }
+    // A device that is lost says so itself.
+    const refused = await device.popErrorScope().catch(() => "lost");
+    if (refused === null) return { dialect, configs, subgroup, invocations };
+  }
+  return null;
 }
 
 /** Whether kernels can have words that are part of the commands: asked for by trying, since platforms name it differently. */
@@ -103,7 +148,8 @@ function adapterName({ info }: GPUAdapter): string {
 }
 
 /** What programs or traces are better with. */
-const wanted = ["timestamp-query", "subgroups"] as readonly GPUFeatureName[];
+const unitsFeature = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
+const wanted = ["timestamp-query", "subgroups", "shader-f16", unitsFeature] as readonly GPUFeatureName[];
 
 /** A device with the limits of its adapter: the defaults are small. */
 async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {

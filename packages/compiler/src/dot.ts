@@ -1,3 +1,4 @@
+import type { StandardDType } from "@traceform/core";
 import { unflattenIndex } from "./affine.ts";
 import { lowerBlockedDot } from "./blocked-dot.ts";
 import { emitProduct } from "./contract.ts";
@@ -8,7 +9,7 @@ import type { Node, Value } from "./graph.ts";
 import { convertElement } from "./convert.ts";
 import type { Scope } from "./scope.ts";
 import { elementRules } from "./elementwise.ts";
-import { scalarInfo } from "./scalars.ts";
+import { roundToDType, scalarInfo } from "./scalars.ts";
 import type { KernelBuilder } from "./kernels.ts";
 
 export interface DotNumbers {
@@ -27,10 +28,12 @@ export function freeDims(rank: number, contract: readonly number[], batch: reado
 export function elementProduct(k: KernelBuilder, node: Node, a: Ex, b: Ex): Ex {
   const [lhs, rhs] = node.ins;
   const dtype = node.outs[0].dtype;
-  // 16-bit floats are already in 32 bits: no rounding of the operands.
+  // 16-bit floats are already in 32 bits: no rounding of the product.
   const to = scalarInfo(dtype).kind === "float" && scalarInfo(dtype).type === "f32" ? "float32" : dtype;
-  const x = convertElement(k.e, a, lhs.dtype, to);
-  const y = convertElement(k.e, b, rhs.dtype, to);
+  // What was computed on the way may be more exact than its dtype, but units multiply numbers of half precision.
+  const operand = (x: Ex, from: StandardDType): Ex =>
+    convertElement(k.e, from === "float16" ? roundToDType(k.e, from, x) : x, from, to);
+  const [x, y] = [operand(a, lhs.dtype), operand(b, rhs.dtype)];
   return elementRules["mul"](k.e, [x, y], { dtypes: [to, to], out: to, params: {} });
 }
 

@@ -5,4 +5,5 @@ export * from "./lower.ts";
 export * from "./nest.ts";
 export * from "./program.ts";
 export * from "./routine.ts";
+export { halfBits } from "./scalars.ts";
 export * from "./schedule.ts";

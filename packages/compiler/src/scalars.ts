@@ -44,18 +44,18 @@ export function widenElement(e: Exprs, dtype: DType, raw: Ex): Ex {
   return dtype === "float16" ? halfToFloat(e, raw) : dtype === "bfloat16" ? e.bitcast("f32", e.shl(raw, 16)) : raw;
 }
 
-/** Narrows a computed value to what a store of the dtype writes. */
+/** Narrows a computed value to what a store of the dtype writes: the bits that it has been made of, where it has been. */
 export function storedElement(e: Exprs, dtype: DType, x: Ex): Ex {
-  return dtype === "float16" ? floatToHalf(e, x) : dtype === "bfloat16" ? floatToBrain(e, x) : x;
+  if (dtype === "float16") return halfBits(e, x) ?? floatToHalf(e, x);
+  return dtype === "bfloat16" ? (brainBits(e, x) ?? floatToBrain(e, x)) : x;
 }
 
 /** Rounds a computed value to the precision of its dtype, or wraps a small integer: what a store and a load would do. */
 export function roundToDType(e: Exprs, dtype: DType, x: Ex): Ex {
   switch (dtype) {
     case "float16":
-      return halfToFloat(e, floatToHalf(e, x));
     case "bfloat16":
-      return e.bitcast("f32", e.shl(floatToBrain(e, x), 16));
+      return isShortInteger(x) ? x : widenElement(e, dtype, storedElement(e, dtype, x));
     case "int8":
     case "int16": {
       const shift = dtype === "int8" ? 24 : 16;
@@ -94,6 +94,24 @@ function halfToFloat(e: Exprs, h: Ex): Ex {
   const special = e.or(shifted, e.i32(0x7f800000));
   const bits = e.select(e.ge(magnitude, e.i32(0x7c00)), special, finite);
   return e.bitcast("f32", e.or(bits, e.shl(e.and(h, e.i32(0x8000)), 16)));
+}
+
+/** The bits of which a value is the number of half precision, as an i32; null where it is not made of such bits. */
+export function halfBits(e: Exprs, x: Ex): Ex | null {
+  const constant = (a: Ex, n: number): boolean => a.op === "const" && Number(a.value) === n;
+  const sign = x.op === "bitcast" ? x.args[0].args.find((a) => a.op === "shl" && constant(a.args[1], 16)) : undefined;
+  const bits = sign?.args[0].op === "and" ? sign.args[0].args.find((a) => !constant(a, 0x8000)) : undefined;
+  // Equal expressions are one.
+  return bits !== undefined && halfToFloat(e, bits) === x ? bits : null;
+}
+
+function brainBits(e: Exprs, x: Ex): Ex | null {
+  const bits = x.op === "bitcast" && x.args[0].op === "shl" ? x.args[0].args[0] : null;
+  return bits !== null && widenElement(e, "bfloat16", bits) === x ? bits : null;
+}
+/** A constant that no 16-bit float rounds. */
+function isShortInteger({ op, value }: Ex): boolean {
+  return op === "const" && Number.isInteger(Number(value)) && Math.abs(Number(value)) <= 256;
 }
 
 /** The same for devices that may take subnormal numbers for zero: those of half precision are whole multiples of 2^-24. */

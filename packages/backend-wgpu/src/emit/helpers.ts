@@ -8,7 +8,8 @@ export type HelperName =
   | "floor_div"
   | "remainder"
   | "wide_product"
-  | "large_angle";
+  | "large_angle"
+  | "half";
 
 /**
  * What WGSL leaves loose, as functions over bits. Compilers may assume that there is neither NaN nor infinity, so comparisons
@@ -132,6 +133,12 @@ fn large_angle(x: f32) -> vec3<f32> {
   let hi = f32(angle.y & 0xffffff00u) * bitcast<f32>((96u - zeros) << 23u);
   let lo = f32(((angle.y & 0xffu) << 24u) | (angle.x >> 8u)) * bitcast<f32>((72u - zeros) << 23u);
   return vec3<f32>(quarters, bitcast<f32>(bitcast<u32>(hi) | negative), bitcast<f32>(bitcast<u32>(lo) | negative));
+}`,
+  },
+  half: {
+    uses: [],
+    text: `fn half(bits: i32) -> f16 {
+  return bitcast<vec2<f16>>(bitcast<u32>(bits)).x;
 }`,
   },
   // Rounds towards minus infinity, for a positive divisor.

@@ -1,12 +1,14 @@
 import { extentOf, type Nest, type Routine, type SortPass } from "@traceform/compiler";
+import { type Columns, columnsOf, writeColumns } from "./columns.ts";
 import { helperText } from "./helpers.ts";
 import { parallelAxes, writeNest } from "./nest.ts";
 import { type Aligned, type Packing, routinePacking, shortSlots, shortStores, type Walk, walkOf } from "./packing.ts";
-import { type Product, productOf, productShape, retiled, writeProduct } from "./product.ts";
+import { productOf, productShape, retiled, writeProduct } from "./product.ts";
 import type { Schedule } from "./schedule.ts";
 import { writeRoutine } from "./routine.ts";
 import { type Rows, rowsOf, writeRows } from "./rows.ts";
 import { sortSize, sortWords, writeSort } from "./sort.ts";
+import type { Product } from "./tiles.ts";
 import { Values } from "./values.ts";
 import { declareWords, firstPointer, wordAt, type WordSource } from "./words.ts";
 
@@ -33,6 +35,7 @@ export type Scheduled =
   | { readonly kind: "nest"; readonly nest: Nest; readonly walk: Walk }
   | { readonly kind: "product"; readonly product: Product }
   | { readonly kind: "rows"; readonly rows: Rows }
+  | { readonly kind: "columns"; readonly columns: Columns }
   | { readonly kind: "routine"; readonly routine: Routine; readonly packing: Packing };
 
 /** A kernel that has some of the workgroups of a dispatch, all of one size, and some of its pointers. */
@@ -43,8 +46,10 @@ export interface BundlePart {
 
 /** How a nest is run. */
 export function scheduleNest(nest: Nest, schedule: Schedule, aligned: Aligned): Scheduled {
-  const product = productOf(nest, schedule.size, aligned);
+  const product = productOf(nest, schedule, aligned);
   if (product !== null) return { kind: "product", product };
+  const columns = columnsOf(nest, schedule, aligned);
+  if (columns !== null) return { kind: "columns", columns };
   const rows = rowsOf(nest, schedule, aligned);
   return rows === null ? { kind: "nest", nest, walk: walkOf(nest, parallelAxes(nest), aligned) } : { kind: "rows", rows };
 }
@@ -61,6 +66,8 @@ export function packingOf(kernel: Scheduled): Packing {
       return kernel.product.packing;
     case "rows":
       return kernel.rows.packing;
+    case "columns":
+      return kernel.columns.packing;
     case "routine":
       return kernel.packing;
   }
@@ -75,6 +82,8 @@ function atomicSlots(kernel: Scheduled): readonly number[] {
       return kernel.product.epilogue.flatMap((s) => s.stores.map((t) => t.slot));
     case "rows":
       return shortStores(kernel.rows.nest).map((s) => s.slot);
+    case "columns":
+      return shortStores(kernel.columns.nest).map((s) => s.slot);
     case "routine":
       return [...shortSlots(kernel.routine.body)];
   }
@@ -92,6 +101,8 @@ export function groupsOf(kernel: Scheduled, size: number = sizeOf(kernel) ?? wor
       return productShape(kernel.product).groups;
     case "rows":
       return Math.ceil(extentOf(kernel.rows.nest.outer) / kernel.rows.each);
+    case "columns":
+      return Math.ceil(extentOf(kernel.columns.nest.outer) / kernel.columns.width);
     case "routine":
       return groupsFor(kernel.routine.tasks, size);
   }
@@ -103,6 +114,8 @@ export function sizeOf(kernel: Scheduled): number | null {
       return productShape(kernel.product).size;
     case "rows":
       return kernel.rows.size;
+    case "columns":
+      return kernel.columns.width * kernel.columns.lanes;
     default:
       return null;
   }
@@ -116,6 +129,10 @@ export function withSize(kernel: Scheduled, size: number): Scheduled | null {
     }
     case "rows":
       return { kind: "rows", rows: { ...kernel.rows, size } };
+    case "columns": {
+      const { columns } = kernel;
+      return { kind: "columns", columns: { ...columns, lanes: size / columns.width } };
+    }
     default:
       return kernel;
   }
@@ -125,6 +142,11 @@ export function sharedBytes(kernel: Scheduled): { readonly tiles: number; readon
   switch (kernel.kind) {
     case "product":
       return { tiles: productShape(kernel.product).bytes, folds: 0 };
+    case "columns": {
+      const { folds, width, lanes } = kernel.columns;
+      const arrays = folds.flatMap((s) => s.reductions.flatMap((r) => r.init)).length;
+      return { tiles: 0, folds: 4 * width * lanes * arrays };
+    }
     case "rows": {
       const arrays = kernel.rows.nest.stages.flatMap((s) => s.reductions.flatMap((r) => r.init)).length;
       return { tiles: 0, folds: 4 * kernel.rows.size * arrays };
@@ -212,11 +234,13 @@ export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly 
   const word = (i: number): string => wordAt(source, i);
   const code = [
     ...(values.subgroups ? ["enable subgroups;"] : []),
+    ...[...values.enables].map((name) => `enable ${name};`),
     ...declareWords(source, sizesAt + sizes.length),
     ...memories.map(
       (m) => `@group(0) @binding(${m + 1}) var<storage, read_write> m${m}: array<${atomic.has(m) ? "atomic<u32>" : "u32"}>;`,
     ),
     ...values.sharedMemory,
+    ...values.declarations,
     helperText(values.helpers),
     `@compute @workgroup_size(${size})`,
     `fn main(${[...builtins, ...(values.subgroups ? subgroupBuiltins : [])].map(([name, type]) => `@builtin(${name}) ${type}`).join(", ")}) {`,
@@ -300,6 +324,10 @@ function writeScheduled(kernel: Scheduled, size: number, values: Values): void {
       values.literals = kernel.rows.nest.e.literals;
       onlyGroups(values, kernel);
       return values.givingSteps(() => writeRows(kernel.rows, values));
+    case "columns":
+      values.literals = kernel.columns.nest.e.literals;
+      onlyGroups(values, kernel);
+      return values.givingSteps(() => writeColumns(kernel.columns, values));
   }
 }
 

@@ -58,6 +58,8 @@ function bitsOf(value: number): number {
  */
 export class Values {
   readonly helpers: Set<HelperName> = new Set();
+  /** Extensions of WGSL that what is written needs. */
+  readonly enables: Set<string> = new Set();
   /** Whether what is written uses subgroups. */
   subgroups = false;
   readonly #lines: string[] = [];
@@ -149,6 +151,17 @@ export class Values {
     this.#shared.set(name, { type, length: Math.max(length, this.#shared.get(name)?.length ?? 0) });
     return name;
   }
+  /** Declarations of the module, once for each key; what their names begin with. */
+  module(key: string, declare: (prefix: string) => readonly string[]): string {
+    const prefix = `own${[...this.#modules.keys(), key].indexOf(key)}_`;
+    if (!this.#modules.has(key)) this.#modules.set(key, declare(prefix));
+    return prefix;
+  }
+  get declarations(): string[] {
+    return [...this.#modules.values()].flat();
+  }
+  readonly #modules = new Map<string, readonly string[]>();
+
   /** The declarations of that memory. */
   get sharedMemory(): string[] {
     return [...this.#shared].map(([name, { type, length }]) => `var<workgroup> ${name}: array<${type}, ${length}>;`);
@@ -238,6 +251,11 @@ export class Values {
   #helper(name: HelperName): HelperName {
     this.helpers.add(name);
     return name;
+  }
+  /** The text of a number of half precision, of whose bits `bits` is the text. */
+  half(bits: string): string {
+    this.enables.add("f16");
+    return `${this.#helper("half")}(${bits})`;
   }
 
   /** The index, in the memory of a pointer if it is one, as the text of an i32. */

@@ -1,0 +1,76 @@
+import { extentOf } from "@traceform/compiler";
+import type { TileTable } from "./emit/candidates.ts";
+import type { Product } from "./emit/tiles.ts";
+
+/** What was measured in this process, unless the backend was given a table of its own. */
+const measured: TileTable = {};
+
+/** Below so many products of elements all tiles are about as fast as waiting for the kernel to begin. */
+const leastWork = 2 ** 25;
+
+/** The tiles that were found to be the fastest on an adapter. */
+export class Tuning {
+  readonly #known: Record<string, string>;
+  readonly #waiting = new Map<string, Promise<void>>();
+
+  constructor(device: GPUDevice, table: TileTable = measured) {
+    this.#known = table[adapterKey(device)] ??= {};
+  }
+
+  isWorthwhile({ batches, rows, columns, depth, others }: Product): boolean {
+    return others.length > 1 && extentOf([...batches, ...rows, ...columns, ...depth]) >= leastWork;
+  }
+
+  /** The name of the tile for a class of products; undefined where nothing was measured. */
+  chosen(productClass: string): string | undefined {
+    return this.#known[productClass];
+  }
+
+  /**
+   * Measures candidates, one after the other, and remembers the fastest; once for each class. `time` is how long a candidate takes, or
+   * infinity where it does not run. Of equals the first one is taken.
+   */
+  async choose(productClass: string, names: readonly string[], time: (index: number) => Promise<number>): Promise<void> {
+    if (this.chosen(productClass) !== undefined) return;
+    let waiting = this.#waiting.get(productClass);
+    if (waiting === undefined) {
+      waiting = this.#measure(productClass, names, time).finally(() => this.#waiting.delete(productClass));
+      this.#waiting.set(productClass, waiting);
+    }
+    return waiting;
+  }
+  async #measure(productClass: string, names: readonly string[], time: (index: number) => Promise<number>): Promise<void> {
+    let [best, least] = [-1, Infinity];
+    for (let i = 0; i < names.length; i++) {
+      const t = await time(i);
+      if (t < least) [best, least] = [i, t];
+    }
+    if (best >= 0) this.#known[productClass] = names[best];
+  }
+}
+
+/** What makes adapters of one model equal, as far as platforms tell. */
+function adapterKey(device: GPUDevice): string {
+  const { adapterInfo: info } = device as { readonly adapterInfo?: GPUAdapterInfo };
+  const names = [info?.vendor, info?.architecture, info?.device, info?.description].filter(Boolean);
+  const { maxComputeInvocationsPerWorkgroup: most, maxComputeWorkgroupStorageSize: bytes } = device.limits;
+  return [...names, `${most} invocations`, `${bytes} bytes`].join(", ");
+}
+
+/** A candidate is run as often as this many milliseconds take, but not more than so many times. */
+const enough = 5;
+const mostRuns = 64;
+
+/** Milliseconds of a run, of which `run` submits so many: the least of a few, after one that nobody counts. */
+export async function timeRuns(gpu: GPUDevice, run: (times: number) => void): Promise<number> {
+  const once = async (times: number): Promise<number> => {
+    await gpu.queue.onSubmittedWorkDone();
+    const begin = performance.now();
+    run(times);
+    await gpu.queue.onSubmittedWorkDone();
+    return (performance.now() - begin) / times;
+  };
+  await once(1);
+  const times = Math.max(1, Math.min(mostRuns, Math.ceil(enough / (await once(1)))));
+  return Math.min(await once(times), await once(times));
+}
