@@ -40,7 +40,7 @@ const dtypes: readonly StandardDType[] = [
 const ownPrimitives: ReadonlySet<string> = new Set(["widen"]);
 
 /** Kernels are not cut into chunks here: a dispatch has as many invocations as its parallel axes say. */
-const target: Target = { tile: null, float64: false, threads: 0, block: 1024, attentionColumns: 0, grain: 1 << 16 };
+const target: Target = { tile: null, float64: false, threads: 0, block: 1024, attentionColumns: 128, grain: 1 << 16 };
 /** For adapters on which large kernels take long to compile. */
 const tinyTarget: Target = { ...target, block: 64 };
 

@@ -1,20 +1,20 @@
 import { invariant, LruCache } from "@traceform/core";
-import { type BufferInfo, kernelKey, type Kernel, type LoopStep, type Origin } from "@traceform/compiler";
 import {
-  gateKernel,
-  type GpuKernel,
-  groupsFor,
-  groupsOf,
-  packingOf,
-  type Scheduled,
-  scheduleNest,
-  scheduleRoutine,
-  sharedBytes,
-  sizeOf,
-  withSize,
-  workgroupSize,
-} from "./emit/kernel.ts";
-import { tileName } from "./emit/candidates.ts";
+  type Attention,
+  type BufferInfo,
+  kernelKey,
+  type Kernel,
+  type LoopStep,
+  type Nest,
+  type Origin,
+  type RoutineKernel,
+} from "@traceform/compiler";
+import { scheduledAttention } from "./emit/attention.ts";
+import { gateKernel, type GpuKernel, scheduleNest } from "./emit/kernel.ts";
+import { scheduledProduct } from "./emit/product.ts";
+import type { Aligned } from "./emit/packing.ts";
+import { scheduledRoutine } from "./emit/routine.ts";
+import { groupsFor, groupsOf, type Scheduled, workgroupSize } from "./emit/scheduled.ts";
 import type { Schedule } from "./emit/schedule.ts";
 import { sortGroups, sortKey, sortWords } from "./emit/sort.ts";
 import type { Product } from "./emit/tiles.ts";
@@ -102,24 +102,33 @@ export function launchDispatches(
         },
       ];
     case "contraction":
-    case "attention":
       return invariant(false, "the compiler was told that there is no micro-kernel") as never;
     default: {
-      const aligned = (slot: number): boolean => isAligned(args[slot]);
-      const gpu = kernel.kind === "nest" ? scheduleNest(kernel, schedule, aligned) : scheduleRoutine(kernel.routine, aligned);
+      const gpu = scheduled(kernel, schedule, (slot) => isAligned(args[slot]));
       const key = keyOf(nameOf(kernel), gpu);
       return [{ name: kernel.name, kernel: gpu, key, pointers: args, groups: groupsOf(gpu), words: none, origins }];
     }
   }
 }
 
+function scheduled(kernel: Nest | RoutineKernel | Attention, schedule: Schedule, aligned: Aligned): Scheduled {
+  switch (kernel.kind) {
+    case "nest":
+      return scheduleNest(kernel, schedule, aligned);
+    case "routine":
+      return scheduledRoutine(kernel.routine, aligned);
+    case "attention":
+      return scheduledAttention(kernel, schedule, aligned);
+  }
+}
+
 /** Kernels of one name may be written in several ways. */
-function keyOf(name: string, kernel: Scheduled): string {
-  return [name, packingOf(kernel) ?? "", kernel.kind === "product" ? tileName(kernel.product.tile) : ""].join("\n");
+function keyOf(name: string, { packing, variant }: Scheduled): string {
+  return [name, packing ?? "", variant].join("\n");
 }
 /** The dispatch of a product with another tile. */
 export function withTile(dispatch: Dispatch, product: Product, tile: Product["tile"], most: number): Dispatch {
-  const kernel = { kind: "product", product: { ...product, tile } } as const;
+  const kernel = scheduledProduct({ ...product, tile });
   const [name] = dispatch.key.split("\n");
   return { ...dispatch, kernel, key: keyOf(name, kernel), workgroups: workgroupsOf(groupsOf(kernel), most) };
 }
@@ -147,14 +156,14 @@ interface Beside {
  */
 function besideEachOther(parts: readonly PartDispatch[], { memory }: Pick<Schedule, "memory">): readonly (readonly Beside[])[] {
   const kernelOf = (d: PartDispatch): Scheduled => d.kernel as Scheduled;
-  const sizes = parts.map((d) => sizeOf(kernelOf(d)));
+  const sizes = parts.map((d) => kernelOf(d).size);
   const largest = Math.max(0, ...sizes.map((size) => size ?? 0)) || workgroupSize;
   const together: Beside[] = [];
   const others: PartDispatch[] = [];
   let [tiles, folds] = [0, 0];
   for (const d of parts) {
-    const kernel = withSize(kernelOf(d), largest);
-    const bytes = kernel === null ? { tiles: Infinity, folds: 0 } : sharedBytes(kernel);
+    const kernel = kernelOf(d).resized(largest);
+    const bytes = kernel === null ? { tiles: Infinity, folds: 0 } : kernel.shared;
     const [moreTiles, moreFolds] = [Math.max(tiles, bytes.tiles), Math.max(folds, bytes.folds)];
     if (moreTiles + foldTypes * moreFolds > memory) others.push(d);
     else {

@@ -116,7 +116,8 @@ export class WgpuExecutable implements Executable {
     const { gpu } = this.#device;
     const products = this.#plan.dispatches.flatMap((dispatch) => {
       const { kernel } = dispatch;
-      return kernel.kind === "product" && this.#tuning.isWorthwhile(kernel.product) ? [{ dispatch, product: kernel.product }] : [];
+      const product = kernel.kind === "product" ? kernel.product : undefined;
+      return product !== undefined && this.#tuning.isWorthwhile(product) ? [{ dispatch, product }] : [];
     });
     for (const { dispatch, product } of products) {
       const { others } = product;

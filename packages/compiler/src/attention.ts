@@ -258,18 +258,18 @@ function build(
 export function lowerAttention(scope: Scope, node: Node): void {
   const [out] = node.outs;
   let built: Built | null = null;
-  let result: Pick<Attention, "total" | "sum" | "most" | "logit" | "weight"> | null = null;
+  let result: Pick<Attention, "total" | "most" | "logit" | "weight"> | null = null;
   const none: Intercept = () => null;
   const element = (k: KernelBuilder, position: readonly Index[]): Ex => {
     const { e } = k;
     const axes = position.map((p) => p.terms[0]?.atom.axis ?? e.axis(1));
     built = build(k, node, node.params as unknown as Parts, axes, position, none);
-    const [total, sum, most, logit] = [0, 1, 2, 3].map(() => e.param("f32"));
+    const [total, most, logit] = [0, 1, 2].map(() => e.param("f32"));
     const context = { dtypes: ["float32"], out: "float32", params: {} } as const;
     // Nothing of what a mask has taken out; and before the first of a row there was nothing.
     const weight = e.select(e.eq(logit, e.f32(-Infinity)), e.f32(0), elementRules["exp"](e, [e.sub(logit, most)], context));
-    result = { total, sum, most, logit, weight };
-    return roundToDType(e, out.dtype, e.div(total, sum));
+    result = { total, most, logit, weight };
+    return roundToDType(e, out.dtype, total);
   };
   scope.begin(
     out,

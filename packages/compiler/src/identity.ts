@@ -43,7 +43,7 @@ function nestKey(nest: Nest): string {
 }
 
 function attentionKey(a: Attention): string {
-  const parts = [a.a, a.b, a.product, a.score, a.value, a.total, a.sum, a.most, a.logit, a.weight];
+  const parts = [a.a, a.b, a.product, a.score, a.value, a.total, a.most, a.logit, a.weight];
   const loops = [a.batches, a.rows, a.keys, a.columns, a.depth].map(axes).join(" ");
   return `attention ${a.slots} [${loops}] ${ids(parts)}${writeStages(a.stages, parts)}`;
 }

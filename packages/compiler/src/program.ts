@@ -177,9 +177,8 @@ export interface Attention {
   readonly logit: Ex;
   readonly most: Ex;
   readonly weight: Ex;
-  /** Parameters of the stages: the sum of values, and of the weights. */
+  /** A parameter of the stages: the sum of values, divided by that of the weights. */
   readonly total: Ex;
-  readonly sum: Ex;
   /** What becomes of an element: stages without loops. */
   readonly stages: readonly Stage[];
   readonly slots: number;

@@ -1,9 +1,10 @@
 import { extentOf, type Nest, reachable, type Stage, stageRoots, strideAlong } from "@traceform/compiler";
 import { Folds } from "./folds.ts";
 import { Hoisting } from "./hoisting.ts";
-import { type Aligned, mostOfWord, type Packing, packingAlong } from "./packing.ts";
+import { type Aligned, mostOfWord, type Packing, packingAlong, shortStores } from "./packing.ts";
 import { bindPosition } from "./position.ts";
 import type { Schedule } from "./schedule.ts";
+import { onlyGroups, type Scheduled } from "./scheduled.ts";
 import type { Values } from "./values.ts";
 
 /**
@@ -52,8 +53,30 @@ export function columnsOf(nest: Nest, { size }: Schedule, aligned: Aligned): Col
   return { nest, folds, epilogue, width, lanes, packing: packingAlong(stores, nest.outer, [], aligned) };
 }
 
+/** A nest of which each workgroup has a strip of columns. */
+export function scheduledColumns(columns: Columns): Scheduled {
+  const { nest, folds, width, lanes, packing } = columns;
+  const groups = Math.ceil(extentOf(nest.outer) / width);
+  const arrays = folds.flatMap((s) => s.reductions.flatMap((r) => r.init)).length;
+  return {
+    kind: "columns",
+    packing,
+    shortSlots: shortStores(nest).map((s) => s.slot),
+    variant: "",
+    literals: nest.e.literals,
+    size: width * lanes,
+    shared: { tiles: 0, folds: 4 * width * lanes * arrays },
+    groups: () => groups,
+    resized: (size) => scheduledColumns({ ...columns, lanes: size / width }),
+    write: (values) => {
+      onlyGroups(values, groups);
+      values.givingSteps(() => writeColumns(columns, values));
+    },
+  };
+}
+
 /** Writes what an invocation, number `local` of workgroup `group`, does. */
-export function writeColumns({ nest, folds: stages, epilogue, width, lanes, packing }: Columns, values: Values): void {
+function writeColumns({ nest, folds: stages, epilogue, width, lanes, packing }: Columns, values: Values): void {
   const { outer } = nest;
   const count = values.size(extentOf(outer), outer);
   const folds = new Folds(values);

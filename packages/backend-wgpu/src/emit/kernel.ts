@@ -1,19 +1,15 @@
-import { extentOf, type Nest, type Routine, type SortPass } from "@traceform/compiler";
-import { type Columns, columnsOf, writeColumns } from "./columns.ts";
+import type { Nest, SortPass } from "@traceform/compiler";
+import { columnsOf, scheduledColumns } from "./columns.ts";
 import { helperText } from "./helpers.ts";
-import { parallelAxes, writeNest } from "./nest.ts";
-import { type Aligned, type Packing, routinePacking, shortSlots, shortStores, type Walk, walkOf } from "./packing.ts";
-import { productOf, productShape, retiled, writeProduct } from "./product.ts";
+import { scheduledNest } from "./nest.ts";
+import type { Aligned } from "./packing.ts";
+import { productOf, scheduledProduct } from "./product.ts";
 import type { Schedule } from "./schedule.ts";
-import { writeRoutine } from "./routine.ts";
-import { type Rows, rowsOf, writeRows } from "./rows.ts";
+import { groupsOf, only, type Scheduled, workgroupSize } from "./scheduled.ts";
+import { rowsOf, scheduledRows } from "./rows.ts";
 import { sortSize, sortWords, writeSort } from "./sort.ts";
-import type { Product } from "./tiles.ts";
 import { Values } from "./values.ts";
 import { declareWords, firstPointer, wordAt, type WordSource } from "./words.ts";
-
-/** Invocations of a workgroup, where the kernel does not say otherwise. */
-export const workgroupSize = 64;
 
 /**
  * What one dispatch runs: a nest, a product in tiles, rows that workgroups share, a routine, several of those beside each other, a step of a sort, or a
@@ -30,14 +26,6 @@ export type GpuKernel =
 /** Opens or closes a gate: see `gates.ts` and `gateDispatch`. Its pointers are the value that decides and the memory of the gates. */
 export const gateKernel = { kind: "gate" } as const;
 
-/** What the compiler's kernels become. */
-export type Scheduled =
-  | { readonly kind: "nest"; readonly nest: Nest; readonly walk: Walk }
-  | { readonly kind: "product"; readonly product: Product }
-  | { readonly kind: "rows"; readonly rows: Rows }
-  | { readonly kind: "columns"; readonly columns: Columns }
-  | { readonly kind: "routine"; readonly routine: Routine; readonly packing: Packing };
-
 /** A kernel that has some of the workgroups of a dispatch, all of one size, and some of its pointers. */
 export interface BundlePart {
   readonly kernel: Scheduled;
@@ -47,121 +35,17 @@ export interface BundlePart {
 /** How a nest is run. */
 export function scheduleNest(nest: Nest, schedule: Schedule, aligned: Aligned): Scheduled {
   const product = productOf(nest, schedule, aligned);
-  if (product !== null) return { kind: "product", product };
+  if (product !== null) return scheduledProduct(product);
   const columns = columnsOf(nest, schedule, aligned);
-  if (columns !== null) return { kind: "columns", columns };
+  if (columns !== null) return scheduledColumns(columns);
   const rows = rowsOf(nest, schedule, aligned);
-  return rows === null ? { kind: "nest", nest, walk: walkOf(nest, parallelAxes(nest), aligned) } : { kind: "rows", rows };
-}
-export function scheduleRoutine(routine: Routine, aligned: Aligned): Scheduled {
-  return { kind: "routine", routine, packing: routinePacking(routine, aligned) };
-}
-
-/** How a kernel writes elements of less than a word. */
-export function packingOf(kernel: Scheduled): Packing {
-  switch (kernel.kind) {
-    case "nest":
-      return kernel.walk.packing;
-    case "product":
-      return kernel.product.packing;
-    case "rows":
-      return kernel.rows.packing;
-    case "columns":
-      return kernel.columns.packing;
-    case "routine":
-      return kernel.packing;
-  }
-}
-/** The pointers to words of which other invocations write other parts. */
-function atomicSlots(kernel: Scheduled): readonly number[] {
-  if (packingOf(kernel) !== "atomic") return [];
-  switch (kernel.kind) {
-    case "nest":
-      return shortStores(kernel.nest).map((s) => s.slot);
-    case "product":
-      return kernel.product.epilogue.flatMap((s) => s.stores.map((t) => t.slot));
-    case "rows":
-      return shortStores(kernel.rows.nest).map((s) => s.slot);
-    case "columns":
-      return shortStores(kernel.columns.nest).map((s) => s.slot);
-    case "routine":
-      return [...shortSlots(kernel.routine.body)];
-  }
-}
-
-/**
- * How many workgroups, of `size` invocations, a kernel has: with an invocation for each position of a nest's parallel axes, and for each
- * task of a routine.
- */
-export function groupsOf(kernel: Scheduled, size: number = sizeOf(kernel) ?? workgroupSize): number {
-  switch (kernel.kind) {
-    case "nest":
-      return groupsFor(Math.ceil(extentOf(kernel.walk.axes) / kernel.walk.lanes), size);
-    case "product":
-      return productShape(kernel.product).groups;
-    case "rows":
-      return Math.ceil(extentOf(kernel.rows.nest.outer) / kernel.rows.each);
-    case "columns":
-      return Math.ceil(extentOf(kernel.columns.nest.outer) / kernel.columns.width);
-    case "routine":
-      return groupsFor(kernel.routine.tasks, size);
-  }
-}
-/** Invocations of a workgroup; null where any number will do. */
-export function sizeOf(kernel: Scheduled): number | null {
-  switch (kernel.kind) {
-    case "product":
-      return productShape(kernel.product).size;
-    case "rows":
-      return kernel.rows.size;
-    case "columns":
-      return kernel.columns.width * kernel.columns.lanes;
-    default:
-      return null;
-  }
-}
-/** The kernel with workgroups of so many invocations, which are no fewer than it has; null if it is written for others. */
-export function withSize(kernel: Scheduled, size: number): Scheduled | null {
-  switch (kernel.kind) {
-    case "product": {
-      const product = retiled(kernel.product, size);
-      return product === null ? null : { kind: "product", product };
-    }
-    case "rows":
-      return { kind: "rows", rows: { ...kernel.rows, size } };
-    case "columns": {
-      const { columns } = kernel;
-      return { kind: "columns", columns: { ...columns, lanes: size / columns.width } };
-    }
-    default:
-      return kernel;
-  }
-}
-/** Bytes of the workgroup's memory that a kernel takes at the most: those of a product's tiles, and those of folds of one type. */
-export function sharedBytes(kernel: Scheduled): { readonly tiles: number; readonly folds: number } {
-  switch (kernel.kind) {
-    case "product":
-      return { tiles: productShape(kernel.product).bytes, folds: 0 };
-    case "columns": {
-      const { folds, width, lanes } = kernel.columns;
-      const arrays = folds.flatMap((s) => s.reductions.flatMap((r) => r.init)).length;
-      return { tiles: 0, folds: 4 * width * lanes * arrays };
-    }
-    case "rows": {
-      const arrays = kernel.rows.nest.stages.flatMap((s) => s.reductions.flatMap((r) => r.init)).length;
-      return { tiles: 0, folds: 4 * kernel.rows.size * arrays };
-    }
-    default:
-      return { tiles: 0, folds: 0 };
-  }
-}
-export function groupsFor(invocations: number, size: number = workgroupSize): number {
-  return Math.ceil(invocations / size);
+  return rows === null ? scheduledNest(nest, aligned) : scheduledRows(rows);
 }
 
 /** The bindings to which all access is atomic. */
 function atomicBindings(kernel: GpuKernel, bindings: readonly number[]): ReadonlySet<number> {
-  const slotsOf = (k: Scheduled, args: readonly number[]): number[] => atomicSlots(k).map((slot) => bindings[args[slot]]);
+  const slotsOf = ({ packing, shortSlots }: Scheduled, args: readonly number[]): number[] =>
+    packing === "atomic" ? shortSlots.map((slot) => bindings[args[slot]]) : [];
   switch (kernel.kind) {
     case "copy":
     case "copyBytes":
@@ -224,7 +108,7 @@ export function writeKernel(kernel: GpuKernel, name: string, bindings: readonly 
     size = sortSize(kernel.pass);
     writeSort(kernel.pass, values, own);
   } else {
-    size = (kernel.kind === "bundle" ? kernel.size : sizeOf(kernel)) ?? workgroupSize;
+    size = kernel.size ?? workgroupSize;
     if (kernel.kind === "bundle") writeParts(kernel.parts, size, values);
     else writeScheduled(kernel, size, values);
   }
@@ -279,17 +163,6 @@ export const subgroupProbe: string = [
   "}",
 ].join("\n");
 
-/** Ends the invocations that are not among the first so many. */
-function only(values: Values, size: number, invocations: string): void {
-  values.line(`let invocation = group * ${size}u + local;`);
-  values.line(`if (invocation >= ${invocations}) { return; }`);
-}
-
-/** Ends the workgroups that a dispatch has beyond those of the kernel. */
-function onlyGroups(values: Values, kernel: Scheduled): void {
-  values.line(`if (group >= u32(${values.size(groupsOf(kernel), "groups")})) { return; }`);
-}
-
 /** Copies bytes: an invocation has a word of the destination, of which it changes what is to be changed. */
 function writeBytes(values: Values, [from, to]: readonly number[], count: string): void {
   values.line(`let word = p1 + group * ${workgroupSize}u + local;`);
@@ -306,29 +179,10 @@ function writeBytes(values: Values, [from, to]: readonly number[], count: string
   values.line(`m${to}[word] = all;`);
 }
 
-/** What an invocation, number `local` of workgroup `group`, which has so many, does. */
+/** What an invocation of a workgroup of so many does. */
 function writeScheduled(kernel: Scheduled, size: number, values: Values): void {
-  switch (kernel.kind) {
-    case "nest":
-      values.literals = kernel.nest.e.literals;
-      only(values, size, `u32(${values.size(Math.ceil(extentOf(kernel.walk.axes) / kernel.walk.lanes), "invocations")})`);
-      return writeNest(kernel.nest, kernel.walk, values);
-    case "routine":
-      only(values, size, `u32(${values.size(kernel.routine.tasks, "tasks")})`);
-      return writeRoutine(kernel.routine, values);
-    case "product":
-      values.literals = kernel.product.e.literals;
-      onlyGroups(values, kernel);
-      return values.givingSteps(() => writeProduct(kernel.product, values));
-    case "rows":
-      values.literals = kernel.rows.nest.e.literals;
-      onlyGroups(values, kernel);
-      return values.givingSteps(() => writeRows(kernel.rows, values));
-    case "columns":
-      values.literals = kernel.columns.nest.e.literals;
-      onlyGroups(values, kernel);
-      return values.givingSteps(() => writeColumns(kernel.columns, values));
-  }
+  values.literals = kernel.literals;
+  kernel.write(values, size);
 }
 
 /** Each workgroup finds the part that it belongs to. */

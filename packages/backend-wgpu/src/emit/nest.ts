@@ -1,8 +1,9 @@
 import { type Axis, extentOf, type Nest, type Stage } from "@traceform/compiler";
 import { Folds } from "./folds.ts";
 import { Hoisting } from "./hoisting.ts";
-import { shortStores, type Walk } from "./packing.ts";
+import { type Aligned, shortStores, type Walk, walkOf } from "./packing.ts";
 import { bindPosition } from "./position.ts";
+import { groupsFor, nothingShared, only, type Scheduled } from "./scheduled.ts";
 import type { Values } from "./values.ts";
 
 /** The axes of a nest whose positions are invocations of their own; the others are loops. */
@@ -10,11 +11,33 @@ export function parallelAxes({ outer, parallel }: Nest): readonly Axis[] {
   return outer.slice(0, parallel);
 }
 
+/** A nest with an invocation for each position of its parallel axes. */
+export function scheduledNest(nest: Nest, aligned: Aligned): Scheduled {
+  const walk = walkOf(nest, parallelAxes(nest), aligned);
+  const invocations = Math.ceil(extentOf(walk.axes) / walk.lanes);
+  const scheduled: Scheduled = {
+    kind: "nest",
+    packing: walk.packing,
+    shortSlots: shortStores(nest).map((s) => s.slot),
+    variant: "",
+    literals: nest.e.literals,
+    size: null,
+    shared: nothingShared,
+    groups: (size) => groupsFor(invocations, size),
+    resized: () => scheduled,
+    write: (values, size) => {
+      only(values, size, `u32(${values.size(invocations, "invocations")})`);
+      writeNest(nest, walk, values);
+    },
+  };
+  return scheduled;
+}
+
 /** Sums are sums of sums of so many: the error grows with that, and with the number of those, not with their product. */
 const foldBlock = 64;
 
 /** Writes what one invocation does: the positions of a walk through the parallel axes' product, `invocation` of which come before. */
-export function writeNest(nest: Nest, walk: Walk, values: Values): void {
+function writeNest(nest: Nest, walk: Walk, values: Values): void {
   if (walk.packing === "whole") return writeWords(nest, walk, values);
   const parallel = parallelAxes(nest);
   let stride = 1;

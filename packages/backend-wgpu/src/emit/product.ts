@@ -1,23 +1,10 @@
 import { type Axis, dependsOn, type Ex, extentOf, halfBits, type Nest } from "@traceform/compiler";
-import { type Aligned, packingAlong } from "./packing.ts";
+import { type Aligned, isShort, packingAlong } from "./packing.ts";
 import { productClass, tileCandidates, tileName, usualTiles } from "./candidates.ts";
-import { bindPosition } from "./position.ts";
 import type { Schedule } from "./schedule.ts";
-import {
-  elementOf,
-  finishFour,
-  four,
-  heightOf,
-  isAlongDepth,
-  type Operand,
-  placeTile,
-  sizeOf,
-  type Product,
-  type Tile,
-  type UnitTile,
-  useOperand,
-  widthOf,
-} from "./tiles.ts";
+import { onlyGroups, type Scheduled } from "./scheduled.ts";
+import { components, finish, stage, staged } from "./staging.ts";
+import { four, heightOf, type Operand, placeTile, type Product, sizeOf, type Tile, type UnitTile, widthOf } from "./tiles.ts";
 import { unitBytes, unitTiles, writeUnits } from "./units.ts";
 import type { Values } from "./values.ts";
 
@@ -83,8 +70,32 @@ function tileCount(tile: Tile | UnitTile, m: number, n: number): number {
   return Math.ceil(m / heightOf(tile)) * Math.ceil(n / widthOf(tile));
 }
 
+/** A product of which each workgroup has a tile. */
+export function scheduledProduct(product: Product): Scheduled {
+  const { groups, size, bytes } = productShape(product);
+  return {
+    kind: "product",
+    product,
+    packing: product.packing,
+    shortSlots: product.epilogue.flatMap((s) => s.stores.filter(isShort).map((t) => t.slot)),
+    variant: tileName(product.tile),
+    literals: product.e.literals,
+    size,
+    shared: { tiles: bytes, folds: 0 },
+    groups: () => groups,
+    resized: (n) => {
+      const other = retiled(product, n);
+      return other === null ? null : scheduledProduct(other);
+    },
+    write: (values) => {
+      onlyGroups(values, groups);
+      values.givingSteps(() => writeProduct(product, values));
+    },
+  };
+}
+
 /** How many workgroups a product takes, how many invocations each of them has, and at the most how many bytes of memory. */
-export function productShape({ batches, rows, columns, tile }: Product): {
+function productShape({ batches, rows, columns, tile }: Product): {
   readonly groups: number;
   readonly size: number;
   readonly bytes: number;
@@ -104,7 +115,7 @@ const wideTiles: readonly Tile[] = [
   { threads: [8, 32], each: [4, 4], depth: 16 },
 ];
 /** The product in tiles of workgroups of so many invocations, with as little as possible beyond its edges; null where there are none. */
-export function retiled(product: Product, size: number): Product | null {
+function retiled(product: Product, size: number): Product | null {
   if (productShape(product).size === size) return product;
   if (!("threads" in product.tile)) return null;
   const [m, n] = [product.rows, product.columns].map(extentOf);
@@ -114,22 +125,8 @@ export function retiled(product: Product, size: number): Product | null {
   return tile === undefined ? null : { ...product, tile };
 }
 
-const components = ["x", "y", "z", "w"] as const;
-
-/** One operand in the memory of a workgroup: `[depth, extent]`, by fours along the extent. */
-interface Staged {
-  readonly name: string;
-  readonly operand: Operand;
-  readonly axes: readonly Axis[];
-  /** Rows or columns of a tile, and between two depths in memory, all by fours. */
-  readonly fours: number;
-  readonly pitch: number;
-  /** Whether neighbouring invocations read along the depth. */
-  readonly alongDepth: boolean;
-}
-
 /** Writes what an invocation, number `local` of workgroup `group`, does. */
-export function writeProduct(p: Product, values: Values): void {
+function writeProduct(p: Product, values: Values): void {
   return "threads" in p.tile ? writeTiles(p, p.tile, values) : writeUnits(p, p.tile, values);
 }
 
@@ -153,8 +150,8 @@ function writeTiles(p: Product, tile: Tile, values: Values): void {
   for (const name of sums.flat()) values.line(`var ${name} = vec4<f32>();`);
   values.block(`for (var first = 0; first < ${k.text}; first += ${depth}) `, () => {
     values.line("workgroupBarrier();");
-    stage(values, a, "tile_row", p, tile);
-    stage(values, b, "tile_column", p, tile);
+    stage(values, a, "tile_row", p.depth, tile);
+    stage(values, b, "tile_column", p.depth, tile);
     values.line("workgroupBarrier();");
     values.block(`for (var d = 0; d < ${depth}; d++) `, () => {
       for (let i = 0; i < rowFours; i++)
@@ -167,65 +164,4 @@ function writeTiles(p: Product, tile: Tile, values: Values): void {
     });
   });
   finish(values, p, tile, sums);
-}
-
-function staged(
-  values: Values,
-  purpose: string,
-  operand: Operand,
-  axes: readonly Axis[],
-  extent: number,
-  tile: Tile,
-  depth: readonly Axis[],
-): Staged {
-  const alongDepth = isAlongDepth(operand, axes, depth);
-  const fours = extent / four;
-  // Neighbours along the depth write to different banks of memory.
-  const pitch = alongDepth ? fours + 1 : fours;
-  const name = values.shared(purpose, `vec4<${elementOf(operand)}>`, tile.depth * pitch);
-  return { name, operand, axes, fours, pitch, alongDepth };
-}
-
-/** Brings the part of an operand that belongs to a step into the workgroup's memory. Beyond the depth there are zeros. */
-function stage(values: Values, s: Staged, origin: string, { depth }: Product, tile: Tile): void {
-  const [lines, k] = [sizeOf(values, s.axes), sizeOf(values, depth)];
-  const element = elementOf(s.operand);
-  const size = tile.threads[0] * tile.threads[1];
-  values.block(`for (var l = i32(local); l < ${s.fours * tile.depth}; l += ${size}) `, () => {
-    const [inner, outer] = s.alongDepth ? ["d", "g"] : ["g", "d"];
-    const run = s.alongDepth ? tile.depth : s.fours;
-    values.line(`let ${inner} = l % ${run};`);
-    values.line(`let ${outer} = l / ${run};`);
-    const whole = k.extent % tile.depth === 0;
-    values.line(`let position = ${whole ? "first + d" : `min(first + d, ${k.text} - 1)`};`);
-    bindPosition(values, depth, "position");
-    values.line(`var v = vec4<${element}>();`);
-    for (const [i, component] of components.entries()) {
-      values.block("", () => {
-        const at = `${origin} + g * ${four} + ${i}`;
-        // Rows and columns beyond the last one are those of nobody.
-        values.line(`let line = ${lines.extent % (s.fours * four) === 0 ? at : `min(${at}, ${lines.text} - 1)`};`);
-        bindPosition(values, s.axes, "line");
-        const x = useOperand(values, s.operand);
-        values.line(`v.${component} = ${x};`);
-      });
-    }
-    if (!whole) values.line(`v = select(vec4<${element}>(), v, first + d < ${k.text});`);
-    values.line(`${s.name}[d * ${s.pitch} + g] = v;`);
-  });
-}
-
-/** What becomes of the sums of an invocation, one after the other. */
-function finish(values: Values, p: Product, { threads, each }: Tile, sums: readonly (readonly string[])[]): void {
-  const columnFours = each[1] / four;
-  values.block(`for (var o = 0; o < ${each[0] * columnFours}; o++) `, () => {
-    values.line("var s = vec4<f32>();");
-    values.block("switch (o) ", () => {
-      sums.flat().forEach((name, o, all) => values.line(`${o === all.length - 1 ? "default" : `case ${o}`}: { s = ${name}; }`));
-    });
-    values.line(`let i = o / ${columnFours};`);
-    values.line(`let row = tile_row + (i / ${four} * ${threads[0]} + thread_row) * ${four} + i % ${four};`);
-    values.line(`let column_four = tile_column + (o % ${columnFours} * ${threads[1]} + thread_column) * ${four};`);
-    finishFour(values, p, "s[j]");
-  });
 }

@@ -1,8 +1,31 @@
 import type { Ex, Index, Routine, Statement } from "@traceform/compiler";
+import { type Aligned, routinePacking, shortSlots } from "./packing.ts";
+import { groupsFor, nothingShared, only, type Scheduled } from "./scheduled.ts";
 import type { Values } from "./values.ts";
 
+/** A routine with an invocation for each of its tasks. */
+export function scheduledRoutine(routine: Routine, aligned: Aligned): Scheduled {
+  const { tasks, body } = routine;
+  const scheduled: Scheduled = {
+    kind: "routine",
+    packing: routinePacking(routine, aligned),
+    shortSlots: [...shortSlots(body)],
+    variant: "",
+    literals: new Set(),
+    size: null,
+    shared: nothingShared,
+    groups: (size) => groupsFor(tasks, size),
+    resized: () => scheduled,
+    write: (values, size) => {
+      only(values, size, `u32(${values.size(tasks, "tasks")})`);
+      writeRoutine(routine, values);
+    },
+  };
+  return scheduled;
+}
+
 /** Writes what one invocation, number `invocation` of the tasks, does. */
-export function writeRoutine({ variables, begin, end, body }: Routine, values: Values): void {
+function writeRoutine({ variables, begin, end, body }: Routine, values: Values): void {
   for (const x of new Set([...variables, begin, end])) {
     values.line(`var ${variable(x)}: ${values.typeOf(x)};`);
     values.bind(x, variable(x));

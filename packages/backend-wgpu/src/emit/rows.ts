@@ -4,6 +4,7 @@ import { Hoisting } from "./hoisting.ts";
 import { type Aligned, mostOfWord, type Packing, packingAlong, shortStores } from "./packing.ts";
 import { bindPosition } from "./position.ts";
 import type { Schedule } from "./schedule.ts";
+import { onlyGroups, type Scheduled } from "./scheduled.ts";
 import type { Values } from "./values.ts";
 
 /** A nest of which a workgroup takes one position of the outer axes, a row: its invocations share the loops of the stages. */
@@ -50,6 +51,28 @@ export function rowsOf(nest: Nest, schedule: Schedule, aligned: Aligned): Rows |
   return { nest, size, subgroups, packing: "whole", each: Math.min(mostOfWord(results), rows) };
 }
 
+/** A nest of which each workgroup has a row, or some. */
+export function scheduledRows(rows: Rows): Scheduled {
+  const { nest, size, packing, each } = rows;
+  const groups = Math.ceil(extentOf(nest.outer) / each);
+  const arrays = nest.stages.flatMap((s) => s.reductions.flatMap((r) => r.init)).length;
+  return {
+    kind: "rows",
+    packing,
+    shortSlots: shortStores(nest).map((s) => s.slot),
+    variant: "",
+    literals: nest.e.literals,
+    size,
+    shared: { tiles: 0, folds: 4 * size * arrays },
+    groups: () => groups,
+    resized: (n) => scheduledRows({ ...rows, size: n }),
+    write: (values) => {
+      onlyGroups(values, groups);
+      values.givingSteps(() => writeRows(rows, values));
+    },
+  };
+}
+
 /** Whether a stage goes through memory element by element. */
 function isDense(stage: Stage): boolean {
   const last = stage.axes[stage.axes.length - 1];
@@ -58,7 +81,7 @@ function isDense(stage: Stage): boolean {
 }
 
 /** Writes what an invocation, number `local` of workgroup `group`, does. */
-export function writeRows(rows: Rows, values: Values): void {
+function writeRows(rows: Rows, values: Values): void {
   const { nest, each } = rows;
   if (each === 1) {
     values.line("let row = i32(group);");

@@ -99,8 +99,11 @@ export function isAlongDepth({ value }: Operand, axes: readonly Axis[], depth: r
   return dense(depth[depth.length - 1]) && !dense(axes[axes.length - 1]);
 }
 
+/** What becomes of sums. */
+export type Finished = Pick<Product, "rows" | "columns" | "sum" | "epilogue" | "packing">;
+
 /** What becomes of four sums in a `row`, from `column_four` on. */
-export function finishFour(values: Values, { rows, columns, sum, epilogue, packing }: Product, total: string): void {
+export function finishFour(values: Values, { rows, columns, sum, epilogue, packing }: Finished, total: string): void {
   const stores = epilogue.flatMap((stage) => stage.stores);
   const [m, n] = [sizeOf(values, rows), sizeOf(values, columns)];
   values.gather(packing === "whole" ? stores : [], null, () =>
