@@ -58,8 +58,8 @@ export interface WebGpuBackendOptions {
   readonly owned: boolean;
   readonly maxMemoryBytes: number;
   readonly schedule: Omit<Schedule, "chosenTile">;
-  /** Tiles that were found to be the fastest; what this process has measured unless given. */
-  readonly tiles?: TileTable;
+  /** Tiles that were found to be the fastest; what this process has measured unless given, nothing if null. */
+  readonly tiles?: TileTable | null;
   /** Whether commands may carry immediates. */
   readonly immediates: boolean;
   /** How many logical devices there are. */

@@ -14,8 +14,9 @@ import { gateKernel, type GpuKernel, scheduleNest } from "./emit/kernel.ts";
 import { scheduledProduct } from "./emit/product.ts";
 import type { Aligned } from "./emit/packing.ts";
 import { scheduledRoutine } from "./emit/routine.ts";
-import { groupsFor, groupsOf, type Scheduled, workgroupSize } from "./emit/scheduled.ts";
+import { groupsFor, groupsOf, nothingShared, type Scheduled, type SharedBytes, workgroupSize } from "./emit/scheduled.ts";
 import type { Schedule } from "./emit/schedule.ts";
+import { scheduledChain } from "./emit/chain.ts";
 import { sortGroups, sortKey, sortWords } from "./emit/sort.ts";
 import type { Product } from "./emit/tiles.ts";
 import { type Gate, gates, type Workgroups } from "./gates.ts";
@@ -89,6 +90,14 @@ export function launchDispatches(
       const running = parts.filter((d) => d.groups > 0);
       return besideEachOther(running, schedule).map((list) => bundleDispatch(kernel.name, list, args));
     }
+    case "chain": {
+      const chain = scheduledChain(kernel, schedule);
+      if (chain !== null) return [dispatchOf(kernel, chain, args, origins)];
+      return kernel.parts.flatMap(({ nest, args: own }) => {
+        const pointers = own.map((k) => args[k]);
+        return launchDispatches(nest, pointers, origins, schedule);
+      });
+    }
     case "sort":
       return [
         {
@@ -103,12 +112,19 @@ export function launchDispatches(
       ];
     case "contraction":
       return invariant(false, "the compiler was told that there is no micro-kernel") as never;
-    default: {
-      const gpu = scheduled(kernel, schedule, (slot) => isAligned(args[slot]));
-      const key = keyOf(nameOf(kernel), gpu);
-      return [{ name: kernel.name, kernel: gpu, key, pointers: args, groups: groupsOf(gpu), words: none, origins }];
-    }
+    default:
+      return [
+        dispatchOf(
+          kernel,
+          scheduled(kernel, schedule, (slot) => isAligned(args[slot])),
+          args,
+          origins,
+        ),
+      ];
   }
+}
+function dispatchOf(kernel: Kernel, gpu: Scheduled, pointers: readonly Pointer[], origins: readonly Origin[]): BareDispatch {
+  return { name: kernel.name, kernel: gpu, key: keyOf(nameOf(kernel), gpu), pointers, groups: groupsOf(gpu), words: none, origins };
 }
 
 function scheduled(kernel: Nest | RoutineKernel | Attention, schedule: Schedule, aligned: Aligned): Scheduled {
@@ -160,15 +176,19 @@ function besideEachOther(parts: readonly PartDispatch[], { memory }: Pick<Schedu
   const largest = Math.max(0, ...sizes.map((size) => size ?? 0)) || workgroupSize;
   const together: Beside[] = [];
   const others: PartDispatch[] = [];
-  let [tiles, folds] = [0, 0];
+  let used: SharedBytes = nothingShared;
   for (const d of parts) {
     const kernel = kernelOf(d).resized(largest);
-    const bytes = kernel === null ? { tiles: Infinity, folds: 0 } : kernel.shared;
-    const [moreTiles, moreFolds] = [Math.max(tiles, bytes.tiles), Math.max(folds, bytes.folds)];
-    if (moreTiles + foldTypes * moreFolds > memory) others.push(d);
+    const own = kernel?.shared ?? nothingShared;
+    const all = {
+      tiles: Math.max(used.tiles, own.tiles),
+      halves: Math.max(used.halves, own.halves),
+      folds: Math.max(used.folds, own.folds),
+    };
+    if (kernel === null || all.tiles + all.halves + foldTypes * all.folds > memory) others.push(d);
     else {
-      together.push({ alone: d, kernel: kernel!, size: largest });
-      [tiles, folds] = [moreTiles, moreFolds];
+      together.push({ alone: d, kernel, size: largest });
+      used = all;
     }
   }
   // What is left has other sizes, or more folds than anything else.

@@ -95,6 +95,23 @@ describe("where there are numbers of half precision and units", () => {
     }
   });
 
+  test("what is beside each other in a dispatch fits into the memory of a workgroup, halves and others", async () => {
+    const device = await nullDevice([]);
+    const backend = await wgpu({ device });
+    const written = vi.spyOn(device, "createShaderModule");
+    written.mockClear();
+    const matrices = (["float16", "float32"] as const).flatMap((dtype) => [0, 1].map(() => makeAval([64, 64], dtype)));
+    const { jaxpr } = traceToJaxpr(
+      (a: NDArray, b: NDArray, x: NDArray, y: NDArray) => [lax.dot(a, b), lax.dot(x, y), np.sum(x, 1), np.std(y, 0)],
+      matrices,
+      "f",
+    );
+    using program = backend.compile({ jaxpr, consts: [] }, {});
+    await program.prepare!();
+    const codes = written.mock.calls.map(([{ code }]) => code);
+    expect(codes.some((c) => c.includes("tile_a_vec4f16") && c.includes("tile_a_vec4f32"))).toBe(true);
+  });
+
   test("units with sums of half precision, or of other numbers, are left alone", async () => {
     const configs = stated.filter((c) => c.resultComponentType !== "f32");
     const [code] = await kernels(await nullDevice(configs), product, "float16", [

@@ -53,12 +53,41 @@ test("rows that are worked on together are one dispatch", () => {
 test("a product takes what follows on it into its own dispatch", () => {
   const dense = (x: NDArray, w: NDArray, b: NDArray): NDArray => nn.gelu(np.add(np.matmul(x, w), b));
   expect(kernels(dense, values(128, 64), values(64, 96), values(96))).toHaveLength(1);
+  const attention = (x: NDArray, w: NDArray, b: NDArray): NDArray => nn.softmax(np.add(np.matmul(x, w), b));
+  expect(kernels(attention, values(128, 64), values(64, 96), values(96))).toEqual([expect.stringContaining("chain ")]);
   const conv =
     (padding: "SAME" | "VALID") =>
     (image: NDArray, filter: NDArray, channel: NDArray): NDArray =>
       nn.relu(np.add(lax.convGeneralDilated(image, filter, [1, 1], padding), np.reshape(channel, [16, 1, 1])));
   expect(kernels(conv("VALID"), values(2, 8, 32, 32), values(16, 8, 3, 3), values(16))).toHaveLength(1);
   expect(kernels(conv("SAME"), values(2, 8, 32, 32), values(16, 8, 3, 3), values(16)).length).toBeLessThanOrEqual(2);
+});
+
+describe("a product and what goes on with its rows", () => {
+  const dense = (x: NDArray, w: NDArray): NDArray => nn.softmax(np.matmul(x, w));
+  const twice = (x: NDArray, w: NDArray): NDArray[] => {
+    const z = np.matmul(np.negative(x), w);
+    return [nn.softmax(z), z];
+  };
+  test.each([
+    ["with edges", dense, [37, 23], [23, 90], true],
+    ["of a batch", dense, [3, 21, 17], [3, 17, 33], true],
+    ["with two results and a producer", twice, [20, 16], [16, 64], true],
+    ["that are too long for a tile", dense, [20, 40], [40, 130], false],
+    ["or rather with its columns", (x: NDArray, w: NDArray) => nn.softmax(np.matmul(x, w), 0), [40, 20], [20, 64], false],
+  ] as const)("%s", async (_, f: (x: NDArray, w: NDArray) => unknown, left, right, chained) => {
+    const operands = (): [NDArray, NDArray] => [values(...left), values(...right)];
+    const kinds = kernels(f, ...operands()).map((name) => name.split(" ")[0]);
+    if (chained) expect(kinds).toEqual(["chain"]);
+    else expect(kinds.slice(0, 2)).toEqual(["product", expect.not.stringContaining("chain")]);
+    const got = await leavesOf(jit(f)(...operands()));
+    setDefaultBackend(cpu());
+    const wanted = await leavesOf(jit(f)(...operands()));
+    setDefaultBackend(backend);
+    expect(got.map((x) => x.length)).toEqual(wanted.map((x) => x.length));
+    const worst = got.map((x, i) => Math.max(...x.map((y, k) => Math.abs(y - wanted[i][k]) / Math.max(1, Math.abs(wanted[i][k])))));
+    expect(Math.max(...worst)).toBeLessThan(2e-5);
+  });
 });
 
 interface Layer {
@@ -104,9 +133,6 @@ test("value and gradient of a multi-layer perceptron take few dispatches", () =>
   expect(kernels(valueAndGrad(loss), mlp(784, 128, 64, 10), x, labels).length).toBeLessThanOrEqual(12);
 });
 
-/** It has to live as long as what it has made. */
-let dawn: GPU | null = null;
-
 describe("what does not depend on each other is one dispatch", () => {
   // Tiles of 64 invocations, long rows of 256, and what goes with any number.
   const beside = (a: NDArray, b: NDArray, c: NDArray, d: NDArray, x: NDArray): NDArray[] => [
@@ -135,7 +161,7 @@ describe("what does not depend on each other is one dispatch", () => {
 
   test("but for products whose tiles would not fit beside the folds", async () => {
     const { create } = (await import("webgpu")) as unknown as { create(options: readonly string[]): GPU };
-    const adapter = await (dawn ??= create([])).requestAdapter();
+    const adapter = await create([]).requestAdapter();
     const device = await adapter!.requestDevice();
     Object.defineProperty(device, "limits", { value: { ...limitsOf(device), maxComputeWorkgroupStorageSize: 4600 } });
     using small = setDefaultBackend(await wgpu({ device }));

@@ -1,8 +1,10 @@
 import { makeAval, type NDArray, setDefaultBackend, traceToJaxpr } from "@traceform/core";
+import type { Axis } from "@traceform/compiler";
 import * as np from "@traceform/numpy";
 import { afterEach, expect, test, vi } from "vitest";
 import type { WgpuDevice } from "./device.ts";
 import { type TileTable, wgpu } from "./index.ts";
+import type { Product } from "./emit/tiles.ts";
 import { timeRuns, Tuning } from "./tuning.ts";
 
 afterEach(() => {
@@ -86,6 +88,17 @@ test("of equals the first is taken, and of what does not run nothing", async () 
   await tuning.choose("x", ["p"], async () => expect.fail("it is known"));
   await tuning.choose("y", ["p", "q"], async () => Infinity);
   expect(Object.values(table)).toEqual([{ x: "q" }]);
+});
+
+test("large products are measured, on GPUs, unless nobody wants it", () => {
+  const axis = (extent: number): Axis => ({ id: 0, extent });
+  const product = (n: number, others: number) =>
+    ({ batches: [], rows: [axis(n)], columns: [axis(n)], depth: [axis(n)], others: new Array(others) }) as unknown as Product;
+  const gpu = (isFallbackAdapter: boolean) => ({ adapterInfo: { isFallbackAdapter }, limits: {} }) as unknown as GPUDevice;
+  const tuning = new Tuning(gpu(false), {});
+  expect([product(512, 9), product(64, 9), product(512, 1)].map((p) => tuning.isWorthwhile(p))).toEqual([true, false, false]);
+  expect(new Tuning(gpu(true), {}).isWorthwhile(product(512, 9))).toBe(false);
+  expect(new Tuning(gpu(false), null).isWorthwhile(product(512, 9))).toBe(false);
 });
 
 test("short runs are repeated", async () => {

@@ -11,14 +11,20 @@ const leastWork = 2 ** 25;
 /** The tiles that were found to be the fastest on an adapter. */
 export class Tuning {
   readonly #known: Record<string, string>;
+  /** Whether anything is measured here. */
+  readonly #measures: boolean;
   readonly #waiting = new Map<string, Promise<void>>();
 
-  constructor(device: GPUDevice, table: TileTable = measured) {
-    this.#known = table[adapterKey(device)] ??= {};
+  /** Without a table nothing is measured, and nothing known. */
+  constructor(device: GPUDevice, table: TileTable | null = measured) {
+    this.#known = table === null ? {} : (table[adapterKey(device)] ??= {});
+    // A GPU that the CPU imitates takes long for each of them.
+    const { adapterInfo: info } = device as { readonly adapterInfo?: { readonly isFallbackAdapter?: boolean } };
+    this.#measures = table !== null && info?.isFallbackAdapter !== true;
   }
 
   isWorthwhile({ batches, rows, columns, depth, others }: Product): boolean {
-    return others.length > 1 && extentOf([...batches, ...rows, ...columns, ...depth]) >= leastWork;
+    return this.#measures && others.length > 1 && extentOf([...batches, ...rows, ...columns, ...depth]) >= leastWork;
   }
 
   /** The name of the tile for a class of products; undefined where nothing was measured. */

@@ -19,9 +19,9 @@ export interface WgpuOptions {
   /**
    * The tiles of matrix products that were found to be the fastest, by adapter. `await jit(f).lower(x).compile()` measures large products of which
    * nothing is known here, and adds what it finds; programs that are compiled without waiting take what is there, or go by rule. Keep it as JSON,
-   * and nobody has to measure again. What this process has measured unless given.
+   * and nobody has to measure again. What this process has measured unless given; null for the rule alone.
    */
-  readonly tiles?: TileTable;
+  readonly tiles?: TileTable | null;
   /** How many logical devices there are, which share the GPU and its memory; 1 by default. For programs of several devices on one GPU. */
   readonly devices?: number;
 }

@@ -146,6 +146,7 @@ function writtenBy({ kernel }: Launch): ReadonlySet<number> | null {
     case "attention":
       return new Set(kernel.stages.flatMap((s) => s.stores.map((t) => t.slot)));
     case "bundle":
+    case "chain":
       return new Set(kernel.parts.flatMap(stored));
     case "contraction":
       // Panels, sums and tiles.

@@ -15,6 +15,8 @@ export function kernelKey(kernel: Kernel): string | null {
       return contractionKey(kernel);
     case "bundle":
       return partsKey(kernel.parts);
+    case "chain":
+      return `chain ${partsKey(kernel.parts)}`;
     case "routine":
       return kernel.routine.key === undefined ? null : `${kernel.routine.key} ${kernel.slots}`;
     case "attention":

@@ -128,7 +128,8 @@ export class KernelBuilder implements Reader {
   }
 }
 
-function sameView(a: View, b: View): boolean {
+/** Whether two pointers are one. */
+export function sameView(a: View, b: View): boolean {
   return (
     a.buffer === b.buffer &&
     a.offset === b.offset &&

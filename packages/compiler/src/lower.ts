@@ -1,6 +1,7 @@
 import { type ClosedJaxpr, isComplex, itemsize, physical } from "@traceform/core";
 import { attend } from "./attention.ts";
 import { bundleSteps } from "./bundle.ts";
+import { chainSteps } from "./chain.ts";
 import { countOperations } from "./cost.ts";
 import { planDonations } from "./donate.ts";
 import { kernelRules } from "./families.ts";
@@ -9,6 +10,9 @@ import { importJaxpr, partTypes } from "./import.ts";
 import { planMemory } from "./plan.ts";
 import type { ArraySpec, Program, ResultSource, Target, View } from "./program.ts";
 import { Lowering, Scope, whole } from "./scope.ts";
+
+/** Workers that sort so many elements together have one at hand of a row that each of them computes. */
+const elementsOfRow = 8;
 
 /** An array as the device interface sees it. */
 function arraySpec(aval: Parameters<typeof physical>[0]): ArraySpec {
@@ -71,7 +75,8 @@ export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, 
     sources.push(source);
   });
   scope.run(block, targets);
-  const steps = bundleSteps(scope.steps);
+  const bundled = bundleSteps(scope.steps);
+  const steps = target.block > 0 ? chainSteps(bundled, Math.floor(target.block / elementsOfRow)) : bundled;
   const plan = planMemory(steps);
   const passed = new Set(sources.flatMap((s) => (s.kind === "argument" ? [s.position] : [])));
   const donated = donate.map((i) => jaxpr.constvars.length + i);

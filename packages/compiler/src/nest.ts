@@ -117,7 +117,8 @@ function stageWork(stage: Stage): number {
   return [...reachable(stageRoots(stage))].filter(changes).length / 2;
 }
 
-function rootsOf(stages: readonly Stage[]): Ex[] {
+/** All expressions of stages: what they evaluate, begin with, combine, and where they store. */
+export function rootsOf(stages: readonly Stage[]): Ex[] {
   const roots: Ex[] = [];
   for (const s of stages) {
     roots.push(...stageRoots(s));

@@ -223,6 +223,19 @@ export interface Bundle {
   readonly flops: number;
 }
 
+/**
+ * Two nests, the second of which goes on with what the first has stored, a matrix of so many rows of `n` elements: each of its outer positions
+ * reads a row of its own, and writes to no memory that the first knows. They may run one after the other.
+ */
+export interface Chain {
+  readonly kind: "chain";
+  readonly name: string;
+  readonly parts: readonly [Part, Part];
+  readonly rows: number;
+  readonly n: number;
+  readonly flops: number;
+}
+
 /** The part of a product that a micro-kernel keeps in registers. */
 export interface Tile {
   readonly m: number;
@@ -257,7 +270,7 @@ export interface Origin {
   readonly source: SourceLocation | null;
 }
 
-export type Kernel = Nest | RoutineKernel | Contraction | Bundle | SortPass | Attention;
+export type Kernel = Nest | RoutineKernel | Contraction | Bundle | Chain | SortPass | Attention;
 
 export type Step =
   | {

@@ -202,7 +202,7 @@ export function emitProgram(program: Program, options: EmitOptions): EmittedProg
       );
       return run({ slot, tasks: bundleTasks(kernel), chunk: 1, strides, takesThread: false }, args, shared);
     }
-    if (kernel.kind === "sort" || kernel.kind === "attention")
+    if (kernel.kind === "sort" || kernel.kind === "attention" || kernel.kind === "chain")
       return invariant(false, "the compiler was told that there are no such kernels") as never;
     if (kernel.kind !== "contraction") {
       const [tasks, chunk] = chunking(kernel);

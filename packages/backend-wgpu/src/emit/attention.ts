@@ -2,7 +2,7 @@ import { type Attention, type Ex, extentOf, halfBits } from "@traceform/compiler
 import { type Aligned, isShort, type Packing, packingAlong } from "./packing.ts";
 import { bindPosition } from "./position.ts";
 import type { Schedule } from "./schedule.ts";
-import { onlyGroups, type Scheduled } from "./scheduled.ts";
+import { nothingShared, onlyGroups, type Scheduled } from "./scheduled.ts";
 import { components, finish, stage, staged } from "./staging.ts";
 import { four, type Operand, sizeOf, type Tile } from "./tiles.ts";
 import type { Values } from "./values.ts";
@@ -36,7 +36,7 @@ export function scheduledAttention(kernel: Attention, schedule: Schedule, aligne
     variant: String(side),
     literals: kernel.e.literals,
     size: side * side,
-    shared: { tiles: Infinity, folds: 0 },
+    shared: nothingShared,
     groups: () => groups,
     resized: () => null,
     write: (values) => {

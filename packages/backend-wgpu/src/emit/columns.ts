@@ -4,7 +4,7 @@ import { Hoisting } from "./hoisting.ts";
 import { type Aligned, mostOfWord, type Packing, packingAlong, shortStores } from "./packing.ts";
 import { bindPosition } from "./position.ts";
 import type { Schedule } from "./schedule.ts";
-import { onlyGroups, type Scheduled } from "./scheduled.ts";
+import { foldBytes, nothingShared, onlyGroups, type Scheduled } from "./scheduled.ts";
 import type { Values } from "./values.ts";
 
 /**
@@ -25,7 +25,7 @@ const usual = { width: 32, lanes: 8 };
 const tiny = { width: 4, lanes: 4 };
 /** Folds of fewer elements are an invocation's. */
 const leastOfLane = 4;
-/** Positions that keep a GPU busy when each of them is one invocation. */
+/** Positions that keep a GPU busy when each of them is one invocation, which reads beside its neighbours. */
 const manyColumns = 1 << 14;
 
 /** The nest as columns; null if it reads along its folds, if these must be done in order, are short, or are enough without being shared. */
@@ -39,16 +39,17 @@ export function columnsOf(nest: Nest, { size }: Schedule, aligned: Aligned): Col
   if (nest.serial || last === undefined || first < 1 || !folds.every(isFold)) return null;
   if (epilogue.some((s) => s.axes.length > 0 || s.reductions.length > 0)) return null;
   const count = extentOf(nest.outer);
-  if (last.extent < width || count >= manyColumns || folds.some((s) => extentOf(s.axes) < leastOfLane * lanes)) return null;
+  if (last.extent < width || folds.some((s) => extentOf(s.axes) < leastOfLane * lanes)) return null;
   const loads = folds.flatMap((s) =>
     [...reachable(stageRoots(s))]
       .filter((x) => x.op === "load")
       .map((x) => ({ index: x.index!, along: s.axes[s.axes.length - 1] })),
   );
   const dense = loads.some(({ index }) => strideAlong(index, last) === 1);
+  const along = loads.filter((x) => strideAlong(x.index, x.along) === 1);
   // What all columns share may lie along the fold.
-  const across = loads.some(({ index, along }) => strideAlong(index, along) === 1 && strideAlong(index, last) !== 0);
-  if (!dense || across) return null;
+  if (!dense || along.some(({ index }) => strideAlong(index, last) !== 0)) return null;
+  if (along.length === 0 && count >= manyColumns) return null;
   const stores = epilogue.flatMap((s) => s.stores);
   return { nest, folds, epilogue, width, lanes, packing: packingAlong(stores, nest.outer, [], aligned) };
 }
@@ -57,7 +58,6 @@ export function columnsOf(nest: Nest, { size }: Schedule, aligned: Aligned): Col
 export function scheduledColumns(columns: Columns): Scheduled {
   const { nest, folds, width, lanes, packing } = columns;
   const groups = Math.ceil(extentOf(nest.outer) / width);
-  const arrays = folds.flatMap((s) => s.reductions.flatMap((r) => r.init)).length;
   return {
     kind: "columns",
     packing,
@@ -65,7 +65,7 @@ export function scheduledColumns(columns: Columns): Scheduled {
     variant: "",
     literals: nest.e.literals,
     size: width * lanes,
-    shared: { tiles: 0, folds: 4 * width * lanes * arrays },
+    shared: { ...nothingShared, folds: foldBytes(folds, width * lanes) },
     groups: () => groups,
     resized: (size) => scheduledColumns({ ...columns, lanes: size / width }),
     write: (values) => {
@@ -97,7 +97,7 @@ function writeColumns({ nest, folds: stages, epilogue, width, lanes, packing }: 
   for (const stage of stages) {
     const memories = stage.reductions.map((r) =>
       r.init.map((x) => {
-        return values.shared(`column_${arrays++}`, values.typeOf(x), width * lanes);
+        return values.shared(`shared_${arrays++}`, values.typeOf(x), width * lanes);
       }),
     );
     values.block("", () => {

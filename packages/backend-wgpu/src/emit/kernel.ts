@@ -12,7 +12,7 @@ import { Values } from "./values.ts";
 import { declareWords, firstPointer, wordAt, type WordSource } from "./words.ts";
 
 /**
- * What one dispatch runs: a nest, a product in tiles, rows that workgroups share, a routine, several of those beside each other, a step of a sort, or a
+ * What one dispatch runs: a nest, a product in tiles, rows that workgroups share, a routine, several of those beside each other, a product and what becomes of its rows, a step of a sort, or a
  * copy of as many bytes as the word after its two pointers says: of whole words, or of bytes anywhere.
  */
 export type GpuKernel =

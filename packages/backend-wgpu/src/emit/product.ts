@@ -2,9 +2,20 @@ import { type Axis, dependsOn, type Ex, extentOf, halfBits, type Nest } from "@t
 import { type Aligned, isShort, packingAlong } from "./packing.ts";
 import { productClass, tileCandidates, tileName, usualTiles } from "./candidates.ts";
 import type { Schedule } from "./schedule.ts";
-import { onlyGroups, type Scheduled } from "./scheduled.ts";
+import { nothingShared, onlyGroups, type Scheduled } from "./scheduled.ts";
 import { components, finish, stage, staged } from "./staging.ts";
-import { four, heightOf, type Operand, placeTile, type Product, sizeOf, type Tile, type UnitTile, widthOf } from "./tiles.ts";
+import {
+  elementOf,
+  four,
+  heightOf,
+  type Operand,
+  placeTile,
+  type Product,
+  sizeOf,
+  type Tile,
+  type UnitTile,
+  widthOf,
+} from "./tiles.ts";
 import { unitBytes, unitTiles, writeUnits } from "./units.ts";
 import type { Values } from "./values.ts";
 
@@ -72,7 +83,7 @@ function tileCount(tile: Tile | UnitTile, m: number, n: number): number {
 
 /** A product of which each workgroup has a tile. */
 export function scheduledProduct(product: Product): Scheduled {
-  const { groups, size, bytes } = productShape(product);
+  const { groups, size, tiles, halves } = productShape(product);
   return {
     kind: "product",
     product,
@@ -81,7 +92,7 @@ export function scheduledProduct(product: Product): Scheduled {
     variant: tileName(product.tile),
     literals: product.e.literals,
     size,
-    shared: { tiles: bytes, folds: 0 },
+    shared: { ...nothingShared, tiles, halves },
     groups: () => groups,
     resized: (n) => {
       const other = retiled(product, n);
@@ -94,18 +105,22 @@ export function scheduledProduct(product: Product): Scheduled {
   };
 }
 
-/** How many workgroups a product takes, how many invocations each of them has, and at the most how many bytes of memory. */
-function productShape({ batches, rows, columns, tile }: Product): {
+/** How many workgroups a product takes, how many invocations each of them has, and at the most how many bytes of memory for single and for half precision. */
+export function productShape({ batches, rows, columns, tile, a, b }: Product): {
   readonly groups: number;
   readonly size: number;
-  readonly bytes: number;
+  readonly tiles: number;
+  readonly halves: number;
 } {
-  const fours = ({ threads, each }: Tile, i: 0 | 1): number => (threads[i] * each[i]) / four + 1;
-  return {
-    groups: extentOf(batches) * tileCount(tile, extentOf(rows), extentOf(columns)),
-    size: "threads" in tile ? tile.threads[0] * tile.threads[1] : tile.size,
-    bytes: "threads" in tile ? tile.depth * (fours(tile, 0) + fours(tile, 1)) * four * 4 : unitBytes(tile),
-  };
+  const groups = extentOf(batches) * tileCount(tile, extentOf(rows), extentOf(columns));
+  if (!("threads" in tile)) return { groups, size: tile.size, tiles: unitBytes(tile), halves: 0 };
+  const { threads, each, depth } = tile;
+  const bytes = (element: "f16" | "f32"): number =>
+    [a, b].reduce((sum, operand, i) => {
+      const elements = depth * ((threads[i] * each[i]) / four + 1) * four;
+      return elementOf(operand) === element ? sum + elements * (element === "f16" ? 2 : 4) : sum;
+    }, 0);
+  return { groups, size: threads[0] * threads[1], tiles: bytes("f32"), halves: bytes("f16") };
 }
 
 /** Tiles for products that are beside others in a dispatch, whose workgroups are larger than the products' own. */
@@ -116,8 +131,9 @@ const wideTiles: readonly Tile[] = [
 ];
 /** The product in tiles of workgroups of so many invocations, with as little as possible beyond its edges; null where there are none. */
 function retiled(product: Product, size: number): Product | null {
-  if (productShape(product).size === size) return product;
+  // Products by units are by themselves: they have memory of their own.
   if (!("threads" in product.tile)) return null;
+  if (productShape(product).size === size) return product;
   const [m, n] = [product.rows, product.columns].map(extentOf);
   const area = ({ threads, each }: Tile): number => threads[0] * each[0] * threads[1] * each[1];
   const padded = (t: Tile): number => area(t) * tileCount(t, m, n);
@@ -125,8 +141,23 @@ function retiled(product: Product, size: number): Product | null {
   return tile === undefined ? null : { ...product, tile };
 }
 
+/** Tiles of few rows, for what goes on with whole ones. */
+const rowTiles: readonly Tile[] = [
+  { threads: [8, 8], each: [4, 4], depth: 16 },
+  { threads: [4, 16], each: [4, 4], depth: 16 },
+  { threads: [4, 32], each: [4, 4], depth: 16 },
+];
+/** The product in tiles that have whole rows of `n` elements; null where there are none, and units are left alone. */
+export function withWholeRows(product: Product, n: number, { size, memory }: Schedule): Product | null {
+  const tile = (size === "tiny" ? [tinyTile] : rowTiles).find((t) => widthOf(t) >= n);
+  if (tile === undefined || !("threads" in product.tile) || extentOf(product.columns) !== n) return null;
+  const made = { ...product, tile };
+  const { tiles, halves } = productShape(made);
+  return tiles + halves + 2 ** 12 > memory ? null : made;
+}
+
 /** Writes what an invocation, number `local` of workgroup `group`, does. */
-function writeProduct(p: Product, values: Values): void {
+export function writeProduct(p: Product, values: Values): void {
   return "threads" in p.tile ? writeTiles(p, p.tile, values) : writeUnits(p, p.tile, values);
 }
 

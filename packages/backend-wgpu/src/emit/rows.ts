@@ -4,7 +4,7 @@ import { Hoisting } from "./hoisting.ts";
 import { type Aligned, mostOfWord, type Packing, packingAlong, shortStores } from "./packing.ts";
 import { bindPosition } from "./position.ts";
 import type { Schedule } from "./schedule.ts";
-import { onlyGroups, type Scheduled } from "./scheduled.ts";
+import { foldBytes, nothingShared, onlyGroups, type Scheduled } from "./scheduled.ts";
 import type { Values } from "./values.ts";
 
 /** A nest of which a workgroup takes one position of the outer axes, a row: its invocations share the loops of the stages. */
@@ -27,13 +27,18 @@ const tiny = 16;
 const manyRows = 1 << 14;
 const fewRows = 256;
 
-/** The nest as rows that workgroups share; null if its rows are short, must be gone through in order, or lie side by side. */
-export function rowsOf(nest: Nest, schedule: Schedule, aligned: Aligned): Rows | null {
-  const { stages, outer } = nest;
+/** Whether the invocations of a workgroup can share the loops of all stages, or of the one that has running folds. */
+export function sharesRows({ stages, serial }: Nest): boolean {
   const shares = ({ scan, axes, reductions }: Stage): boolean =>
     reductions.every((r) => r.reorder) &&
     (scan ? stages.length === 1 && axes.length === 1 && reductions.length === 1 : axes.length > 0 || reductions.length === 0);
-  if (nest.serial || !stages.every(shares)) return null;
+  return !serial && stages.every(shares);
+}
+
+/** The nest as rows that workgroups share; null if its rows are short, must be gone through in order, or lie side by side. */
+export function rowsOf(nest: Nest, schedule: Schedule, aligned: Aligned): Rows | null {
+  const { stages, outer } = nest;
+  if (!sharesRows(nest)) return null;
   const longest = Math.max(0, ...stages.map((s) => extentOf(s.axes)));
   const rows = extentOf(outer);
   const size = schedule.size === "tiny" ? tiny : rows < fewRows && longest >= 4 * large ? large : usual;
@@ -55,7 +60,6 @@ export function rowsOf(nest: Nest, schedule: Schedule, aligned: Aligned): Rows |
 export function scheduledRows(rows: Rows): Scheduled {
   const { nest, size, packing, each } = rows;
   const groups = Math.ceil(extentOf(nest.outer) / each);
-  const arrays = nest.stages.flatMap((s) => s.reductions.flatMap((r) => r.init)).length;
   return {
     kind: "rows",
     packing,
@@ -63,7 +67,7 @@ export function scheduledRows(rows: Rows): Scheduled {
     variant: "",
     literals: nest.e.literals,
     size,
-    shared: { tiles: 0, folds: 4 * size * arrays },
+    shared: { ...nothingShared, folds: foldBytes(nest.stages, size) },
     groups: () => groups,
     resized: (n) => scheduledRows({ ...rows, size: n }),
     write: (values) => {
@@ -85,7 +89,7 @@ function writeRows(rows: Rows, values: Values): void {
   const { nest, each } = rows;
   if (each === 1) {
     values.line("let row = i32(group);");
-    return writeRow(rows, values);
+    return writeRowOf(rows, values);
   }
   const count = values.size(extentOf(nest.outer), "rows");
   const results = nest.stages.filter((s) => s.axes.length === 0).flatMap((s) => s.stores);
@@ -94,12 +98,13 @@ function writeRows(rows: Rows, values: Values): void {
     values.block(`for (var row = first_row; row < min(first_row + ${each}, ${count}); row++) `, () => {
       // The memory of the workgroup may still be read for the row before.
       values.line("workgroupBarrier();");
-      writeRow(rows, values);
+      writeRowOf(rows, values);
     }),
   );
 }
 
-function writeRow(rows: Rows, values: Values): void {
+/** Writes what a workgroup does with a `row`. */
+export function writeRowOf(rows: Rows, values: Values): void {
   const { nest, size, packing } = rows;
   const folds = new Folds(values);
   const hoisting = new Hoisting(nest);

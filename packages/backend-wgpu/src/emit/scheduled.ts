@@ -1,11 +1,11 @@
-import type { Ex } from "@traceform/compiler";
+import type { Ex, Stage } from "@traceform/compiler";
 import type { Packing } from "./packing.ts";
 import type { Product } from "./tiles.ts";
 import type { Values } from "./values.ts";
 
 /** What a kernel of the compiler becomes: one of the ways to run it, of which each has a module of its own. */
 export interface Scheduled {
-  readonly kind: "nest" | "product" | "rows" | "columns" | "routine" | "attention";
+  readonly kind: "nest" | "product" | "rows" | "columns" | "routine" | "attention" | "chain";
   /** How it writes elements of less than a word, and its pointers to those. */
   readonly packing: Packing;
   readonly shortSlots: readonly number[];
@@ -17,8 +17,7 @@ export interface Scheduled {
   readonly literals: ReadonlySet<Ex>;
   /** Invocations of a workgroup; null where any number will do. */
   readonly size: number | null;
-  /** Bytes of the workgroup's memory that it takes at the most: those of tiles, and those of folds of one type. */
-  readonly shared: { readonly tiles: number; readonly folds: number };
+  readonly shared: SharedBytes;
   /** How many workgroups, of `size` invocations, it has. */
   groups(size: number): number;
   /** The same with workgroups of so many invocations, which are no fewer than it has; null if it is written for others. */
@@ -27,9 +26,22 @@ export interface Scheduled {
   write(values: Values, size: number): void;
 }
 
+/** Bytes of the workgroup's memory at the most, by what can be the same for parts of a kernel: arrays of equal purpose and type. */
+export interface SharedBytes {
+  readonly tiles: number;
+  /** Tiles of numbers of half precision. */
+  readonly halves: number;
+  /** Those of folds of one type. */
+  readonly folds: number;
+}
+
 /** Invocations of a workgroup, where the kernel does not say otherwise. */
 export const workgroupSize = 64;
-export const nothingShared: Scheduled["shared"] = { tiles: 0, folds: 0 };
+export const nothingShared: SharedBytes = { tiles: 0, halves: 0, folds: 0 };
+
+export function foldBytes(stages: readonly Stage[], invocations: number): number {
+  return 4 * invocations * stages.flatMap((s) => s.reductions.flatMap((r) => r.init)).length;
+}
 
 export function groupsOf(kernel: Scheduled, size: number = kernel.size ?? workgroupSize): number {
   return kernel.groups(size);
