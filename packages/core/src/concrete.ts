@@ -1,7 +1,6 @@
 import { type Aval, makeAval } from "./avals.ts";
 import { defaultDevice } from "./backends.ts";
 import { heldOf } from "./blocks.ts";
-import { copyBlock } from "./copyblock.ts";
 import { type Buffer, type Device, type HostArray, physical } from "./device.ts";
 import { isComplex } from "./dtypes.ts";
 import { BackendError, DisposedError, type TraceformError } from "./errors.ts";
@@ -11,7 +10,7 @@ import { type ConcreteValue, NDArray } from "./ndarray.ts";
 import { ownDevice, processIndex } from "./process.ts";
 import { currentScope } from "./scope.ts";
 import { type Sharding, SingleDeviceSharding } from "./sharding.ts";
-import { assembleHeld, type Shard, shardsOf } from "./shards.ts";
+import { type GlobalShard, globalShardsOf, type Shard, shardsOf } from "./shards.ts";
 
 export type ScalarValue = number | bigint | boolean;
 
@@ -80,6 +79,9 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
     this.#check("addressableShards");
     return shardsOf(this, (host, aval, device) => ConcreteArray.#on(device, host, aval));
   }
+  override get globalShards(): readonly GlobalShard[] {
+    return globalShardsOf(this);
+  }
   static #on(device: Device, host: HostArray, aval: Aval): ConcreteArray {
     const x = ConcreteArray.fromHost(host, aval);
     x.bufferOn(device);
@@ -91,21 +93,13 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
   }
   /**
    * The same values laid out otherwise, on devices that share the memory they are in: a handle of its own on the same buffer. The
-   * first device gets the values if they are on the host or in another memory. Of a layout over several processes it gets the block
-   * that is this one's. An array that is held in blocks can get equivalent layouts only.
+   * first device gets the values if they are on the host or in another memory. An array that is held in blocks can get equivalent
+   * layouts only, and one that is not none in blocks: see `cutBlock`.
    */
   withSharding(sharding: Sharding): ConcreteArray {
     if (this.isPartial) {
       if (!sharding.isEquivalentTo(this.#sharding!, this.ndim)) throw this.#partialError("devicePut");
       return this.#shared(this.#buffer!, sharding);
-    }
-    if (heldOf(sharding) !== null) {
-      const whole = this.hostSync();
-      const extra = whole.shape.slice(this.ndim);
-      const block = assembleHeld(this.shape, sharding, whole.dtype, extra, ({ index, inside }, into) =>
-        copyBlock(whole, index, into, inside),
-      );
-      return ConcreteArray.fromHeld(block, this.aval, sharding);
     }
     const device = ownDevice(sharding.devices);
     if (this.#sharesWith(device)) return this.#shared(this.bufferOn(device), sharding);

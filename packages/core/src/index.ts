@@ -15,7 +15,7 @@ export {
   type DTypePromotion,
   numpyDtypePromotion,
 } from "./config.ts";
-export { type AxisBlock, blockOf, heldOf, heldShape, type MeshBlock, spansProcesses } from "./blocks.ts";
+export { blockOf, heldOf, heldShape, spansProcesses } from "./blocks.ts";
 export { ConcreteArray, type ScalarValue } from "./concrete.ts";
 export { constrain, type Layouts, withShardingConstraint } from "./constraint.ts";
 export { copyBlock, zerosOnHost } from "./copyblock.ts";
@@ -51,6 +51,7 @@ export {
 export { getMesh, meshForSpecs, setMesh } from "./currentmesh.ts";
 export * from "./makearrays.ts";
 export * from "./mesh.ts";
+export { meshBlock } from "./meshblocks.ts";
 export * from "./ndarray.ts";
 export * from "./ownership.ts";
 export { Partial } from "./partial.ts";
@@ -87,7 +88,7 @@ export { type ArrayScope, arrayScope } from "./scope.ts";
 export { namedScope } from "./scopes.ts";
 export { activeRecorder, type EventArgs, hostTrack, type Recorder, type Track } from "./recorder.ts";
 export * from "./sharding.ts";
-export { assembleHeld, type OwnPart, ownParts, type Shard } from "./shards.ts";
+export { type GlobalShard, type OwnPart, ownParts, type Shard } from "./shards.ts";
 export { ShapeDtypeStruct } from "./shapestruct.ts";
 export * from "./source.ts";
 export * from "./staging.ts";

@@ -8,7 +8,7 @@ import { ShapeError } from "./errors.ts";
 import { hostFromTyped, isTypedArray, typedArrayDType } from "./host.ts";
 import type { NDArray } from "./ndarray.ts";
 import { ownDevice } from "./process.ts";
-import { assembleHeld } from "./shards.ts";
+import { assembleHeld } from "./cutting.ts";
 import { NamedSharding, type Sharding, type Slice } from "./sharding.ts";
 
 // Arrays over several processes, of which each gives its own part, so that nobody needs to have all of it.

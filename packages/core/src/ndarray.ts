@@ -12,7 +12,7 @@ import {
 import type { TypedArray } from "./host.ts";
 import { type Nested, nest } from "./host.ts";
 import type { Sharding } from "./sharding.ts";
-import type { Shard } from "./shards.ts";
+import type { GlobalShard, Shard } from "./shards.ts";
 import type { Trace } from "./trace.ts";
 
 /**
@@ -51,6 +51,10 @@ export abstract class NDArray implements Disposable {
   /** The parts that devices of this process hold, in the order of the devices. */
   get addressableShards(): readonly Shard[] {
     return this.concrete("addressableShards").addressableShards;
+  }
+  /** The parts that all devices hold, in the order of the devices; those of other processes have no data here. */
+  get globalShards(): readonly GlobalShard[] {
+    return this.concrete("globalShards").globalShards;
   }
   /** Whether all devices that hold a part of the array belong to this process. */
   get isFullyAddressable(): boolean {
@@ -128,6 +132,7 @@ Object.defineProperty(NDArray.prototype, Symbol.for("nodejs.util.inspect.custom"
 export interface ConcreteValue {
   readonly sharding: Sharding;
   readonly addressableShards: readonly Shard[];
+  readonly globalShards: readonly GlobalShard[];
   read(): Promise<TypedArray>;
   readSync(): TypedArray;
   hostSync(): HostArray;

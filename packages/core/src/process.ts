@@ -1,5 +1,6 @@
 import type { Device } from "./device.ts";
 import { BackendError } from "./errors.ts";
+import type { Mesh } from "./mesh.ts";
 import type { NDArray } from "./ndarray.ts";
 
 /** Groups of processes that exchange data among themselves, each in the order of its members' parts. */
@@ -25,6 +26,23 @@ export interface ProcessExchange {
    * @throws {BackendError} in every process, with what each of them said, when they differ in `what`
    */
   agree(fn: string, what: string, own: string, fix: string): void;
+  /** The block of a mesh over processes that this one has: `meshBlock`. */
+  blockOf(mesh: Mesh): MeshBlock;
+}
+
+/** What this process has of an axis of a mesh: so many positions that follow each other, one of `count` equal blocks. */
+export interface AxisBlock {
+  readonly size: number;
+  readonly count: number;
+  readonly index: number;
+  /** In which block each process is. */
+  readonly indexOf: ReadonlyMap<number, number>;
+}
+
+/** What this process has of a mesh whose devices belong to several: a block of it, and as a mesh of its own. */
+export interface MeshBlock {
+  readonly axes: readonly AxisBlock[];
+  readonly local: Mesh;
 }
 
 /** Which positions are moved where: no position is a source or a target twice. */

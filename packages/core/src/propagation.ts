@@ -1,5 +1,5 @@
 import type { ConcreteArray } from "./concrete.ts";
-import { spansProcesses } from "./blocks.ts";
+import { heldOf, spansProcesses } from "./blocks.ts";
 import type { Device, Executable } from "./device.ts";
 import { BackendError } from "./errors.ts";
 import { innerJaxprs } from "./innerjaxprs.ts";
@@ -28,7 +28,7 @@ export interface BlockProgram {
 }
 
 /**
- * Makes the program of the blocks of this process, where operands are laid out over processes or the program lays something out over them.
+ * Makes the program of the blocks of this process, where operands are held in blocks or the program lays something out over processes.
  * @throws {RuleError} where a large array would have to be copied to all processes unasked
  */
 export type BlockPrograms = (jaxpr: Jaxpr, operands: readonly (Sharding | null)[], name: string) => BlockProgram;
@@ -109,8 +109,7 @@ const blocks = new JaxprMemo<BlockProgram>();
 function blockProgramOf(jaxpr: Jaxpr, args: readonly NDArray[], name: string): { program: BlockProgram; key: string } | null {
   if (processCount() === 1) return null;
   const layouts = args.map(layoutOf);
-  const spread = layouts.some((s) => s instanceof NamedSharding && spansProcesses(s.mesh));
-  if (!spread && !laysOutOverProcesses(jaxpr)) return null;
+  if (!layouts.some((s) => heldOf(s) !== null) && !laysOutOverProcesses(jaxpr)) return null;
   if (provided === null) {
     throw new BackendError(name, {
       message: "nothing says how programs run on arrays that are laid out over processes",
@@ -123,8 +122,8 @@ function blockProgramOf(jaxpr: Jaxpr, args: readonly NDArray[], name: string): {
 }
 
 /**
- * Runs a program on concrete arguments: as it is, or, where these are laid out over processes or it lays something out over them, as the
- * program of the blocks of this process.
+ * Runs a program on concrete arguments: as it is, or, where these are held in blocks or it lays something out over processes, as the
+ * program of the blocks of this one.
  */
 export function runProgram(
   compiled: Compiled,

@@ -18,26 +18,43 @@ export interface Shard {
   readonly data: NDArray;
 }
 
-/** Which part each of the devices of this process holds: of the whole array, and of the block that the process holds. */
-export interface OwnPart {
-  readonly device: Device;
-  readonly index: readonly Slice[];
+/** The part of an array that one device holds, of this process or of another, whose data are not here. */
+export interface GlobalShard extends Omit<Shard, "data"> {
+  readonly data: NDArray | null;
+}
+
+type Part = Omit<Shard, "data">;
+
+/** Which part each device has of an array that is laid out so, in the order of the devices. */
+function partsOf(shape: readonly number[], sharding: Sharding): Part[] {
+  const indices = sharding.indices(shape);
+  const copies = new Map<string, number>();
+  return sharding.devices.map((device, k) => {
+    const index = indices[k];
+    const part = index.map((s) => s.start).join(",");
+    const replicaId = copies.get(part) ?? 0;
+    copies.set(part, replicaId + 1);
+    return { device, index, replicaId };
+  });
+}
+
+/** Which part one of the devices of this process holds, of the whole array, and of the block that the process holds. */
+export interface OwnPart extends Part {
   readonly inside: readonly Slice[];
-  readonly replicaId: number;
 }
 
 /** The parts that the devices of this process have of an array that is laid out so, in the order of the devices. */
 export function ownParts(shape: readonly number[], sharding: Sharding): OwnPart[] {
   const stored = (heldOf(sharding)?.sharding ?? sharding).devicesIndicesMap(heldShape(shape, sharding));
-  const indices = sharding.indices(shape);
-  const copies = new Map<string, number>();
-  return sharding.devices.flatMap((device, k) => {
-    const index = indices[k];
-    const part = index.map((s) => s.start).join(",");
-    const replicaId = copies.get(part) ?? 0;
-    copies.set(part, replicaId + 1);
-    return processOf(device) === processIndex() ? [{ device, index, inside: stored.get(device)!, replicaId }] : [];
-  });
+  return partsOf(shape, sharding).flatMap((part) =>
+    processOf(part.device) === processIndex() ? [{ ...part, inside: stored.get(part.device)! }] : [],
+  );
+}
+
+/** The parts of an array that all devices hold: those of this process, and what others have. */
+export function globalShardsOf(x: ConcreteArray): GlobalShard[] {
+  const own = new Map(x.addressableShards.map((s) => [s.device, s]));
+  return partsOf(x.shape, x.sharding).map((part) => own.get(part.device) ?? { ...part, data: null });
 }
 
 /**
@@ -70,23 +87,4 @@ export function shardsOf(x: ConcreteArray, place: (host: HostArray, aval: Aval, 
       },
     };
   });
-}
-
-/** The block that this process holds of an array that is laid out so, from parts of it: `part` is asked once for each. */
-export function assembleHeld(
-  shape: readonly number[],
-  sharding: Sharding,
-  dtype: HostArray["dtype"],
-  physical: readonly number[],
-  part: (own: OwnPart, into: HostArray) => void,
-): HostArray {
-  const block = zerosOnHost([...heldShape(shape, sharding), ...physical], dtype);
-  const seen = new Set<string>();
-  for (const own of ownParts(shape, sharding)) {
-    const key = own.inside.map((s) => s.start).join(",");
-    if (seen.has(key)) continue;
-    seen.add(key);
-    part(own, block);
-  }
-  return block;
 }

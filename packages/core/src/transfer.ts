@@ -1,5 +1,7 @@
 import { asArray, type ArrayLike } from "./arrays.ts";
 import { bind1 } from "./bind.ts";
+import { heldOf } from "./blocks.ts";
+import { cutBlock } from "./cutting.ts";
 import { ConcreteArray } from "./concrete.ts";
 import { defaultDevice } from "./backends.ts";
 import type { Device } from "./device.ts";
@@ -78,7 +80,7 @@ function put(x: NDArray, place: Device | Sharding | null): NDArray {
     if (x.isPartial && place instanceof NamedSharding && !place.isEquivalentTo(x.sharding, x.ndim)) {
       return bind1(shardingConstraintP, [x], { sharding: place });
     }
-    return x.withSharding(place);
+    return heldOf(place) === null || x.isPartial ? x.withSharding(place) : cutBlock(x, place);
   }
   if (x.isPartial) return x.withSharding(new SingleDeviceSharding(place));
   x.bufferOn(place);

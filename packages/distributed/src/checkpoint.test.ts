@@ -123,6 +123,8 @@ test("alone, a process has what all have", async () => {
   const tree = { a: array([1, 2]) };
   expect(await broadcastOneToAll(tree)).toBe(tree);
   expect((await processAllgather(tree)).a.jsSync()).toEqual([[1, 2]]);
+  expect((await processAllgather(tree, { tiled: true })).a.jsSync()).toEqual([1, 2]);
+  expect((await processAllgather(array(3), { tiled: true })).jsSync()).toEqual([3]);
   await assertEqual(tree);
   syncGlobalDevices();
 });

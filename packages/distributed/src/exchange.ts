@@ -9,6 +9,7 @@ import {
   hostPlaceRule,
   isComplex,
   itemsize,
+  meshBlock,
   type NDArray,
   type Permutation,
   type Primitive,
@@ -179,6 +180,7 @@ export const exchange: ProcessExchange = {
   gather: (x: NDArray, groups: ProcessGroups): NDArray => bind1(gatherP, [x], { groups }),
   allToAll: (x: NDArray, groups: ProcessGroups): NDArray => bind1(allToAllP, [x], { groups }),
   permute: (x: NDArray, perm: Permutation, groups: ProcessGroups): NDArray => bind1(permuteP, [x], { perm, groups }),
+  blockOf: meshBlock,
   agree(fn: string, what: string, own: string, fix: string): void {
     const key = `${what}\n${own}`;
     if (agreed.has(key)) return;

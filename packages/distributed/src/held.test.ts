@@ -30,6 +30,7 @@ describe.runIf(installed)("arrays of which a process holds a block", () => {
         addressable: false,
         replicated: false,
         printed: "Array<float32[8,8]> (a block of it, NamedSharding(Mesh('i': 4), P('i')))",
+        others: [0, 1, 2, 3].map((k) => [2 * k, Math.floor(k / devices) === process]),
         parts: [false, "NamedSharding(Mesh('i': 4), P(None, 'i'))", true],
       });
       expect(facts.shards.length).toBe(devices);

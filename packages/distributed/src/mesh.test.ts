@@ -30,6 +30,7 @@ describe.runIf(installed)("a mesh over processes", () => {
           [1, 1, 1],
         ],
         gathered: Array.from({ length: processes }, (_, i) => [i + 1, i + 1, i + 1]),
+        joined: Array.from({ length: 3 * processes }, (_, i) => 1 + Math.floor(i / 3)),
         files: processes + 1,
         same: true,
       });

@@ -18,7 +18,7 @@ describe.runIf(installed)("several processes", () => {
   test.each([1, 2, 3])("%i of them exchange values of all dtypes", (count) => {
     const { code, out, err } = run(count, "collectives");
     expect(err.includes("BackendError") ? err : "").toBe("");
-    expect(code).toBe(0);
+    expect(code, err).toBe(0);
     const said = out
       .trim()
       .split("\n")
@@ -52,6 +52,7 @@ describe.runIf(installed)("several processes", () => {
     });
   });
 
+  // Its watchdogs have hardly begun when it ends.
   test("a program that just ends leaves in good order", () => {
     expect(run(2, "ends").code).toBe(0);
   });
@@ -59,7 +60,7 @@ describe.runIf(installed)("several processes", () => {
   test("who has ended waits for those that have not, longer than a call may take", () => {
     const { code, err } = run(2, "late", 1.5);
     expect(err).toBe("");
-    expect(code).toBe(0);
+    expect(code, err).toBe(0);
   });
 
   const failures: readonly (readonly [string, string, RegExp])[] = [

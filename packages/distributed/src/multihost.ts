@@ -62,9 +62,10 @@ export async function processAllgather<T>(tree: T, { tiled = false }: ProcessAll
   return treeUnflatten(def, gathered) as T;
 }
 
-/** All of an array that is laid out over processes, in each of them. */
+/** All of an array that is laid out over processes, in each of them, on a device of its own: what is done with it is that process's affair. */
 function wholeOf(x: NDArray): NDArray {
-  return heldOf(x.sharding) === null ? x : devicePut(x, new NamedSharding((x.sharding as NamedSharding).mesh));
+  const whole = heldOf(x.sharding) === null ? x : devicePut(x, new NamedSharding((x.sharding as NamedSharding).mesh));
+  return devicePut(whole, x.sharding.addressableDevices[0]);
 }
 
 /** Returns when all processes have come here. */

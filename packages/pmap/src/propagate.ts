@@ -1,5 +1,6 @@
 import {
   type Atom,
+  type Eqn,
   expandLowerRules,
   type Jaxpr,
   Literal,
@@ -30,6 +31,9 @@ export const shardingOf = (mesh: Mesh, cut: Cut): NamedSharding =>
     PartitionSpec(...cut.map((names) => (names.length === 0 ? null : names.length === 1 ? names[0] : names))),
   );
 
+/** Told, for each equation that runs on shards, how it wants its operands to be cut. */
+export type Seen = (eqn: Eqn, operands: readonly Cut[]) => void;
+
 /**
  * How the results of a program are laid out over devices when its operands are laid out as given: equation by equation, through
  * elementwise operations, products, reductions, reshapes, transpositions, broadcasts, indexing, loops, branches and calls.
@@ -41,6 +45,7 @@ export function propagateShardings(
   jaxpr: Jaxpr,
   operands: readonly (Sharding | null)[],
   name = "propagateShardings",
+  seen?: Seen,
 ): (Sharding | null)[] {
   const program = expandLowerRules(jaxpr, ownLayouts);
   const env = new Map<Atom, Sharding | null>(program.invars.map((v, i) => [v, operands[i]]));
@@ -60,9 +65,16 @@ export function propagateShardings(
         given,
         avals.map((a) => a.ndim),
       ) ?? meshInside(eqn.params);
-    if (mesh === null) continue;
+    if (mesh === null) {
+      seen?.(
+        eqn,
+        avals.map((a) => uncut(a.ndim)),
+      );
+      continue;
+    }
     const cuts = given.map((s, i) => cutOf(onMesh(s, mesh, avals[i].ndim, given), avals[i].ndim));
-    const { results } = stepOf(eqn, cuts, mesh, (inner, innerCuts) => cutsOf(inner, innerCuts, mesh, name));
+    const { operands: wanted, results } = stepOf(eqn, cuts, mesh, (inner, innerCuts) => cutsOf(inner, innerCuts, mesh, name));
+    seen?.(eqn, wanted);
     eqn.outvars.forEach((v, i) => env.set(v, shardingOf(mesh, results[i])));
   }
   return program.outvars.map(read);

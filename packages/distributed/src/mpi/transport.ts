@@ -171,7 +171,7 @@ export class MpiTransport implements Transport {
     // Others may still be at work: that is waited for as long as it takes, and where a watchdog sees it.
     this.#watched("finalize", () => this.#mpi.MPI_Barrier(this.#apart));
     this.#disposed = true;
-    // From here on the watchdog must not call MPI either. It says so before it does, and looks once more then.
+    // From here on the watchdog must neither call MPI nor load it. It says so before it does, and looks once more then.
     Atomics.wait(this.#word, words.talking, 1);
     this.#mpi.MPI_Finalize();
     void this.#watchdog?.terminate();

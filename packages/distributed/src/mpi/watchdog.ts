@@ -1,5 +1,6 @@
 import { BackendError } from "@traceform/core";
 import { writeSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 import { inspect } from "node:util";
 import { workerData } from "node:worker_threads";
 import { loadMpi, type Mpi, readInt } from "./library.ts";
@@ -21,7 +22,8 @@ interface Arrival {
 }
 
 class Watchdog {
-  readonly #mpi: Mpi | null;
+  /** Loaded when a call takes long: a thread that ends while it loads a library takes the process with it. */
+  #mpi: Mpi | null = null;
   readonly #start: WatchdogStart;
   readonly #word: Int32Array;
   readonly #arrivals = new Map<number, Arrival>();
@@ -29,20 +31,20 @@ class Watchdog {
   #since = 0;
   #told = 0;
 
-  constructor(mpi: Mpi | null, start: WatchdogStart) {
-    this.#mpi = mpi;
+  constructor(start: WatchdogStart) {
     this.#start = start;
     this.#word = new Int32Array(start.words);
   }
 
-  look(): void {
+  async look(): Promise<void> {
     const call = Atomics.load(this.#word, words.call);
     const command = Atomics.load(this.#word, words.command);
     const now = performance.now();
     if (call !== this.#call) [this.#call, this.#since] = [call, now];
     const waited = now - this.#since;
     if (call === 0 || waited < patience) return;
-    this.#talk(call, command);
+    await this.#talk(call, command);
+    if (Atomics.load(this.#word, words.call) !== call) return;
     const { rank, size, limit } = this.#start;
     const where = `process ${rank} of ${size} calls ${commands[command]}, call ${call} of the program`;
     for (const [other, a] of this.#arrivals) {
@@ -56,7 +58,8 @@ class Watchdog {
     if (waited < limit || unlimited.has(commands[command])) return;
     const missing = [];
     for (let i = 0; i < size; i++) if (i !== rank && (this.#arrivals.get(i)?.call ?? 0) < call) missing.push(i);
-    const who = this.#mpi === null ? "other processes" : `process${missing.length === 1 ? "" : "es"} ${missing.join(", ")}`;
+    const who =
+      this.#start.communicator === null ? "other processes" : `process${missing.length === 1 ? "" : "es"} ${missing.join(", ")}`;
     this.#end(
       commands[command],
       `${where}, and has waited ${limit / 1000} s for ${who}`,
@@ -64,30 +67,28 @@ class Watchdog {
     );
   }
 
-  /** Tells and hears where processes are, unless the main thread has left the call: it may be about to leave MPI then. */
-  #talk(call: number, command: number): void {
+  /** Tells and hears where processes are, unless the main thread has left the call; it does not leave MPI before this is done. */
+  async #talk(call: number, command: number): Promise<void> {
+    if (this.#start.communicator === null) return;
     Atomics.store(this.#word, words.talking, 1);
     if (Atomics.load(this.#word, words.call) === call) {
-      if (this.#told !== call) this.#tell(call, command);
+      this.#mpi ??= await loadMpi();
+      if (this.#told !== call) this.#tell(this.#mpi, call, command);
       this.#told = call;
-      this.#listen();
+      this.#listen(this.#mpi);
     }
     Atomics.store(this.#word, words.talking, 0);
     Atomics.notify(this.#word, words.talking);
   }
 
   /** Messages of this size are on their way at once. */
-  #tell(call: number, command: number): void {
-    if (this.#mpi === null) return;
+  #tell({ MPI_Send, abi }: Mpi, call: number, command: number): void {
     const message = Int32Array.of(call, command);
-    const { MPI_Send, abi } = this.#mpi;
     const { rank, size, communicator } = this.#start;
     for (let other = 0; other < size; other++) if (other !== rank) MPI_Send(message, 8, abi.bytes, other, tag, communicator);
   }
 
-  #listen(): void {
-    if (this.#mpi === null) return;
-    const { MPI_Iprobe, MPI_Recv, abi } = this.#mpi;
+  #listen({ MPI_Iprobe, MPI_Recv, abi }: Mpi): void {
     const { communicator } = this.#start;
     const status = new Int32Array(16);
     while (readInt((flag) => MPI_Iprobe(abi.anySource, tag, communicator, flag, status)) !== 0) {
@@ -107,6 +108,8 @@ class Watchdog {
   }
 }
 
-const start = workerData as WatchdogStart;
-const watchdog = new Watchdog(start.communicator === null ? null : await loadMpi(), start);
-setInterval(() => watchdog.look(), interval);
+const watchdog = new Watchdog(workerData as WatchdogStart);
+for (;;) {
+  await setTimeout(interval);
+  await watchdog.look();
+}

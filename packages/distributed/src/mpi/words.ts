@@ -4,7 +4,7 @@ export const words = {
   call: 0,
   /** Which call it is, of `commands`. */
   command: 1,
-  /** 1 while the watchdog calls MPI. */
+  /** 1 while the watchdog loads or calls MPI. */
   talking: 2,
 } as const;
 

@@ -3,6 +3,7 @@ import {
   blockOf,
   type BlockProgram,
   constvarsToInvars,
+  type Eqn,
   expandLowerRules,
   heldOf,
   heldShape,
@@ -13,20 +14,18 @@ import {
   processExchange,
   RuleError,
   type Sharding,
-  shardingConstraintP,
-  type ShardingConstraintParams,
   spansProcesses,
   traceToJaxpr,
   updateAval,
-  type Var,
   withMesh,
 } from "@traceform/core";
-import { shardAval, type ShardMapParams, shardMapP } from "@traceform/lax";
+import { shardAval, type ShardMapParams } from "@traceform/lax";
 import { expandBlocks, lockstep } from "../lockstep.ts";
 import { cutOf, ownLayouts, propagateShardings, shardingOf } from "../propagate.ts";
 import { calledJaxpr } from "./control.ts";
-import { type Cut, isCut, sameCut, uncut } from "./factors.ts";
+import { type Cut, isCut, uncut } from "./factors.ts";
 import { Partitioner } from "./partitioner.ts";
+import { saidBy, Wants } from "./wants.ts";
 
 /**
  * The program that a process runs for a program of whole arrays, some of which are laid out over processes: that of one shard, with
@@ -41,12 +40,14 @@ export function blockProgram(jaxpr: Jaxpr, operands: readonly (Sharding | null)[
   // What is wrong with the mesh is so in every process, and found before any of them waits for the others.
   blockOf(mesh);
   agree(name, program, mesh);
-  const wanted = entries(program);
-  const layouts = program.invars.map((_, i): NamedSharding | null => {
-    const given = operands[i];
-    if (spanningMesh(given) !== null) return onMesh(name, given as NamedSharding, mesh, program.inAvals[i]);
-    const cut = wanted[i];
-    return cut === null || !isCut(cut) ? null : shardingOf(mesh, cut);
+  const given = program.invars.map((_, i): NamedSharding | null => {
+    const s = operands[i];
+    return spanningMesh(s) === null ? null : onMesh(name, s as NamedSharding, mesh, program.inAvals[i]);
+  });
+  const wanted = entries(program, given, name);
+  const layouts = given.map((s, i) => {
+    const cut = s === null ? wanted[i] : null;
+    return cut === null || !isCut(cut) ? s : shardingOf(mesh, cut);
   });
   const results = propagateShardings(program, layouts, name);
   const cuts = (shardings: readonly (Sharding | null)[], avals: readonly { readonly ndim: number }[]): Cut[] =>
@@ -125,38 +126,30 @@ function meshInside(jaxpr: Jaxpr): Mesh | null {
 }
 
 /**
- * How operands that are whole in every process are cut when they enter: as `shardMap` or a constraint wants them, if all that read
- * them want the same, so that nobody has to cut them again; `null` for all others.
+ * How operands that are whole in every process are cut when they enter: as the operations want them, if all that read them want the
+ * same, so that nobody has to cut them again; `null` for all others.
  */
-function entries(jaxpr: Jaxpr): (Cut | null)[] {
-  const wants = new Map<Var, Cut>(jaxpr.invars.map((v) => [v, uncut(v.aval.ndim)]));
-  const seen = new Set<Var>();
-  const want = (v: Var, cut: Cut | null): void => {
-    const before = wants.get(v);
-    if (before === undefined) return;
-    if (cut === null || (seen.has(v) && !sameCut(cut, before))) wants.delete(v);
-    else wants.set(v, cut);
-    seen.add(v);
-  };
-  for (const eqn of jaxpr.eqns) {
-    const primitive = eqn.primitive as unknown;
+function entries(program: Jaxpr, layouts: readonly (Sharding | null)[], name: string): (Cut | null)[] {
+  const wants = new Wants();
+  const see = (eqn: Eqn, operands: readonly Cut[]): void => {
     const called = calledJaxpr(eqn);
     const cuts =
-      called !== null
-        ? entries(called)
-        : eqn.invars.map((a, i): Cut | null => {
-            if (primitive === shardMapP) {
-              const { axes } = (eqn.params as unknown as ShardMapParams).inSpecs[i];
-              return a.aval.shape.map((_, d) => axes[d] ?? []);
-            }
-            return primitive === shardingConstraintP
-              ? cutOf((eqn.params as unknown as ShardingConstraintParams).sharding, a.aval.ndim)
-              : null;
-          });
-    eqn.invars.forEach((a, i) => want(a as Var, cuts[i]));
+      called === null
+        ? operands
+        : entries(
+            called,
+            operands.map(() => null),
+            name,
+          );
+    eqn.invars.forEach((a, i) => wants.add(a, cuts[i]));
+  };
+  for (const eqn of program.eqns) {
+    const said = saidBy(eqn);
+    if (said !== null) see(eqn, said);
   }
-  for (const a of jaxpr.outvars) want(a as Var, null);
-  return jaxpr.invars.map((v) => wants.get(v) ?? null);
+  propagateShardings(program, layouts, name, see);
+  for (const a of program.outvars) wants.add(a, null);
+  return program.invars.map((v) => wants.get(v));
 }
 
 /** All processes are to run this program now: the same operations on the same shapes, whatever their parameters are called. */

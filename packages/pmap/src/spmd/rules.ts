@@ -275,6 +275,12 @@ const families = (): readonly FactorEntry[] => [
   along(lax.sortP, ({ dimension }) => dimension),
   along(lax.topKP, ({ axis }) => axis),
   along(lax.concatenateP, ({ dimension }) => dimension),
+  factors(lax.bitcastConvertTypeP, ([x], [y]) => {
+    // Elements of another size make or take a last axis.
+    const common = range(Math.min(x.ndim, y.ndim));
+    const own = (n: number): Factor[] => range(n).map((d) => (common.includes(d) ? d : null));
+    return { operands: [own(x.ndim)], results: [own(y.ndim)] };
+  }),
   factors(lax.dotGeneralP, dot),
   factors(lax.convGeneralDilatedP, convolution),
   factors(lax.broadcastInDimP, ([x], [y], params) => ({
