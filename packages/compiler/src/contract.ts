@@ -136,8 +136,13 @@ function epilogueOf(draft: GroupDraft, p: Product, split: "rows" | "columns"): P
 const blockBytes = 1 << 21;
 /** Operations of a block that are worth a hand-off between threads. */
 const blockWork = 1 << 20;
-/** So many blocks for each thread are shared evenly. Sums do not depend on how C is cut. */
-const evenBlocks = 4;
+/**
+ * So many blocks for each thread are shared evenly: whoever is late leaves a block to another. Sums do not depend on how C is cut. Where that
+ * would be blocks of fewer panels than are worth reading the other operand again, there are fewer of them.
+ */
+const evenBlocks = 12;
+const fewBlocks = 4;
+const worthPanels = 4;
 
 function scheduleProduct(p: Product, tile: Tile, threads: number): Pick<Contraction, "split" | "blockPanels" | "packedByBlock"> {
   const split = p.n > 2 * p.m ? "columns" : "rows";
@@ -145,7 +150,8 @@ function scheduleProduct(p: Product, tile: Tile, threads: number): Pick<Contract
   const panels = Math.ceil(extent / width);
   const panelWork = 2 * width * across * p.k;
   const fit = Math.min(blockBytes / (width * p.k * 4), blockBytes / (width * across * 4));
-  const even = (p.batch * panels) / (evenBlocks * threads);
+  const each = (p.batch * panels) / threads;
+  const even = Math.max(each / evenBlocks, Math.min(each / fewBlocks, worthPanels));
   const most = Math.max(1, Math.floor(Math.min(fit, Math.max(even, blockWork / panelWork))));
   const blockPanels = Math.ceil(panels / Math.ceil(panels / most));
   const side = split === "rows" ? "a" : "b";
