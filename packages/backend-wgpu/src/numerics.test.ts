@@ -111,6 +111,21 @@ test.each(Object.entries(bounds))("%s stays within its bound", async (name, { fn
   expect(error.ulps, `at ${error.at.join()}`).toBeLessThanOrEqual(ulps);
 });
 
+test("whole numbers become the nearest that single precision has", async () => {
+  const numbers = Uint32Array.from({ length: 2000 }, (_, i) => i * 2654435761);
+  for (const [dtype, values] of [
+    ["uint32", numbers],
+    ["int32", new Int32Array(numbers.buffer)],
+  ] as const) {
+    const program = traceToJaxpr((x: NDArray) => [lax.convertElementType(x, "float32")], [makeAval([2000], dtype)], "f");
+    using f = backend.compile(program, {});
+    const x = backend.put({ shape: [2000], dtype, bytes: new Uint8Array(values.buffer) }, backend.devices[0]);
+    const [y] = f.run([x]);
+    expect(new Float32Array((await backend.read(y)).bytes.slice().buffer)).toEqual(Float32Array.from(values));
+    [x, y].forEach((b) => b.release());
+  }
+});
+
 const document = new URL("../../../docs/numerics.md", import.meta.url);
 const [open, close] = ["<!-- bounds: packages/backend-wgpu/src/numerics.test.ts -->\n", "<!-- end of bounds on WebGPU -->"];
 

@@ -70,6 +70,13 @@ describe.each(backends)("checkify on %s", (_name, make) => {
     expect(err.getException()?.message).toMatch(/check: must be positive, -4 -3[\s\S]*at: .*checkify\.test\.ts:\d+/);
   });
 
+  test("an error is the same on the host", async () => {
+    const [err] = checkify(positive)(np.array(-4));
+    const there = await err.onHost();
+    expect(there.get()).toBe(err.get());
+    expect(there.getException()?.message).toBe(err.getException()?.message);
+  });
+
   test("the first failure is what is told", () => {
     const f = (x: NDArray): NDArray => {
       check(np.greater(x, 1), "one");

@@ -79,6 +79,23 @@ class CheckError {
     this.payload = payload;
   }
 
+  /**
+   * The same error with its values on the host: for devices that cannot be read without awaiting, such as WebGPU's. JAX waits in `get`.
+   *
+   * @example
+   * ```ts
+   * (await err.onHost()).throw();
+   * ```
+   */
+  async onHost(): Promise<CheckError> {
+    const move = async (x: NDArray): Promise<NDArray> => ConcreteArray.fromHost(await x.awaitHost("onHost"), x.aval);
+    const moved = async ([slot, values]: readonly [string, readonly NDArray[]]) =>
+      [slot, await Promise.all(values.map(move))] as const;
+    // Together, so that it is one read.
+    const [failure, payload] = await Promise.all([move(this.failure), Promise.all([...this.payload].map(moved))]);
+    return new CheckError(failure, new Map(payload));
+  }
+
   /** What failed, or `null`. In a batch, one line for each member that failed. Needs concrete values. */
   get(): string | null {
     const lines = this.#failures().map(({ index, text }) =>

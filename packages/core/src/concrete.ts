@@ -205,6 +205,12 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
     if (this.#buffer === null || this.scalarValue !== undefined) return toTyped(this.#hostArray());
     return toTyped(this.#readBuffer());
   }
+  async host(): Promise<HostArray> {
+    this.#check("data");
+    this.#checkWhole("data");
+    if (this.#buffer === null || this.scalarValue !== undefined) return this.storedSync();
+    return this.#buffer.device.backend.read(this.#buffer);
+  }
   hostSync(): HostArray {
     this.#checkWhole("data");
     return this.storedSync();

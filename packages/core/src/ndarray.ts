@@ -100,6 +100,10 @@ export abstract class NDArray implements Disposable {
   toHost(fn: string): HostArray {
     return this.concrete(fn).hostSync();
   }
+  /** The same from devices that cannot be read without awaiting. @internal */
+  awaitHost(fn: string): Promise<HostArray> {
+    return this.concrete(fn).host();
+  }
 
   /** Releases the device memory now. Disposing twice is harmless. */
   abstract dispose(): void;
@@ -135,6 +139,7 @@ export interface ConcreteValue {
   readonly globalShards: readonly GlobalShard[];
   read(): Promise<TypedArray>;
   readSync(): TypedArray;
+  host(): Promise<HostArray>;
   hostSync(): HostArray;
   ready(): Promise<void>;
 }

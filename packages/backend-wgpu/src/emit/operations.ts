@@ -77,7 +77,8 @@ const operations: Readonly<Record<string, Write>> = {
   clz: call("countLeadingZeros"),
   popcnt: call("countOneBits"),
   from_s: ([a]) => `f32(${a})`,
-  from_u: ([a]) => `f32(bitcast<u32>(${a}))`,
+  // In two exact parts, so that their sum is the nearest number: WGSL asks for one of its neighbours.
+  from_u: ([a]) => `(f32(bitcast<u32>(${a}) >> 16u) * 65536.0 + f32(${a} & 0xffff))`,
   from_bool: ([a]) => `select(0, 1, ${a})`,
   trunc_s: helped("to_i32"),
   trunc_u: helped("to_u32"),
