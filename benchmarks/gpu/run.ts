@@ -18,7 +18,8 @@ const { values } = parseArgs({
 
 // What pages have: the libraries look for it there.
 Object.assign(globalThis, globals);
-const gpu = create([]);
+// Units that multiply matrices are an experiment of Dawn's, which has to be asked for them.
+const gpu = create(["enable-dawn-features=allow_unsafe_apis"]);
 Object.defineProperty(globalThis.navigator, "gpu", { value: gpu });
 const { makers } = await import("./libraries.ts");
 
