@@ -3,6 +3,8 @@ import type { Plan, PlanStep, Within } from "./plan.ts";
 
 /** Rounds of a loop that are encoded before anybody looks whether it goes on: first so many, then twice as many as before. */
 export const firstRounds = 8;
+/** Loops that have needed more rounds are not expected to do so again: empty rounds cost more than a look. */
+const mostExpected = 64;
 /** But not more dispatches than this at a time, if more than two rounds. */
 export const mostAhead: number = 1 << 11;
 
@@ -36,8 +38,8 @@ export interface Encoder {
  * rounds. So what has run is always a beginning of what is encoded, and where carries have traded places is known.
  */
 export async function encodeAhead(start: Plan, body: Plan, encoder: Encoder): Promise<void> {
-  /** Where loops may have stalled, by their numbers. */
-  let places: Place[] = [];
+  /** Where loops may have stalled, by their numbers, and how many dispatches were encoded until there. */
+  let places: { readonly place: Place; readonly encoded: number }[] = [];
   /** How many rounds loops have needed. */
   const rounds = new Map<Within, number>();
   let encoded = 0;
@@ -81,7 +83,7 @@ export async function encodeAhead(start: Plan, body: Plan, encoder: Encoder): Pr
     }
     const { step, round, most } = loop as Extract<Round, { round: number }>;
     if (round + 1 < most) return { after, plan: step.rounds[(round + 1) & 1], next: 0, loop: { step, round: round + 1, most } };
-    encode(step.stall, places.push(place));
+    encode(step.stall, places.push({ place, encoded }));
     encode(step.settle);
     return after;
   };
@@ -93,16 +95,18 @@ export async function encodeAhead(start: Plan, body: Plan, encoder: Encoder): Pr
     const stalled = await encoder.look();
     if (stalled === 0 && place === null) return;
     if (stalled > 0) {
-      const back: Place = places[stalled - 1];
+      const { place: back, encoded: before }: (typeof places)[number] = places[stalled - 1];
       const { step, round, most } = back.loop as Extract<Round, { round: number }>;
-      rounds.set(step, Math.max(rounds.get(step) ?? 0, 2 * most));
+      rounds.set(step, Math.max(rounds.get(step) ?? 0, Math.min(2 * most, mostExpected)));
       encode(step.resume);
       for (let outer: Place | null = back; outer !== null; outer = outer.after) enter(outer);
       place = { ...back, loop: { step, round, most: 2 * most } };
-    }
+      // It may stall again, and then what comes after it is encoded for nothing.
+      batch = before + 2 * firstBatch;
+    } else batch *= 2;
     places = [];
     encoded = 0;
-    batch = Math.min(2 * batch, mostAhead);
+    batch = Math.min(batch, mostAhead);
   }
 }
 
