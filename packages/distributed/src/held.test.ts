@@ -30,6 +30,7 @@ describe.runIf(installed)("arrays of which a process holds a block", () => {
         addressable: false,
         replicated: false,
         printed: "Array<float32[8,8]> (a block of it, NamedSharding(Mesh('i': 4), P('i')))",
+        local: [[8 / processes, 8], true, devices],
         others: [0, 1, 2, 3].map((k) => [2 * k, Math.floor(k / devices) === process]),
         parts: [false, "NamedSharding(Mesh('i': 4), P(None, 'i'))", true],
       });
@@ -57,6 +58,9 @@ describe.runIf(installed)("arrays of which a process holds a block", () => {
       expect(errors["item"]).toMatch(block);
       expect(errors["one device"]).toMatch(block);
       expect(errors["whole checkpoint"]).toMatch(block);
+      expect(errors["NaN"]).toMatch(/log: a NaN among the values of the result, float32\[8,8\]/);
+      expect(errors["NaN under jit"]).toMatch(/a NaN among the values of the result, float32\[8,8\]/);
+      expect(errors["no NaN"]).toBe("nothing");
       expect(errors["no rule"]).toMatch(/sort: operand 0, float32\[1024,512\], is cut along axis 0/);
       expect(errors["other mesh"]).toMatch(
         devices === 1

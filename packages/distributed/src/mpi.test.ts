@@ -131,6 +131,16 @@ describe("libraries", () => {
     vi.unstubAllEnvs();
   });
 
+  test("without koffi, the error says so", async () => {
+    vi.doMock("koffi", () => {
+      throw new Error("Cannot find package 'koffi'");
+    });
+    await expect(loadMpi()).rejects.toThrow(
+      /the package koffi, through which MPI is called, could not be loaded[\s\S]*npm install koffi/,
+    );
+    vi.doUnmock("koffi");
+  });
+
   test("that of the launcher is looked for first, and one that is named only", () => {
     expect(libraryNames({ OMPI_COMM_WORLD_RANK: "0" }, "linux")[0]).toBe("libmpi.so.40");
     expect(libraryNames({ PMI_RANK: "0" }, "linux")[0]).toBe("libmpich.so.12");

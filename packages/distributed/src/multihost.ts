@@ -2,12 +2,18 @@ import {
   asArray,
   type ArrayLike,
   BackendError,
+  broadcastPrefix,
+  type ConcreteArray,
   devicePut,
   heldOf,
+  makeArrayFromProcessLocalData,
+  type Mesh,
   NamedSharding,
   type NDArray,
+  type PartitionSpec,
   treeFlatten,
   treeFlattenWithPath,
+  type TreePrefix,
   treeUnflatten,
 } from "@traceform/core";
 import { current } from "./current.ts";
@@ -66,6 +72,40 @@ export async function processAllgather<T>(tree: T, { tiled = false }: ProcessAll
 function wholeOf(x: NDArray): NDArray {
   const whole = heldOf(x.sharding) === null ? x : devicePut(x, new NamedSharding((x.sharding as NamedSharding).mesh));
   return devicePut(whole, x.sharding.addressableDevices[0]);
+}
+
+/**
+ * Each array of the pytree, of which every process has its own part, as one that is laid out over the mesh as a spec says: one spec for all, or
+ * a tree of them. What is laid out over processes already stays as it is. Along axes that the spec does not cut all processes have to
+ * have the same.
+ * @see `makeArrayFromProcessLocalData`
+ */
+export function hostLocalArrayToGlobalArray<T>(tree: T, mesh: Mesh, specs: TreePrefix<T, PartitionSpec>): T {
+  return mapLaidOut("hostLocalArrayToGlobalArray", tree, mesh, specs, (x, sharding) =>
+    x.isFullyAddressable ? makeArrayFromProcessLocalData(sharding, x) : x,
+  );
+}
+
+/** What this process holds of each array of the pytree, laid out over the mesh as a spec says, as an array of its own devices. */
+export function globalArrayToHostLocalArray<T>(tree: T, mesh: Mesh, specs: TreePrefix<T, PartitionSpec>): T {
+  return mapLaidOut("globalArrayToHostLocalArray", tree, mesh, specs, (x, sharding) =>
+    (devicePut(x, sharding).concrete("globalArrayToHostLocalArray") as ConcreteArray).held(),
+  );
+}
+
+function mapLaidOut<T>(
+  fn: string,
+  tree: T,
+  mesh: Mesh,
+  specs: TreePrefix<T, PartitionSpec>,
+  f: (x: NDArray, sharding: NamedSharding) => NDArray,
+): T {
+  const [leaves, def] = treeFlatten(tree);
+  const all = broadcastPrefix(specs, def, fn, "the specs") as PartitionSpec[];
+  return treeUnflatten(
+    def,
+    leaves.map((x, i) => f(asArray(x as ArrayLike), new NamedSharding(mesh, all[i]))),
+  ) as T;
 }
 
 /** Returns when all processes have come here. */

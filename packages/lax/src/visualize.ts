@@ -1,4 +1,4 @@
-import { type Device, type NDArray, ShapeError, type Sharding, type Slice } from "@traceform/core";
+import { type Device, type NDArray, processCount, processOf, ShapeError, type Sharding, type Slice } from "@traceform/core";
 
 /** A rectangle of an array of at most two axes, and the devices that hold it. */
 interface Part {
@@ -37,7 +37,9 @@ function partsOf(shape: readonly number[], sharding: Sharding): { rows: number; 
   return { rows: plane[0], columns: plane[1], parts };
 }
 
-const label = ({ devices }: Part): string => `${devices[0].kind} ${devices.map((d) => d.id).join(",")}`;
+/** Devices of several processes are told apart by their process: `cpu 1:0` is the first of process 1. */
+const nameOf = (d: Device): string => (processCount() === 1 ? String(d.id) : `${processOf(d)}:${d.id}`);
+const label = ({ devices }: Part): string => `${devices[0].kind} ${devices.map(nameOf).join(",")}`;
 
 function draw(parts: readonly Part[]): string {
   const width = Math.max(...parts.map((p) => label(p).length)) + 4;
