@@ -133,6 +133,9 @@ test("value and gradient of a multi-layer perceptron take few dispatches", () =>
   expect(kernels(valueAndGrad(loss), mlp(784, 128, 64, 10), x, labels).length).toBeLessThanOrEqual(12);
 });
 
+/** It has to live as long as what it has made: without it the process ends, or hangs. */
+let dawn: GPU | null = null;
+
 describe("what does not depend on each other is one dispatch", () => {
   // Tiles of 64 invocations, long rows of 256, and what goes with any number.
   const beside = (a: NDArray, b: NDArray, c: NDArray, d: NDArray, x: NDArray): NDArray[] => [
@@ -161,7 +164,7 @@ describe("what does not depend on each other is one dispatch", () => {
 
   test("but for products whose tiles would not fit beside the folds", async () => {
     const { create } = (await import("webgpu")) as unknown as { create(options: readonly string[]): GPU };
-    const adapter = await create([]).requestAdapter();
+    const adapter = await (dawn ??= create([])).requestAdapter();
     const device = await adapter!.requestDevice();
     Object.defineProperty(device, "limits", { value: { ...limitsOf(device), maxComputeWorkgroupStorageSize: 4600 } });
     using small = setDefaultBackend(await wgpu({ device }));
