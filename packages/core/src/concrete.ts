@@ -1,6 +1,6 @@
-import { type Aval, makeAval, updateAval } from "./avals.ts";
+import { type Aval, makeAval } from "./avals.ts";
 import { defaultDevice } from "./backends.ts";
-import { heldOf, heldShape } from "./blocks.ts";
+import { heldOf } from "./blocks.ts";
 import { type Buffer, type Device, type HostArray, physical } from "./device.ts";
 import { isComplex } from "./dtypes.ts";
 import { BackendError, DisposedError, type TraceformError } from "./errors.ts";
@@ -86,18 +86,6 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
     const x = ConcreteArray.fromHost(host, aval);
     x.bufferOn(device);
     return x;
-  }
-  /** What this process holds, as an array over its own devices: all of it, or its block. A handle of its own on the same buffer. */
-  held(): ConcreteArray {
-    const own = heldOf(this.#sharding);
-    this.#check("use");
-    if (own === null) return this.withSharding(new SingleDeviceSharding(this.device ?? defaultDevice()));
-    this.#buffer!.retain();
-    return ConcreteArray.fromBuffer(
-      this.#buffer!,
-      updateAval(this.aval, { shape: heldShape(this.shape, this.#sharding) }),
-      own.sharding,
-    );
   }
   /** Whether this process holds a block of the array only, and others the rest. */
   get isPartial(): boolean {

@@ -1,9 +1,11 @@
-import { heldShape } from "./blocks.ts";
+import { updateAval } from "./avals.ts";
+import { defaultDevice } from "./backends.ts";
+import { heldOf, heldShape } from "./blocks.ts";
 import { ConcreteArray } from "./concrete.ts";
 import { copyBlock, zerosOnHost } from "./copyblock.ts";
 import type { HostArray } from "./device.ts";
 import { type OwnPart, ownParts } from "./shards.ts";
-import type { Sharding } from "./sharding.ts";
+import { type Sharding, SingleDeviceSharding } from "./sharding.ts";
 
 /** The block that this process holds of an array that is laid out so, from parts of it: `part` is asked once for each. */
 export function assembleHeld(
@@ -32,4 +34,14 @@ export function cutBlock(x: ConcreteArray, sharding: Sharding): ConcreteArray {
     copyBlock(host, index, into, inside),
   );
   return ConcreteArray.fromHeld(block, x.aval, sharding);
+}
+
+/** What this process holds of an array, as one over its own devices: all of it, or its block. A handle of its own on the same buffer. */
+export function heldPart(x: ConcreteArray): ConcreteArray {
+  const own = heldOf(x.givenSharding);
+  const device = x.device ?? defaultDevice();
+  if (own === null) return x.withSharding(new SingleDeviceSharding(device));
+  const buffer = x.bufferOn(device);
+  buffer.retain();
+  return ConcreteArray.fromBuffer(buffer, updateAval(x.aval, { shape: heldShape(x.shape, x.sharding) }), own.sharding);
 }

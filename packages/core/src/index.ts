@@ -19,6 +19,7 @@ export { blockOf, heldOf, heldShape, spansProcesses } from "./blocks.ts";
 export { ConcreteArray, type ScalarValue } from "./concrete.ts";
 export { constrain, type Layouts, withShardingConstraint } from "./constraint.ts";
 export { copyBlock, zerosOnHost } from "./copyblock.ts";
+export { heldPart } from "./cutting.ts";
 export { shardingConstraintP, type ShardingConstraintParams } from "./relayout.ts";
 export * from "./dce.ts";
 export * from "./device.ts";

@@ -6,6 +6,7 @@ import {
   type ConcreteArray,
   devicePut,
   heldOf,
+  heldPart,
   makeArrayFromProcessLocalData,
   type Mesh,
   NamedSharding,
@@ -89,7 +90,7 @@ export function hostLocalArrayToGlobalArray<T>(tree: T, mesh: Mesh, specs: TreeP
 /** What this process holds of each array of the pytree, laid out over the mesh as a spec says, as an array of its own devices. */
 export function globalArrayToHostLocalArray<T>(tree: T, mesh: Mesh, specs: TreePrefix<T, PartitionSpec>): T {
   return mapLaidOut("globalArrayToHostLocalArray", tree, mesh, specs, (x, sharding) =>
-    (devicePut(x, sharding).concrete("globalArrayToHostLocalArray") as ConcreteArray).held(),
+    heldPart(devicePut(x, sharding).concrete("globalArrayToHostLocalArray") as ConcreteArray),
   );
 }
 
