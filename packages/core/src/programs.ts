@@ -98,6 +98,24 @@ export function compileProgram(backend: Backend, jaxpr: Jaxpr, options: CompileO
   return executable;
 }
 
+class LazyProgram implements Compiled {
+  readonly outAvals: readonly Aval[];
+  readonly jaxpr: Jaxpr;
+  readonly laysOut: boolean;
+  readonly #compile: () => Executable;
+  #executable: Executable | null = null;
+
+  constructor(compile: () => Executable, jaxpr: Jaxpr, outAvals: readonly Aval[], laysOut: boolean) {
+    this.#compile = compile;
+    this.jaxpr = jaxpr;
+    this.outAvals = outAvals;
+    this.laysOut = laysOut;
+  }
+  get executable(): Executable {
+    return (this.#executable ??= this.#compile());
+  }
+}
+
 /** A program that is compiled when it is first run as it is: what runs in blocks, over processes, never is. */
 export function lazily(
   backend: Backend,
@@ -105,15 +123,7 @@ export function lazily(
   outAvals: readonly Aval[],
   options: CompileOptions & { readonly laysOut: boolean },
 ): Compiled {
-  let executable: Executable | null = null;
-  return {
-    get executable() {
-      return (executable ??= compileProgram(backend, jaxpr, options));
-    },
-    outAvals,
-    jaxpr,
-    laysOut: options.laysOut,
-  };
+  return new LazyProgram(() => compileProgram(backend, jaxpr, options), jaxpr, outAvals, options.laysOut);
 }
 
 /** Throws what a primitive that cannot run has to say: see `refuseRule`. */
