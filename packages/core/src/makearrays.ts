@@ -9,11 +9,9 @@ import { hostFromTyped, isTypedArray, typedArrayDType } from "./host.ts";
 import type { NDArray } from "./ndarray.ts";
 import { ownDevice } from "./process.ts";
 import { assembleHeld } from "./cutting.ts";
-import { NamedSharding, type Sharding, type Slice } from "./sharding.ts";
+import { NamedSharding, type Sharding, type Slice, wholeSlices } from "./sharding.ts";
 
 // Arrays over several processes, of which each gives its own part, so that nobody needs to have all of it.
-
-const whole = (shape: readonly number[]): Slice[] => shape.map((stop) => ({ start: 0, stop }));
 
 /** An array from the block of it that this process holds. */
 function fromBlock(block: HostArray, aval: Aval, sharding: Sharding): NDArray {
@@ -70,7 +68,7 @@ export function makeArrayFromCallback(
       });
     }
     const host = part.host();
-    copyBlock(host, whole(host.shape), into, inside);
+    copyBlock(host, wholeSlices(host.shape), into, inside);
   });
   return fromBlock(block, updateAval(first.aval, { shape }), sharding);
 }

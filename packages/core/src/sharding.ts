@@ -10,6 +10,11 @@ export interface Slice {
   readonly stop: number;
 }
 
+/** All of an array. */
+export function wholeSlices(shape: readonly number[]): Slice[] {
+  return shape.map((stop) => ({ start: 0, stop }));
+}
+
 /** How an array is laid out over devices: which part of it each of them holds. */
 export abstract class Sharding {
   /** Equal for equal shardings. */
@@ -74,7 +79,7 @@ export class SingleDeviceSharding extends Sharding {
     return shape;
   }
   indices(shape: readonly number[]): readonly (readonly Slice[])[] {
-    return [shape.map((stop) => ({ start: 0, stop }))];
+    return [wholeSlices(shape)];
   }
   toString(): string {
     return `SingleDeviceSharding(${this.devices[0]})`;

@@ -5,7 +5,7 @@ import type { Device, HostArray } from "./device.ts";
 import { type Aval, updateAval } from "./avals.ts";
 import type { NDArray } from "./ndarray.ts";
 import { processIndex, processOf } from "./process.ts";
-import type { Sharding, Slice } from "./sharding.ts";
+import { type Sharding, type Slice, wholeSlices } from "./sharding.ts";
 
 /** The part of an array that one device holds. */
 export interface Shard {
@@ -70,12 +70,7 @@ export function shardsOf(x: ConcreteArray, place: (host: HostArray, aval: Aval, 
       host ??= x.storedSync();
       const shape = index.map((s) => s.stop - s.start);
       const part = zerosOnHost([...shape, ...host.shape.slice(shape.length)], host.dtype);
-      copyBlock(
-        host,
-        inside,
-        part,
-        shape.map((stop) => ({ start: 0, stop })),
-      );
+      copyBlock(host, inside, part, wholeSlices(shape));
       return place(part, updateAval(x.aval, { shape }), device);
     };
     return {

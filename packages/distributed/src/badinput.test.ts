@@ -27,6 +27,16 @@ describe.runIf(installed)("what is wrong", () => {
     ],
     ["other shapes", /differ in the program[\s\S]*process 0: .*float32\[8,2\] ->[\s\S]*process 1: .*float32\[8,3\] ->/],
     ["other collectives", /differ in the program[\s\S]*process 0: shard_map over[\s\S]*process 1: shard_map over/],
+    [
+      "other shapes to compare",
+      /assertEqual: the processes differ in what they exchange:\n {2}process 0: array 2 of 2: float32\[3\] \.w\n {2}process 1: array 2 of 2: float32\[4\] \.w/,
+    ],
+    [
+      "other shapes to gather",
+      /processAllgather: the processes differ in what they exchange:[\s\S]*float32\[3\] \.w\n.*float32\[4\] \.w/,
+    ],
+    ["other dtypes to broadcast", /process 0: array 1 of 1: float32\[3\]\n {2}process 1: array 1 of 1: float64\[3\]/],
+    ["more arrays to compare", /process 0: array 1 of 1: float32\[2\] \[0\]\n {2}process 1: array 1 of 2: float32\[2\] \[0\]/],
     ["blocks of different sizes", /the devices of each process must be a block of Mesh\('i': 3\), all blocks of one size/],
     ["devices that are no block", /the devices of each process must be a block of Mesh\('i': 4\)/],
   ])("%s is the same error in every process", (what, message) => {

@@ -93,6 +93,11 @@ test("what is not there is named", async () => {
   await expect(loadCheckpoint(folder, { w: array(1) })).rejects.toThrow("checkpoint-0-00001-of-00001.safetensors is missing");
   writeFileSync(join(folder, "checkpoint.json"), "{");
   await expect(loadCheckpoint(folder, { w: array(1) })).rejects.toThrow("checkpoint.json is no list of files");
+  // Written over, and not in the way of a new one.
+  writeFileSync(join(folder, "checkpoint.json"), "{}");
+  await expect(loadCheckpoint(folder, { w: array(1) })).rejects.toThrow("checkpoint.json is no list of files");
+  await saveCheckpoint(folder, { w: array([3]) });
+  expect((await loadCheckpoint(folder, { w: array([0]) })).w.jsSync()).toEqual([3]);
 });
 
 test("saving again leaves no file of before, of however many processes that was", async () => {

@@ -72,7 +72,8 @@ export async function saveCheckpoint(
       if (shard.replicaId === 0) tensors[partName(name, shard.index)] = await hostArray("saveCheckpoint", shard.data);
   }
   const parts = sharded ? processCount() : 1;
-  const before = processIndex() === 0 ? await listIn(folder) : null;
+  // What is no list is replaced as well.
+  const before = processIndex() === 0 ? await listIn(folder).catch(() => null) : null;
   const generation = agreed(before === null ? 0 : before.generation + 1);
   const fileName = (part: number): string =>
     `checkpoint-${generation}-${String(part + 1).padStart(5, "0")}-of-${String(parts).padStart(5, "0")}.safetensors`;
@@ -107,12 +108,13 @@ export async function listIn(folder: string): Promise<CheckpointList | null> {
     return null;
   }
   try {
-    return JSON.parse(text) as CheckpointList;
-  } catch (cause) {
-    throw new BackendError("loadCheckpoint", {
-      message: `${join(folder, listName)} is no list of files`,
-      fix: "name a folder that saveCheckpoint has written",
-      cause,
-    });
+    const list = JSON.parse(text) as Partial<CheckpointList> | null;
+    if (typeof list?.generation === "number" && Array.isArray(list.files)) return list as CheckpointList;
+  } catch {
+    // The same as a list without files.
   }
+  throw new BackendError("loadCheckpoint", {
+    message: `${join(folder, listName)} is no list of files`,
+    fix: "name a folder that saveCheckpoint has written",
+  });
 }

@@ -184,18 +184,22 @@ export const exchange: ProcessExchange = {
   agree(fn: string, what: string, own: string, fix: string): void {
     const key = `${what}\n${own}`;
     if (agreed.has(key)) return;
-    const transport = currentTransport(fn);
-    const note = new Uint8Array(noteBytes);
-    new TextEncoder().encodeInto(own, note);
-    const notes = new Uint8Array(transport.processCount * noteBytes);
-    transport.allGather(note, notes);
-    const said = Array.from({ length: transport.processCount }, (_, i) =>
-      new TextDecoder().decode(notes.subarray(i * noteBytes, (i + 1) * noteBytes)).replace(/\0+$/, ""),
-    );
-    if (said.some((s) => s !== said[0])) {
-      const lines = said.map((s, i) => `  process ${i}: ${s}`);
-      throw new BackendError(fn, { message: `the processes differ in ${what}:\n${lines.join("\n")}`, fix });
-    }
+    compareNotes(fn, what, own, fix);
     agreed.add(key);
   },
 };
+
+/** Compares a text of all processes. @throws {BackendError} in every process, with what each of them said, when they differ in `what` */
+export function compareNotes(fn: string, what: string, own: string, fix: string): void {
+  const transport = currentTransport(fn);
+  const note = new Uint8Array(noteBytes);
+  new TextEncoder().encodeInto(own, note);
+  const notes = new Uint8Array(transport.processCount * noteBytes);
+  transport.allGather(note, notes);
+  const said = Array.from({ length: transport.processCount }, (_, i) =>
+    new TextDecoder().decode(notes.subarray(i * noteBytes, (i + 1) * noteBytes)).replace(/\0+$/, ""),
+  );
+  if (said.every((s) => s === said[0])) return;
+  const lines = said.map((s, i) => `  process ${i}: ${s}`);
+  throw new BackendError(fn, { message: `the processes differ in ${what}:\n${lines.join("\n")}`, fix });
+}

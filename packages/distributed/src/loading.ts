@@ -17,6 +17,7 @@ import {
   treeFlatten,
   treeFlattenWithPath,
   treeUnflatten,
+  wholeSlices,
   zerosOnHost,
 } from "@traceform/core";
 import { type FileHandle, open } from "node:fs/promises";
@@ -56,7 +57,7 @@ export async function loadCheckpoint<T>(folder: string, like: T): Promise<T> {
   const files: FileHandle[] = [];
   try {
     const saved = new Map<string, Saved>();
-    for (const name of list.files) files.push(await addFile(join(folder, name), saved));
+    for (const name of list.files) await addFile(join(folder, name), saved, files);
     const [leaves, def] = treeFlatten(like);
     const paths = treeFlattenWithPath(like).map(([path]) => arrayName(path));
     const arrays: NDArray[] = [];
@@ -77,8 +78,8 @@ export async function loadCheckpoint<T>(folder: string, like: T): Promise<T> {
   }
 }
 
-/** Notes what a file holds. */
-async function addFile(path: string, saved: Map<string, Saved>): Promise<FileHandle> {
+/** Notes what a file holds; whoever opened `files` closes them. */
+async function addFile(path: string, saved: Map<string, Saved>, files: FileHandle[]): Promise<void> {
   let file: FileHandle;
   try {
     file = await open(path);
@@ -89,6 +90,7 @@ async function addFile(path: string, saved: Map<string, Saved>): Promise<FileHan
       cause,
     });
   }
+  files.push(file);
   const { size } = await file.stat();
   const { tensors, metadata } = await decodeHeader((at, length) => bytesAt(file, at, length), size, path);
   const shapes = JSON.parse(metadata["shapes"] ?? "{}") as Record<string, readonly number[]>;
@@ -96,13 +98,12 @@ async function addFile(path: string, saved: Map<string, Saved>): Promise<FileHan
     const at = name.lastIndexOf("@");
     const base = at < 0 ? name : name.slice(0, at);
     const isPart = at >= 0 && base in shapes;
-    const index = isPart ? slicesOf(name.slice(at + 1)) : stored.shape.map((stop) => ({ start: 0, stop }));
+    const index = isPart ? slicesOf(name.slice(at + 1)) : wholeSlices(stored.shape);
     const key = isPart ? base : name;
     const entry = saved.get(key) ?? { shape: isPart ? shapes[base] : stored.shape, dtype: stored.dtype, pieces: [] };
     entry.pieces.push({ file, stored, index });
     saved.set(key, entry);
   }
-  return file;
 }
 
 const slicesOf = (text: string): Slice[] =>
@@ -125,7 +126,7 @@ async function bytesAt(file: FileHandle, at: number, length: number): Promise<Ui
 /** An array laid out as is asked for, from the pieces that this process needs of it. */
 async function read(name: string, { shape, dtype, pieces }: Saved, sharding: Sharding): Promise<NDArray> {
   const held = heldOf(sharding);
-  const full = shape.map((stop) => ({ start: 0, stop }));
+  const full = wholeSlices(shape);
   const needs = held === null ? [{ index: full, inside: full }] : ownParts(shape, sharding);
   const block = zerosOnHost(heldShape(shape, sharding), dtype);
   const volume = (sizes: readonly number[]): number => sizes.reduce((a, b) => a * b, 1);

@@ -18,23 +18,42 @@ import {
   treeUnflatten,
 } from "@traceform/core";
 import { current } from "./current.ts";
+import { compareNotes } from "./exchange.ts";
 import { arrayOf, hostArray } from "./host.ts";
 
 // What programs of several processes need beside collectives, in the shape of `jax.experimental.multihost_utils`. In a process that
 // runs alone all of it is the identity.
 
 /**
+ * The arrays of a tree, with their paths. Memory of all processes is exchanged by its size, so it must be the same in all of them.
+ * @throws {BackendError} in every process, when another has other arrays
+ */
+function alikeInAll(fn: string, tree: unknown): (readonly [path: string, x: NDArray])[] {
+  const leaves = treeFlattenWithPath(tree).map(([path, leaf]) => [path, asArray(leaf as ArrayLike)] as const);
+  if (current() === null) return leaves;
+  leaves.forEach(([path, x], i) => {
+    const own = `array ${i + 1} of ${leaves.length}: ${x.aval} ${path}`.trimEnd();
+    compareNotes(fn, "what they exchange", own, "give all processes trees of the same structure, shapes and dtypes");
+  });
+  return leaves;
+}
+
+/**
  * The values of process 0, in every process: initial parameters, a seed, what was read from a file. The arrays of a pytree keep their shapes
- * and dtypes, which have to be the same everywhere.
+ * and dtypes.
+ * @throws {BackendError} in every process, when they are not the same everywhere
  */
 export async function broadcastOneToAll<T>(tree: T): Promise<T> {
   const transport = current();
   if (transport === null) return tree;
-  return mapHosts(tree, "broadcastOneToAll", (x) => {
-    const bytes = x.bytes.slice();
+  const arrays: NDArray[] = [];
+  for (const [, x] of alikeInAll("broadcastOneToAll", tree)) {
+    const host = await hostArray("broadcastOneToAll", x);
+    const bytes = host.bytes.slice();
     transport.broadcast(bytes, 0);
-    return arrayOf({ ...x, bytes });
-  });
+    arrays.push(arrayOf({ ...host, bytes }));
+  }
+  return treeUnflatten(treeFlatten(tree)[1], arrays) as T;
 }
 
 export interface ProcessAllgatherOptions {
@@ -45,13 +64,12 @@ export interface ProcessAllgatherOptions {
 /**
  * The values of all processes: each array of the pytree with a new first axis, along which the processes are, or, tiled, joined along
  * its first axis. Scalars get an axis in any case. Of an array that is laid out over processes it is the whole, whichever was asked for.
+ * @throws {BackendError} in every process, when the structures, shapes or dtypes are not the same everywhere
  */
 export async function processAllgather<T>(tree: T, { tiled = false }: ProcessAllgatherOptions = {}): Promise<T> {
   const transport = current();
-  const [leaves, def] = treeFlatten(tree);
   const gathered: NDArray[] = [];
-  for (const leaf of leaves) {
-    const x = asArray(leaf as ArrayLike);
+  for (const [, x] of alikeInAll("processAllgather", tree)) {
     if (!x.isFullyAddressable) {
       gathered.push(wholeOf(x));
       continue;
@@ -66,7 +84,7 @@ export async function processAllgather<T>(tree: T, { tiled = false }: ProcessAll
       arrayOf({ ...host, shape: tiled && first !== undefined ? [count * first, ...rest] : [count, ...host.shape], bytes }),
     );
   }
-  return treeUnflatten(def, gathered) as T;
+  return treeUnflatten(treeFlatten(tree)[1], gathered) as T;
 }
 
 /** All of an array that is laid out over processes, in each of them, on a device of its own: what is done with it is that process's affair. */
@@ -115,28 +133,22 @@ export function syncGlobalDevices(): void {
 }
 
 /**
- * Throws unless all processes have the same values, bit for bit.
+ * Throws unless all processes have the same arrays, with the same values, bit for bit.
  * @throws {BackendError} in every process; it names the first array that differs
  */
 export async function assertEqual(tree: unknown, message = "the processes have different values"): Promise<void> {
   const transport = current();
   if (transport === null) return;
-  for (const [path, leaf] of treeFlattenWithPath(tree)) {
-    const { bytes } = await hostArray("assertEqual", leaf);
+  for (const [path, x] of alikeInAll("assertEqual", tree)) {
+    const { bytes } = await hostArray("assertEqual", x);
     const all = new Uint8Array(transport.processCount * bytes.length);
     transport.allGather(bytes, all);
     const different = all.findIndex((b, i) => b !== all[i % bytes.length]);
     if (different < 0) continue;
     throw new BackendError("assertEqual", {
       message: `${message}: ${path === "" ? "the array" : path} of process ${Math.floor(different / bytes.length)} is not that of process 0`,
-      operands: { x: asArray(leaf as ArrayLike) },
+      operands: { x },
       fix: "give all processes the same seed and the same data, or the values of one with broadcastOneToAll",
     });
   }
-}
-
-async function mapHosts<T>(tree: T, fn: string, f: (x: Awaited<ReturnType<typeof hostArray>>) => NDArray): Promise<T> {
-  const [leaves, def] = treeFlatten(tree);
-  const hosts = await Promise.all(leaves.map((x) => hostArray(fn, x)));
-  return treeUnflatten(def, hosts.map(f)) as T;
 }

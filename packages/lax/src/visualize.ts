@@ -1,4 +1,13 @@
-import { type Device, type NDArray, processCount, processOf, ShapeError, type Sharding, type Slice } from "@traceform/core";
+import {
+  type Device,
+  type NDArray,
+  processCount,
+  processOf,
+  ShapeError,
+  type Sharding,
+  type Slice,
+  wholeSlices,
+} from "@traceform/core";
 
 /** A rectangle of an array of at most two axes, and the devices that hold it. */
 interface Part {
@@ -24,7 +33,7 @@ function partsOf(shape: readonly number[], sharding: Sharding): { rows: number; 
     });
   }
   const plane = [...new Array<number>(2 - shape.length).fill(1), ...shape];
-  const whole = plane.slice(0, 2 - shape.length).map((stop) => ({ start: 0, stop }));
+  const whole = wholeSlices(plane.slice(0, 2 - shape.length));
   const byPlace = new Map<string, { rows: Slice; columns: Slice; devices: Device[] }>();
   sharding.indices(shape).forEach((index, k) => {
     const [rows, columns] = [...whole, ...index];

@@ -146,8 +146,12 @@ export class MpiTransport implements Transport {
     const word = this.#word;
     Atomics.store(word, words.command, commands.indexOf(command));
     Atomics.store(word, words.call, ++this.#calls);
-    const error = run();
-    Atomics.store(word, words.call, 0);
+    let error: number;
+    try {
+      error = run();
+    } finally {
+      Atomics.store(word, words.call, 0);
+    }
     if (error === 0) return;
     const text = new Uint8Array(1024);
     const length = readInt((out) => this.#mpi.MPI_Error_string(error, text, out));
