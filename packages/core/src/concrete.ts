@@ -194,22 +194,26 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
     this.#check(fn);
     return this;
   }
+  /** Where the values are read; `null` while the host has them. */
+  get #source(): Buffer | null {
+    return this.scalarValue === undefined ? this.#buffer : null;
+  }
   async read(): Promise<TypedArray> {
     this.#checkWhole("data");
-    if (this.#buffer === null || this.scalarValue !== undefined) return toTyped(this.#hostArray());
-    return toTyped(await this.#buffer.device.backend.read(this.#buffer));
+    const source = this.#source;
+    return toTyped(source === null ? this.#hostArray() : await source.device.backend.read(source));
   }
   readSync(): TypedArray {
     this.#check("readSync");
     this.#checkWhole("dataSync");
-    if (this.#buffer === null || this.scalarValue !== undefined) return toTyped(this.#hostArray());
-    return toTyped(this.#readBuffer());
+    const source = this.#source;
+    return toTyped(source === null ? this.#hostArray() : readBuffer(source));
   }
   async host(): Promise<HostArray> {
     this.#check("data");
     this.#checkWhole("data");
-    if (this.#buffer === null || this.scalarValue !== undefined) return this.storedSync();
-    return this.#buffer.device.backend.read(this.#buffer);
+    const source = this.#source;
+    return source === null ? this.storedSync() : source.device.backend.read(source);
   }
   hostSync(): HostArray {
     this.#checkWhole("data");
@@ -218,19 +222,10 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
   /** What this process holds: all of it, or its block. */
   storedSync(): HostArray {
     this.#check("hostSync");
-    if (this.#buffer !== null && this.scalarValue === undefined) return this.#readBuffer();
+    const source = this.#source;
+    if (source !== null) return readBuffer(source);
     const host = this.#hostArray();
     return { ...host, bytes: host.bytes.slice() };
-  }
-  #readBuffer(): HostArray {
-    const { backend } = this.#buffer!.device;
-    if (backend.readSync === undefined) {
-      throw new BackendError("dataSync", {
-        message: `the ${backend.name} backend cannot read without awaiting`,
-        fix: "use await x.data(), await x.js() or await x.item()",
-      });
-    }
-    return backend.readSync(this.#buffer!);
   }
   async ready(): Promise<void> {
     // A one-element read would do, but only a real read shows a pending failure on every backend.
@@ -272,6 +267,17 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
     if (!small || !readable) return `Array<${this.aval}>`;
     return `Array<${this.aval}> ${formatNested(nest(this.readSync(), this.shape, this.dtype))}`;
   }
+}
+
+function readBuffer(buffer: Buffer): HostArray {
+  const { backend } = buffer.device;
+  if (backend.readSync === undefined) {
+    throw new BackendError("dataSync", {
+      message: `the ${backend.name} backend cannot read without awaiting`,
+      fix: "use await x.data(), await x.js() or await x.item()",
+    });
+  }
+  return backend.readSync(buffer);
 }
 
 /** Whether a buffer of one device is a buffer of the other. */

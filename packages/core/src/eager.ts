@@ -9,7 +9,7 @@ import { checkFloats, checksFloats, Replay, runChecked, runWatched } from "./flo
 import type { NDArray } from "./ndarray.ts";
 import type { Params, Primitive } from "./primitive.ts";
 import { cachesOf, type Compiled, lazily } from "./programs.ts";
-import { homeDevice, homeOf, laysOut, runProgram } from "./propagation.ts";
+import { homeDevice, homeOf, runProgram } from "./propagation.ts";
 import { currentSource } from "./source.ts";
 import { abstractEval } from "./staging.ts";
 import { paramsKey } from "./structure.ts";
@@ -114,11 +114,11 @@ function compileEqn(backend: Backend, primitive: Primitive<never>, inAvals: read
   if ((primitive as unknown) === jitP) {
     const { jaxpr, donated, name } = params as unknown as JitParams;
     const donate = donated.flatMap((d, i) => (d ? [i] : []));
-    return lazily(backend, jaxpr, abstractEval(primitive, inAvals, params).avals, { name, donate, laysOut: laysOut(jaxpr) });
+    return lazily(backend, jaxpr, abstractEval(primitive, inAvals, params).avals, { name, donate });
   }
   const jaxpr = jaxprOf(primitive, inAvals, params, null);
   // The description of the operands is part of the program's structure, so avals need no place in the key.
-  return lazily(backend, jaxpr, jaxpr.outAvals, { name: primitive.name, laysOut: laysOut(jaxpr) });
+  return lazily(backend, jaxpr, jaxpr.outAvals, { name: primitive.name });
 }
 /** A jaxpr of one equation. */
 function jaxprOf(primitive: Primitive<never>, inAvals: readonly Aval[], params: Params, source: Eqn["source"]): Jaxpr {

@@ -10,7 +10,7 @@ import { type Atom, type Eqn, Jaxpr, Literal, type Var } from "./jaxpr.ts";
 import { hostRule, runsOnHost } from "./hoststep.ts";
 import type { NDArray } from "./ndarray.ts";
 import { definePrimitive, type Params, type Primitive, stepsRule, type StepsRule } from "./primitive.ts";
-import { laysOut, runProgram } from "./propagation.ts";
+import { runProgram } from "./propagation.ts";
 import { lazily } from "./programs.ts";
 import { withSource } from "./source.ts";
 import { withoutTrace } from "./trace.ts";
@@ -32,7 +32,7 @@ export function runChecked(
   replay: Replay,
 ): NDArray[] {
   if (device.backend.readSync === undefined) return runWatched(jaxpr, outAvals, name, args, device);
-  const compiled = lazily(device.backend, jaxpr, outAvals, { name, laysOut: laysOut(jaxpr) });
+  const compiled = lazily(device.backend, jaxpr, outAvals, { name });
   const outs = runProgram(compiled, args, device, name);
   if (outs.every((x) => badValue(x) === null)) return outs;
   // What runs over processes runs in all of them, and others may have no bad value.
@@ -57,7 +57,7 @@ export function runWatched(
   device: Device,
 ): NDArray[] {
   const { debugNans, debugInfs } = config;
-  const compiled = lazily(device.backend, watched(jaxpr, { debugNans, debugInfs }), outAvals, { name, laysOut: laysOut(jaxpr) });
+  const compiled = lazily(device.backend, watched(jaxpr, { debugNans, debugInfs }), outAvals, { name });
   return runProgram(compiled, args, device, name);
 }
 

@@ -77,7 +77,6 @@ export {
   type BlockProgram,
   type BlockPrograms,
   homeDevice,
-  laysOut,
   laysOutOverProcesses,
   type Propagation,
   providePropagation,

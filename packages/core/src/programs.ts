@@ -5,10 +5,11 @@ import type { Backend, Buffer, CompileOptions, Device, Executable } from "./devi
 import { BackendError, ConcretizationTypeError, TraceformError } from "./errors.ts";
 import { innerJaxprs } from "./innerjaxprs.ts";
 import type { Jaxpr } from "./jaxpr.ts";
+import { JaxprMemo } from "./jaxprmemo.ts";
 import { expandLowerRules } from "./lowering.ts";
 import { LruCache } from "./lru.ts";
 import { isTracer, type NDArray, type Tracer } from "./ndarray.ts";
-import { type Params, refuseRule } from "./primitive.ts";
+import { type Params, refuseRule, shardingRule } from "./primitive.ts";
 import { activeRecorder, hostTrack } from "./recorder.ts";
 import { jaxprId } from "./structure.ts";
 import { type Sharding, SingleDeviceSharding } from "./sharding.ts";
@@ -98,6 +99,15 @@ export function compileProgram(backend: Backend, jaxpr: Jaxpr, options: CompileO
   return executable;
 }
 
+const meshes = new JaxprMemo<boolean>();
+
+/** Whether some operation of a program lays its results out over a mesh. */
+export function laysOut(jaxpr: Jaxpr): boolean {
+  return meshes.get(jaxpr, "", () =>
+    jaxpr.eqns.some(({ primitive, params }) => primitive.rules[shardingRule] !== undefined || innerJaxprs(params).some(laysOut)),
+  );
+}
+
 class LazyProgram implements Compiled {
   readonly outAvals: readonly Aval[];
   readonly jaxpr: Jaxpr;
@@ -105,11 +115,11 @@ class LazyProgram implements Compiled {
   readonly #compile: () => Executable;
   #executable: Executable | null = null;
 
-  constructor(compile: () => Executable, jaxpr: Jaxpr, outAvals: readonly Aval[], laysOut: boolean) {
+  constructor(compile: () => Executable, jaxpr: Jaxpr, outAvals: readonly Aval[]) {
     this.#compile = compile;
     this.jaxpr = jaxpr;
     this.outAvals = outAvals;
-    this.laysOut = laysOut;
+    this.laysOut = laysOut(jaxpr);
   }
   get executable(): Executable {
     return (this.#executable ??= this.#compile());
@@ -117,13 +127,8 @@ class LazyProgram implements Compiled {
 }
 
 /** A program that is compiled when it is first run as it is: what runs in blocks, over processes, never is. */
-export function lazily(
-  backend: Backend,
-  jaxpr: Jaxpr,
-  outAvals: readonly Aval[],
-  options: CompileOptions & { readonly laysOut: boolean },
-): Compiled {
-  return new LazyProgram(() => compileProgram(backend, jaxpr, options), jaxpr, outAvals, options.laysOut);
+export function lazily(backend: Backend, jaxpr: Jaxpr, outAvals: readonly Aval[], options: CompileOptions): Compiled {
+  return new LazyProgram(() => compileProgram(backend, jaxpr, options), jaxpr, outAvals);
 }
 
 /** Throws what a primitive that cannot run has to say: see `refuseRule`. */

@@ -7,7 +7,7 @@ import type { Jaxpr } from "./jaxpr.ts";
 import { JaxprMemo } from "./jaxprmemo.ts";
 import { Mesh } from "./mesh.ts";
 import type { NDArray } from "./ndarray.ts";
-import { type Compiled, compileProgram, runCompiled } from "./programs.ts";
+import { type Compiled, compileProgram, laysOut, runCompiled } from "./programs.ts";
 import { type Params, type Primitive, shardingRule } from "./primitive.ts";
 import { ownDevice, processCount } from "./process.ts";
 import { NamedSharding, type Sharding } from "./sharding.ts";
@@ -38,15 +38,6 @@ let provided: { readonly propagate: Propagation; readonly blockProgram: BlockPro
 /** Names what follows layouts through programs. Whoever makes a mesh with `@traceform/pmap` has named what that has for it. */
 export function providePropagation(propagate: Propagation, blockProgram: BlockPrograms): void {
   provided = { propagate, blockProgram };
-}
-
-const meshes = new JaxprMemo<boolean>();
-
-/** Whether some operation of a program lays its results out over a mesh. */
-export function laysOut(jaxpr: Jaxpr): boolean {
-  return meshes.get(jaxpr, "", () =>
-    jaxpr.eqns.some(({ primitive, params }) => primitive.rules[shardingRule] !== undefined || innerJaxprs(params).some(laysOut)),
-  );
 }
 
 const homes = new JaxprMemo<{ readonly device: Device | null }>();

@@ -5,7 +5,6 @@ import {
   dceJaxpr,
   type Device,
   type Jaxpr,
-  laysOut,
   laysOutOverProcesses,
   lazily,
   type JitParams,
@@ -48,7 +47,7 @@ export function compileTraced({ params, outAvals }: TracedProgram, device: Devic
   const drops = usedInputs.includes(false);
   const flags = drops ? donated.filter((_, i) => usedInputs[i]) : donated;
   const donate = flags.flatMap((d, i) => (d ? [i] : []));
-  const compiled = lazily(device.backend, jaxpr, outAvals, { name, donate, laysOut: laysOut(jaxpr) });
+  const compiled = lazily(device.backend, jaxpr, outAvals, { name, donate });
   // Over processes it runs in blocks, on arguments that tell which.
   if (!laysOutOverProcesses(jaxpr)) void compiled.executable;
   const ended = flags.includes(true) ? flags : undefined;

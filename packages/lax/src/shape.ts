@@ -23,11 +23,12 @@ export const broadcastInDimP: Primitive<BroadcastInDimParams> = /* @__PURE__ */ 
   {
     abstractEval: ([x], { shape, broadcastDimensions }) => {
       const fn = "broadcastInDim";
+      const operands = { x, shape, broadcastDimensions };
       checkShape(fn, shape);
       if (broadcastDimensions.length !== x.ndim) {
         throw new ShapeError(fn, {
           message: `broadcastDimensions must name one axis of the result for each of the ${x.ndim} axes of x`,
-          operands: { x, shape, broadcastDimensions },
+          operands,
           fix: "give, for each axis of x, its axis in the result",
         });
       }
@@ -36,14 +37,14 @@ export const broadcastInDimP: Primitive<BroadcastInDimParams> = /* @__PURE__ */ 
         if (i > 0 && d <= broadcastDimensions[i - 1]) {
           throw new ShapeError(fn, {
             message: "broadcastDimensions must increase",
-            operands: { x, broadcastDimensions },
+            operands,
             fix: "transpose x first",
           });
         }
         if (x.shape[i] !== shape[d] && x.shape[i] !== 1) {
           throw new ShapeError(fn, {
             message: `axis ${i} of x has size ${x.shape[i]} and cannot become axis ${d} of size ${shape[d]}`,
-            operands: { x, shape, broadcastDimensions },
+            operands,
             fix: "only axes of size 1 grow; tile or repeat others",
           });
         }
