@@ -30,6 +30,12 @@ export interface Pointer {
 /** The start of a buffer. */
 export const startOf = (buffer: Pointer["buffer"]): Pointer => ({ buffer, offset: 0, steps: [] });
 
+/** In which of the buffers that are bound each pointer is: most programs run with all of their memory in one slab, and gates beside it. */
+export function likelyBindings(pointers: readonly Pointer[]): readonly number[] {
+  const own = pointers.some((p) => p.buffer !== gates);
+  return pointers.map((p) => (p.buffer === gates && own ? 1 : 0));
+}
+
 /** One dispatch of a program. */
 export interface Dispatch {
   readonly name: string;

@@ -10,18 +10,18 @@ import {
 import { programCost, programSegments, programText, type Program } from "@traceform/compiler";
 import { WgpuBuffer } from "./buffer.ts";
 import type { WgpuDevice } from "./device.ts";
-import { type Dispatch, type Pointer, withTile } from "./dispatches.ts";
-import { productClass, tileName } from "./emit/candidates.ts";
+import { likelyBindings, type Pointer } from "./dispatches.ts";
 import type { Schedule } from "./emit/schedule.ts";
 import { usage } from "./flags.ts";
 import { gates } from "./gates.ts";
 import { toDevice } from "./host.ts";
+import { measureProducts } from "./measure.ts";
 import type { Piece } from "./memory.ts";
 import { joinOutcomes, Outcome } from "./outcome.ts";
 import type { Compiled, Pipelines } from "./pipelines.ts";
 import { needsNoHost, planProgram, type ProgramPlan } from "./plan.ts";
 import { Run } from "./run.ts";
-import { timeRuns, type Tuning } from "./tuning.ts";
+import type { Tuning } from "./tuning.ts";
 
 /** What an executable has of the device's memory. */
 class Holdings {
@@ -101,61 +101,25 @@ export class WgpuExecutable implements Executable {
 
   /** @throws {BackendError} for kernels that WebGPU does not take */
   async prepare(): Promise<void> {
-    if (await this.#tune()) [this.#plan, this.#compiled] = this.#makePlan();
+    if (await this.#measure()) [this.#plan, this.#compiled] = this.#makePlan();
     await Promise.all(this.#compiled.map((c) => c.prepare()));
+  }
+
+  /** Whether there is something to gain by planning again: gates have been laid out for the workgroups that there were. */
+  async #measure(): Promise<boolean> {
+    const { gates: first, dispatches } = this.#plan;
+    const others = await measureProducts(dispatches, this.#tuning, {
+      program: this.#program,
+      device: this.#device,
+      pipelines: this.#pipelines,
+    });
+    return others && first.length === 0;
   }
 
   #makePlan(): readonly [ProgramPlan, readonly Compiled[]] {
     const plan = planProgram(this.#program, this.#schedule, this.#device.gpu.limits.maxComputeWorkgroupsPerDimension);
     // What cannot be written in WGSL is refused now; most programs run with all of their memory in one slab.
     return [plan, plan.dispatches.map((d) => this.#pipelines.pipeline(d, likelyBindings(d.pointers)).compiled)];
-  }
-
-  /** Measures the products of classes of which nothing is known. Whether there is something to gain by planning again. */
-  async #tune(): Promise<boolean> {
-    const { gpu } = this.#device;
-    const products = this.#plan.dispatches.flatMap((dispatch) => {
-      const { kernel } = dispatch;
-      const product = kernel.kind === "product" ? kernel.product : undefined;
-      return product !== undefined && this.#tuning.isWorthwhile(product) ? [{ dispatch, product }] : [];
-    });
-    for (const { dispatch, product } of products) {
-      const { others } = product;
-      await this.#tuning.choose(productClass(product), others.map(tileName), async (i) => {
-        const candidate = withTile(dispatch, product, others[i], gpu.limits.maxComputeWorkgroupsPerDimension);
-        try {
-          await this.#pipelines.pipeline(candidate, likelyBindings(candidate.pointers)).compiled.prepare();
-          return await this.#time({ ...candidate, gate: null });
-        } catch {
-          // It does not run here, or there is no memory to try it in.
-          return Infinity;
-        }
-      });
-    }
-    // Gates have been laid out for the workgroups that there were.
-    return (
-      this.#plan.gates.length === 0 &&
-      products.some(({ product }) => tileName(product.tile) !== this.#tuning.chosen(productClass(product)))
-    );
-  }
-
-  /** How long a dispatch takes, in memory that nobody else has: arrays may not be there yet. */
-  async #time(dispatch: Dispatch): Promise<number> {
-    const { memory, gpu } = this.#device;
-    const pieces = new Map<Pointer["buffer"], Piece>();
-    try {
-      for (const { buffer } of dispatch.pointers)
-        if (buffer !== gates && !pieces.has(buffer)) pieces.set(buffer, memory.allocate(buffer.bytes, "a measurement"));
-      const bare = { ...dispatch, pointers: dispatch.pointers.map((p) => ({ ...p, steps: [] })) };
-      const pieceOf = (buffer: Pointer["buffer"]): Piece => pieces.get(buffer)!;
-      return await timeRuns(gpu, (times) => {
-        const run = new Run({ program: this.#program, device: this.#device, pipelines: this.#pipelines, pieceOf });
-        run.add(new Array<Dispatch>(times).fill(bare));
-        run.submit();
-      });
-    } finally {
-      for (const piece of pieces.values()) memory.free(piece);
-    }
   }
 
   run(args: readonly Buffer[]): WgpuBuffer[] {
@@ -321,10 +285,4 @@ export class WgpuExecutable implements Executable {
     abandoned.unregister(this);
     if (this.#runs === 0) this.#holdings[Symbol.dispose]();
   }
-}
-
-/** Most programs run with all of their memory in one slab, and gates beside it. */
-function likelyBindings(pointers: readonly Pointer[]): readonly number[] {
-  const own = pointers.some((p) => p.buffer !== gates);
-  return pointers.map((p) => (p.buffer === gates && own ? 1 : 0));
 }

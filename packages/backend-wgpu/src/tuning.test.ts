@@ -5,7 +5,8 @@ import { afterEach, expect, test, vi } from "vitest";
 import type { WgpuDevice } from "./device.ts";
 import { type TileTable, wgpu } from "./index.ts";
 import type { Product } from "./emit/tiles.ts";
-import { timeRuns, Tuning } from "./tuning.ts";
+import { timeRuns } from "./measure.ts";
+import { Tuning } from "./tuning.ts";
 
 afterEach(() => {
   vi.restoreAllMocks();

@@ -62,21 +62,3 @@ function adapterKey(device: GPUDevice): string {
   const { maxComputeInvocationsPerWorkgroup: most, maxComputeWorkgroupStorageSize: bytes } = device.limits;
   return [...names, `${most} invocations`, `${bytes} bytes`].join(", ");
 }
-
-/** A candidate is run as often as this many milliseconds take, but not more than so many times. */
-const enough = 5;
-const mostRuns = 64;
-
-/** Milliseconds of a run, of which `run` submits so many: the least of a few, after one that nobody counts. */
-export async function timeRuns(gpu: GPUDevice, run: (times: number) => void): Promise<number> {
-  const once = async (times: number): Promise<number> => {
-    await gpu.queue.onSubmittedWorkDone();
-    const begin = performance.now();
-    run(times);
-    await gpu.queue.onSubmittedWorkDone();
-    return (performance.now() - begin) / times;
-  };
-  await once(1);
-  const times = Math.max(1, Math.min(mostRuns, Math.ceil(enough / (await once(1)))));
-  return Math.min(await once(times), await once(times));
-}

@@ -96,9 +96,7 @@ function writeColumns({ nest, folds: stages, epilogue, width, lanes, packing }: 
   values.line(`let down = i32(local) / ${width};`);
   for (const stage of stages) {
     const memories = stage.reductions.map((r) =>
-      r.init.map((x) => {
-        return values.shared(`shared_${arrays++}`, values.typeOf(x), width * lanes);
-      }),
+      r.init.map((x) => values.shared(`shared_${arrays++}`, values.typeOf(x), width * lanes)),
     );
     values.block("", () => {
       // Positions beyond the last one are those of nobody.
@@ -119,24 +117,10 @@ function writeColumns({ nest, folds: stages, epilogue, width, lanes, packing }: 
           );
         });
       });
-      const publish = (): void =>
-        memories.forEach((names, i) => names.forEach((name, k) => values.line(`${name}[local] = ${accumulators[i][k]};`)));
-      publish();
-      values.line("workgroupBarrier();");
-      values.block(`for (var half = ${lanes / 2}; half > 0; half >>= 1u) `, () => {
-        values.block("if (down < half) ", () => {
-          stage.reductions.forEach((r, i) => {
-            const other = memories[i].map((name) => {
-              const o = folds.name("o");
-              values.line(`let ${o} = ${name}[i32(local) + half * ${width}];`);
-              return o;
-            });
-            folds.combine(r, accumulators[i], other);
-          });
-          publish();
-        });
-        values.line("workgroupBarrier();");
-      });
+      folds.halve(
+        stage.reductions.map((r, i) => ({ r, own: accumulators[i], shared: memories[i] })),
+        { lane: "down", lanes, stride: width },
+      );
     });
     stage.reductions.forEach((r, i) => r.results.forEach((x, k) => results.set(x, memories[i][k])));
   }

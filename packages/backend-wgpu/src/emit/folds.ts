@@ -24,6 +24,15 @@ export class Folds {
     });
   }
 
+  /** Names for values that others have. */
+  read(texts: readonly string[]): string[] {
+    return texts.map((text) => {
+      const name = this.name("o");
+      this.#values.line(`let ${name} = ${text};`);
+      return name;
+    });
+  }
+
   /** Folds `right` into accumulators. All results are computed before any is assigned. */
   combine(r: Reduction, accumulators: readonly string[], right: readonly string[]): void {
     this.join(r, accumulators, right, accumulators);
@@ -41,6 +50,29 @@ export class Folds {
         return name;
       });
       next.forEach((name, i) => values.line(`${to[i]} = ${name};`));
+    });
+  }
+
+  /**
+   * Folds what the lanes of a workgroup have into what the first of them has, the second half into the first, and so on: it is in the memory
+   * then. `lane` is the text of an invocation's own, and lanes are `stride` apart.
+   */
+  halve(
+    list: readonly { readonly r: Reduction; readonly own: readonly string[]; readonly shared: readonly string[] }[],
+    { lane, lanes, stride }: { readonly lane: string; readonly lanes: number; readonly stride: number },
+  ): void {
+    const values = this.#values;
+    const publish = (): void =>
+      list.forEach(({ own, shared }) => shared.forEach((name, k) => values.line(`${name}[local] = ${own[k]};`)));
+    publish();
+    values.line("workgroupBarrier();");
+    values.block(`for (var half = ${lanes / 2}; half > 0; half >>= 1u) `, () => {
+      values.block(`if (${lane} < half) `, () => {
+        for (const { r, own, shared } of list)
+          this.combine(r, own, this.read(shared.map((name) => `${name}[i32(local) + half * ${stride}]`)));
+        publish();
+      });
+      values.line("workgroupBarrier();");
     });
   }
 }

@@ -202,13 +202,13 @@ function writeScan({ size }: Rows, { axes, reductions, stores }: Stage, values: 
     set(at("local"), before);
     values.line("workgroupBarrier();");
     values.block(`for (var d = 1u; d < ${size}u; d <<= 1u) `, () => {
-      values.block("if (local >= d) ", () => folds.join(r, others(values, folds, at("local - d")), before, before));
+      values.block("if (local >= d) ", () => folds.join(r, folds.read(at("local - d")), before, before));
       values.line("workgroupBarrier();");
       set(at("local"), before);
       values.line("workgroupBarrier();");
     });
     set(before, carry);
-    values.block("if (local > 0u) ", () => folds.join(r, carry, others(values, folds, at("local - 1u")), before));
+    values.block("if (local > 0u) ", () => folds.join(r, carry, folds.read(at("local - 1u")), before));
     running.forEach((own, j) =>
       element(j, () => {
         const result = variables();
@@ -217,21 +217,12 @@ function writeScan({ size }: Rows, { axes, reductions, stores }: Stage, values: 
         values.block(`if (e < ${count}) `, () => stores.forEach((s) => values.store(s)));
       }),
     );
-    folds.join(r, carry, others(values, folds, at(`${size - 1}`)), carry);
+    folds.join(r, carry, folds.read(at(`${size - 1}`)), carry);
     values.line("workgroupBarrier();");
   });
 }
 
-/** Names for the values of others. */
-function others(values: Values, folds: Folds, texts: readonly string[]): string[] {
-  return texts.map((text) => {
-    const name = folds.name("o");
-    values.line(`let ${name} = ${text};`);
-    return name;
-  });
-}
-
-/** Folds the accumulators of a workgroup: the second half into the first, and so on. */
+/** Folds the accumulators of a workgroup, through memory. */
 function foldHalves(
   values: Values,
   folds: Folds,
@@ -240,24 +231,7 @@ function foldHalves(
   shared: readonly string[],
   size: number,
 ): void {
-  const publish = (): void => shared.forEach((name, k) => values.line(`${name}[local] = ${own[k]};`));
-  publish();
-  values.line("workgroupBarrier();");
-  values.block(`for (var half = ${size / 2}u; half > 0u; half >>= 1u) `, () => {
-    values.block("if (local < half) ", () => {
-      folds.combine(
-        r,
-        own,
-        others(
-          values,
-          folds,
-          shared.map((name) => `${name}[local + half]`),
-        ),
-      );
-      publish();
-    });
-    values.line("workgroupBarrier();");
-  });
+  folds.halve([{ r, own, shared }], { lane: "i32(local)", lanes: size, stride: 1 });
   shared.forEach((name, k) => values.line(`${own[k]} = ${name}[0];`));
 }
 
@@ -269,20 +243,12 @@ function foldSubgroups(values: Values, folds: Folds, r: Reduction, own: readonly
       // Truth values do not travel.
       x.type === "bool" ? `subgroupShuffleXor(select(0u, 1u, ${own[k]}), far) != 0u` : `subgroupShuffleXor(${own[k]}, far)`,
     );
-    folds.combine(r, own, others(values, folds, texts));
+    folds.combine(r, own, folds.read(texts));
   });
   values.block("if (lane == 0u) ", () => shared.forEach((name, k) => values.line(`${name}[subgroup] = ${own[k]};`)));
   values.line("workgroupBarrier();");
   shared.forEach((name, k) => values.line(`${own[k]} = ${name}[0];`));
   values.block("for (var s = 1u; s < subgroups; s++) ", () =>
-    folds.combine(
-      r,
-      own,
-      others(
-        values,
-        folds,
-        shared.map((name) => `${name}[s]`),
-      ),
-    ),
+    folds.combine(r, own, folds.read(shared.map((name) => `${name}[s]`))),
   );
 }

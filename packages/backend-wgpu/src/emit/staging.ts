@@ -37,35 +37,58 @@ export function staged(
   return { name, operand, axes, fours, pitch, alongDepth };
 }
 
+/** What the invocations of a workgroup bring into its memory for a step: so many lines, or groups of lines, by so many depths. */
+interface Share {
+  readonly lines: number;
+  readonly depth: number;
+  /** Invocations of the workgroup. */
+  readonly size: number;
+  readonly alongDepth: boolean;
+}
+
 /**
- * Brings the part of an operand that belongs to a step into the workgroup's memory: from the line `origin` on, and the depth `first`. Beyond the depth
- * there are zeros.
+ * Shares what a step stages, from the depth `first` on, among the invocations of a workgroup: `body` is of line `g` and depth `d` of the
+ * step. It gets the text of a value that is zero beyond the depth.
  */
-export function stage(values: Values, s: Staged, origin: string, depth: readonly Axis[], tile: Tile): void {
-  const [lines, k] = [sizeOf(values, s.axes), sizeOf(values, depth)];
-  const element = elementOf(s.operand);
-  const size = tile.threads[0] * tile.threads[1];
-  values.block(`for (var l = i32(local); l < ${s.fours * tile.depth}; l += ${size}) `, () => {
-    const [inner, outer] = s.alongDepth ? ["d", "g"] : ["g", "d"];
-    const run = s.alongDepth ? tile.depth : s.fours;
+export function shareStep(
+  values: Values,
+  { lines, depth: step, size, alongDepth }: Share,
+  depth: readonly Axis[],
+  body: (within: (x: string, zero: string) => string) => void,
+): void {
+  const k = sizeOf(values, depth);
+  const whole = k.extent % step === 0;
+  const [inner, outer, run] = alongDepth ? ["d", "g", step] : ["g", "d", lines];
+  values.block(`for (var l = i32(local); l < ${lines * step}; l += ${size}) `, () => {
     values.line(`let ${inner} = l % ${run};`);
     values.line(`let ${outer} = l / ${run};`);
-    const whole = k.extent % tile.depth === 0;
     values.line(`let position = ${whole ? "first + d" : `min(first + d, ${k.text} - 1)`};`);
     bindPosition(values, depth, "position");
-    values.line(`var v = vec4<${element}>();`);
+    body((x, zero) => (whole ? x : `select(${zero}, ${x}, first + d < ${k.text})`));
+  });
+}
+
+/** Is at a line of an operand of which a tile has so many. Rows and columns beyond the last one are those of nobody. */
+export function bindLine(values: Values, axes: readonly Axis[], at: string, lines: number): void {
+  const { extent, text } = sizeOf(values, axes);
+  values.line(`let line = ${extent % lines === 0 ? at : `min(${at}, ${text} - 1)`};`);
+  bindPosition(values, axes, "line");
+}
+
+/** Brings the part of an operand that belongs to a step into the workgroup's memory, from the line `origin` on. */
+export function stage(values: Values, s: Staged, origin: string, depth: readonly Axis[], tile: Tile): void {
+  const vector = `vec4<${elementOf(s.operand)}>`;
+  const size = tile.threads[0] * tile.threads[1];
+  shareStep(values, { lines: s.fours, depth: tile.depth, size, alongDepth: s.alongDepth }, depth, (within) => {
+    values.line(`var v = ${vector}();`);
     for (const [i, component] of components.entries()) {
       values.block("", () => {
-        const at = `${origin} + g * ${four} + ${i}`;
-        // Rows and columns beyond the last one are those of nobody.
-        values.line(`let line = ${lines.extent % (s.fours * four) === 0 ? at : `min(${at}, ${lines.text} - 1)`};`);
-        bindPosition(values, s.axes, "line");
+        bindLine(values, s.axes, `${origin} + g * ${four} + ${i}`, s.fours * four);
         const x = useOperand(values, s.operand);
         values.line(`v.${component} = ${x};`);
       });
     }
-    if (!whole) values.line(`v = select(vec4<${element}>(), v, first + d < ${k.text});`);
-    values.line(`${s.name}[d * ${s.pitch} + g] = v;`);
+    values.line(`${s.name}[d * ${s.pitch} + g] = ${within("v", `${vector}()`)};`);
   });
 }
 

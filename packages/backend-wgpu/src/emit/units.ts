@@ -1,6 +1,6 @@
 import type { Axis } from "@traceform/compiler";
-import { bindPosition } from "./position.ts";
 import type { Schedule } from "./schedule.ts";
+import { bindLine, shareStep } from "./staging.ts";
 import {
   elementOf,
   finishFour,
@@ -140,27 +140,18 @@ interface Lines {
   readonly origin: string;
 }
 
-/** Brings a part of an operand into the workgroup's memory; `steps` are between its lines and its depths there. Beyond the depth there are zeros. */
+/** Brings a part of an operand into the workgroup's memory; the last two numbers are between its lines and its depths there. */
 function stage(
   values: Values,
   { depth }: Product,
-  tile: UnitTile,
+  { config, depth: step, size }: UnitTile,
   { name, operand, axes, lines, origin }: Lines,
   [byLine, byDepth]: readonly [number, number],
 ): void {
-  const [k, all] = [sizeOf(values, depth), sizeOf(values, axes)];
-  const along = isAlongDepth(operand, axes, depth);
-  values.block(`for (var l = i32(local); l < ${lines * tile.depth}; l += ${tile.size}) `, () => {
-    const run = along ? tile.depth : lines;
-    values.line(`let ${along ? "d" : "g"} = l % ${run};`);
-    values.line(`let ${along ? "g" : "d"} = l / ${run};`);
-    const whole = k.extent % tile.depth === 0;
-    values.line(`let position = ${whole ? "first + d" : `min(first + d, ${k.text} - 1)`};`);
-    bindPosition(values, depth, "position");
-    values.line(`let line = ${all.extent % lines === 0 ? `${origin} + g` : `min(${origin} + g, ${all.text} - 1)`};`);
-    bindPosition(values, axes, "line");
-    const x = tile.config.component === "f16" ? useOperand(values, operand) : values.use(operand.value);
-    const zero = `${tile.config.component}()`;
-    values.line(`${name}[g * ${byLine} + d * ${byDepth}] = ${whole ? x : `select(${zero}, ${x}, first + d < ${k.text})`};`);
+  const alongDepth = isAlongDepth(operand, axes, depth);
+  shareStep(values, { lines, depth: step, size, alongDepth }, depth, (within) => {
+    bindLine(values, axes, `${origin} + g`, lines);
+    const x = config.component === "f16" ? useOperand(values, operand) : values.use(operand.value);
+    values.line(`${name}[g * ${byLine} + d * ${byDepth}] = ${within(x, `${config.component}()`)};`);
   });
 }
