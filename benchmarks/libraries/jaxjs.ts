@@ -24,28 +24,34 @@ function jitted(f: (...xs: Arr[]) => Arr, dtype: "float32" | "float16" = "float3
   };
 }
 
-type Params = { w0: Arr; b0: Arr; w1: Arr; b1: Arr; w2: Arr; b2: Arr };
+type Step<P> = (p: P, m: P, v: P, x: Arr, y: Arr) => [P, P, P, Arr];
 
 /** Adam written out, as the library has no optimizer in the package; the whole step is jitted. */
-export function mlpStep() {
-  const loss = (p: Params, x: Arr, y: Arr): Arr => {
-    const h1 = nn.relu(np.matmul(x, p.w0).add(p.b0));
-    const h2 = nn.relu(np.matmul(h1, p.w1).add(p.b1));
-    return nn.logSoftmax(np.matmul(h2, p.w2).add(p.b2)).mul(y).sum(-1).mean().mul(-1);
-  };
-  return (p: Params, m: Params, v: Params, x: Arr, y: Arr) => {
-    const [value, g] = valueAndGrad(loss)(tree.ref(p), x, y) as unknown as [Arr, Params];
-    const m2 = tree.map((a: Arr, b: Arr) => a.mul(0.9).add(b.mul(0.1)), m, tree.ref(g)) as Params;
-    const v2 = tree.map((a: Arr, b: Arr) => a.mul(0.999).add(b.ref.mul(b).mul(0.001)), v, g) as Params;
-    // The first step: the bias corrections are 1 - 0.9 and 1 - 0.999.
+function adam<P extends Record<string, Arr>>(loss: (p: P, x: Arr, y: Arr) => Arr): Step<P> {
+  return (p, m, v, x, y) => {
+    const [value, g] = valueAndGrad(loss)(tree.ref(p) as never, x, y) as unknown as [Arr, P];
+    const m2 = tree.map((a: Arr, b: Arr) => a.mul(0.9).add(b.mul(0.1)), m, tree.ref(g)) as P;
+    const v2 = tree.map((a: Arr, b: Arr) => a.mul(0.999).add(b.ref.mul(b).mul(0.001)), v, g) as P;
+    // The bias corrections stay those of the first step: 1 - 0.9 and 1 - 0.999.
     const next = tree.map(
       (a: Arr, mu: Arr, nu: Arr) => a.sub(mu.mul(1e-3 / 0.1).div(np.sqrt(nu.mul(1 / 0.001)).add(1e-8))),
       p,
       tree.ref(m2),
       tree.ref(v2),
-    ) as Params;
-    return [next, m2, v2, value] as [Params, Params, Params, Arr];
+    ) as P;
+    return [next, m2, v2, value];
   };
+}
+
+type Params = { w0: Arr; b0: Arr; w1: Arr; b1: Arr; w2: Arr; b2: Arr };
+
+export function mlpStep(): Step<Params> {
+  const loss = (p: Params, x: Arr, y: Arr): Arr => {
+    const h1 = nn.relu(np.matmul(x, p.w0).add(p.b0));
+    const h2 = nn.relu(np.matmul(h1, p.w1).add(p.b1));
+    return nn.logSoftmax(np.matmul(h2, p.w2).add(p.b2)).mul(y).sum(-1).mean().mul(-1);
+  };
+  return adam(loss);
 }
 
 export function mlpState(inputs: Readonly<Record<string, Tensor>>): [Params, Params, Params] {
@@ -55,7 +61,7 @@ export function mlpState(inputs: Readonly<Record<string, Tensor>>): [Params, Par
 }
 
 const mlp: Setup = async (inputs) => {
-  const step = jit(mlpStep() as never) as unknown as ReturnType<typeof mlpStep>;
+  const step = jit(mlpStep() as never) as unknown as Step<Params>;
   const [p, m, v] = mlpState(inputs);
   const [x, y] = [put(inputs["x"]), put(inputs["y"])];
   let out = step(tree.ref(p), tree.ref(m), tree.ref(v), x.ref, y.ref);
@@ -120,7 +126,7 @@ const fft: Setup = async (inputs) => {
   };
 };
 
-/** The network and the step of `gpu/own.ts`. Adam as in `mlpStep`, with the corrections of the first step. */
+/** The network and the step of `gpu/own.ts`. */
 const transformer: Setup = (inputs) => {
   const heads = 8;
   const names = Object.keys(inputs).filter((k) => k !== "x" && k !== "y");
@@ -140,18 +146,7 @@ const transformer: Setup = (inputs) => {
     const error = out.sub(y);
     return error.ref.mul(error).mean();
   };
-  const step = jit(((w: Weights, m: Weights, v: Weights, x: Arr, y: Arr) => {
-    const [value, g] = valueAndGrad(loss as never)(tree.ref(w) as never, x as never, y as never) as unknown as [Arr, Weights];
-    const m2 = tree.map((a: Arr, b: Arr) => a.mul(0.9).add(b.mul(0.1)), m, tree.ref(g)) as Weights;
-    const v2 = tree.map((a: Arr, b: Arr) => a.mul(0.999).add(b.ref.mul(b).mul(0.001)), v, g) as Weights;
-    const next = tree.map(
-      (a: Arr, mu: Arr, nu: Arr) => a.sub(mu.mul(1e-3 / 0.1).div(np.sqrt(nu.mul(1 / 0.001)).add(1e-8))),
-      w,
-      tree.ref(m2),
-      tree.ref(v2),
-    ) as Weights;
-    return [next, m2, v2, value];
-  }) as never) as unknown as (w: Weights, m: Weights, v: Weights, x: Arr, y: Arr) => [Weights, Weights, Weights, Arr];
+  const step = jit(adam(loss) as never) as unknown as Step<Weights>;
   const of = (make: (name: string) => Arr): Weights => Object.fromEntries(names.map((k) => [k, make(k)]));
   let [w, m, v] = [of((k) => put(inputs[k])), of((k) => np.zeros([...inputs[k].shape])), of((k) => np.zeros([...inputs[k].shape]))];
   const [x, y] = [put(inputs["x"]), put(inputs["y"])];
