@@ -18,6 +18,7 @@ import type { Schedule } from "./emit/schedule.ts";
 import { LogicalDevice, WgpuDevice } from "./device.ts";
 import { WgpuExecutable } from "./executable.ts";
 import { toDevice } from "./host.ts";
+import { joinOutcomes, Outcome } from "./outcome.ts";
 import { Pipelines } from "./pipelines.ts";
 import { Tuning } from "./tuning.ts";
 
@@ -125,6 +126,31 @@ export class WebGpuBackend implements Backend {
     const buffer = new WgpuBuffer(this.#device, shape, dtype);
     const { slab, offset } = buffer.piece;
     this.#device.guarded([buffer.outcome], () => this.#device.gpu.queue.writeBuffer(slab.gpu, offset, toDevice(dtype, bytes)));
+    return buffer;
+  }
+
+  /** A buffer of values that come later: programs that are submitted after it wait for them. */
+  putLater(shape: readonly number[], dtype: StandardDType, data: Promise<HostArray>): Buffer {
+    // Whoever reads the buffer hears of a failure, however early that was.
+    data.catch(() => null);
+    refuseDType("put", dtype);
+    const device = this.#device;
+    device.check();
+    const buffer = new WgpuBuffer(device, shape, dtype);
+    buffer.retain();
+    const write = async (): Promise<void> => {
+      try {
+        const { bytes } = await data;
+        device.check();
+        const { slab, offset } = buffer.piece;
+        device.guarded([buffer.outcome], () => device.gpu.queue.writeBuffer(slab.gpu, offset, toDevice(dtype, bytes)));
+      } catch (error) {
+        buffer.outcome = joinOutcomes([buffer.outcome, new Outcome(Promise.reject(error))]);
+      }
+      buffer.submitted = null;
+      buffer.release();
+    };
+    buffer.submitted = Promise.resolve(device.queue.submit(write));
     return buffer;
   }
 

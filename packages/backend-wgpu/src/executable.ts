@@ -3,9 +3,11 @@ import {
   BackendError,
   type Buffer,
   DisposedError,
+  type Device,
   type Executable,
   type ExecutableInfo,
   hostTrack,
+  type Seat,
 } from "@traceform/core";
 import { programCost, programSegments, programText, type Program } from "@traceform/compiler";
 import { WgpuBuffer } from "./buffer.ts";
@@ -122,7 +124,7 @@ export class WgpuExecutable implements Executable {
     return [plan, plan.dispatches.map((d) => this.#pipelines.pipeline(d, likelyBindings(d.pointers)).compiled)];
   }
 
-  run(args: readonly Buffer[]): WgpuBuffer[] {
+  run(args: readonly Buffer[], _device?: Device, seat: Seat | null = null): WgpuBuffer[] {
     const program = this.#program;
     if (this.#disposed) {
       throw new DisposedError(program.name, {
@@ -142,7 +144,7 @@ export class WgpuExecutable implements Executable {
     const alone = needsNoHost(this.#plan.steps);
     const recorder = activeRecorder();
     const begin = recorder === null ? 0 : performance.now();
-    const outs = alone && this.#device.queue.isIdle ? this.#runNow(inputs) : this.#runLater(inputs);
+    const outs = alone && this.#device.queue.isIdle ? this.#runNow(inputs) : this.#runLater(inputs, seat);
     if (recorder?.programs) recorder.add(hostTrack, program.name, begin, performance.now());
     return outs;
   }
@@ -151,7 +153,7 @@ export class WgpuExecutable implements Executable {
     const made: WgpuBuffer[] = [];
     try {
       this.#makeResults(made, this.#donors(inputs));
-      const { run, end } = this.#start(inputs, made);
+      const { run, end } = this.#start(inputs, made, null);
       try {
         run.addPlan(this.#plan.steps);
         run.submit();
@@ -171,7 +173,7 @@ export class WgpuExecutable implements Executable {
    * The program waits for values of the GPU, or for programs before it that do: its results are pending until then. Memory that it
    * is going to use is kept, since nobody else may have it meanwhile.
    */
-  #runLater(inputs: readonly WgpuBuffer[]): WgpuBuffer[] {
+  #runLater(inputs: readonly WgpuBuffer[], seat: Seat | null): WgpuBuffer[] {
     const made: WgpuBuffer[] = [];
     try {
       this.#makeResults(made, this.#donors(inputs));
@@ -183,7 +185,7 @@ export class WgpuExecutable implements Executable {
     for (const buffer of kept) buffer.retain();
     this.#runs++;
     const outs = this.#results(inputs, made);
-    const done = Promise.resolve(this.#device.queue.submit(() => this.#perform(inputs, made)));
+    const done = Promise.resolve(this.#device.queue.submit(() => this.#perform(inputs, made, seat)));
     const submitted = done.then(() => {
       for (const buffer of made) buffer.submitted = null;
       for (const buffer of kept) buffer.release();
@@ -193,14 +195,15 @@ export class WgpuExecutable implements Executable {
     return outs;
   }
   /** Never rejects: failures are those of the results. */
-  async #perform(inputs: readonly WgpuBuffer[], made: readonly WgpuBuffer[]): Promise<void> {
+  async #perform(inputs: readonly WgpuBuffer[], made: readonly WgpuBuffer[], seat: Seat | null): Promise<void> {
     let outcome: Outcome | null;
+    let failure: unknown;
     try {
       this.#device.check();
       // What was never computed may keep a loop going for ever.
       const known = joinOutcomes(inputs.map((b) => b.outcome));
       if (known !== null) await known.check();
-      const { run, end } = this.#start(inputs, made);
+      const { run, end } = this.#start(inputs, made, seat);
       try {
         await run.perform(this.#plan.steps);
         run.submit();
@@ -209,8 +212,10 @@ export class WgpuExecutable implements Executable {
       }
       outcome = run.outcome;
     } catch (error) {
+      failure = error;
       outcome = new Outcome(Promise.reject(error));
     }
+    seat?.leave(failure);
     for (const buffer of made) buffer.outcome = joinOutcomes([buffer.outcome, outcome]);
   }
 
@@ -225,7 +230,11 @@ export class WgpuExecutable implements Executable {
   }
 
   /** A run with memory for temporaries, until `end`: whoever has that next comes later in the queue. */
-  #start(inputs: readonly WgpuBuffer[], made: readonly WgpuBuffer[]): { readonly run: Run; readonly end: () => void } {
+  #start(
+    inputs: readonly WgpuBuffer[],
+    made: readonly WgpuBuffer[],
+    seat: Seat | null,
+  ): { readonly run: Run; readonly end: () => void } {
     const program = this.#program;
     const { memory } = this.#device;
     const { constants, gates: gatesOf } = this.#holdings;
@@ -243,7 +252,7 @@ export class WgpuExecutable implements Executable {
           return { ...arena!, offset: arena!.offset + program.offsets.get(buffer.id)! };
       }
     };
-    const run = new Run({ program, device: this.#device, pipelines: this.#pipelines, pieceOf });
+    const run = new Run({ program, device: this.#device, pipelines: this.#pipelines, pieceOf, seat });
     return {
       run,
       end: () => {

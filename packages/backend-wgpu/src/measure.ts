@@ -49,7 +49,7 @@ async function timeOf(dispatch: Dispatch, place: Place): Promise<number> {
     const bare = { ...dispatch, pointers: dispatch.pointers.map((p) => ({ ...p, steps: [] })) };
     const pieceOf = (buffer: Pointer["buffer"]): Piece => pieces.get(buffer)!;
     return await timeRuns(gpu, (times) => {
-      const run = new Run({ ...place, pieceOf });
+      const run = new Run({ ...place, pieceOf, seat: null });
       run.add(new Array<Dispatch>(times).fill(bare));
       run.submit();
     });

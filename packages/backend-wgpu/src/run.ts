@@ -1,4 +1,4 @@
-import { type Aval, type HostArray, invariant, isComplex, physical } from "@traceform/core";
+import { type Aval, type HostArray, invariant, isComplex, physical, type Seat } from "@traceform/core";
 import type { Program } from "@traceform/compiler";
 import { encodeAhead, firstRounds, mostAhead } from "./ahead.ts";
 import { bytesOf } from "./buffer.ts";
@@ -23,6 +23,8 @@ export interface RunContext {
   readonly pipelines: Pipelines;
   /** Where the buffers of the program are, and its gates. */
   readonly pieceOf: (buffer: Pointer["buffer"]) => Piece;
+  /** Its place among the GPUs that run the program; null unless there are several. */
+  readonly seat: Seat | null;
 }
 
 /** One run of a program. Dispatches are collected, and submitted when somebody has to look at what they make. */
@@ -213,7 +215,7 @@ export class Run {
 
   /** Calls out to JavaScript: operands are read before the step runs, and whatever it does. */
   async #callHost({ step, reads, writes }: Extract<PlanStep, { kind: "host" }>): Promise<void> {
-    const { device, program } = this.#context;
+    const { device, program, seat } = this.#context;
     const host = program.hosts[step];
     const operands = host.inAvals.map(hostType);
     const sizes = host.outAvals.map(hostType).flatMap(planesOf);
@@ -223,13 +225,12 @@ export class Run {
     const partial = places.map((p, i) => (p.bytes > sizes[i] ? p : { ...p, bytes: 0 }));
     const around = await device.reads.words(partial);
     let next = 0;
-    const results = host.run(
-      operands.map(({ shape, dtype, planes: n, bytes }) => {
-        const all = new Uint8Array(bytes);
-        for (let i = 0; i < n; i++) all.set(planes[next++], (i * bytes) / n);
-        return { shape, dtype, bytes: fromDevice(dtype, all) };
-      }),
-    );
+    const given = operands.map(({ shape, dtype, planes: n, bytes }) => {
+      const all = new Uint8Array(bytes);
+      for (let i = 0; i < n; i++) all.set(planes[next++], (i * bytes) / n);
+      return { shape, dtype, bytes: fromDevice(dtype, all) };
+    });
+    const results = seat !== null && host.meet !== undefined ? await host.meet(given, seat) : host.run(given);
     const written = results.flatMap(({ dtype, bytes }, i) => {
       const all = toDevice(dtype, bytes).subarray(0, bytes.length);
       return planesOf(hostType(host.outAvals[i])).map((size, k) => all.subarray(k * size, (k + 1) * size));

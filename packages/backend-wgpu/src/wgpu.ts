@@ -5,14 +5,19 @@ import { subgroupProbe } from "./emit/kernel.ts";
 import type { KernelSize, UnitConfig, Units } from "./emit/schedule.ts";
 import { declareWords } from "./emit/words.ts";
 import type { ImmediateLimits } from "./pipelines.ts";
+import { requestAdapter, requestDevice, unitsFeature } from "./adapters.ts";
 import { WebGpuBackend } from "./backend.ts";
+import { FleetBackend } from "./fleet/backend.ts";
 
 export interface WgpuOptions {
-  /** The adapter to take a device of, with all of its limits; the one that the platform prefers unless given. */
-  readonly adapter?: GPUAdapter;
-  /** A device to work on, which stays its owner's: it is not destroyed with the backend. */
-  readonly device?: GPUDevice;
-  /** The most memory that the backend takes of the GPU; 4 GiB by default. */
+  /**
+   * The adapter to take a device of, with all of its limits; the one that the platform prefers unless given. Of several the backend has
+   * a device each: GPUs with memory of their own, over which a mesh lays arrays out.
+   */
+  readonly adapter?: GPUAdapter | readonly GPUAdapter[];
+  /** A device to work on, or several, which stay their owner's: they are not destroyed with the backend. */
+  readonly device?: GPUDevice | readonly GPUDevice[];
+  /** The most memory that the backend takes of each GPU; 4 GiB by default. */
   readonly maxMemoryBytes?: number;
   /** How much kernels do at a time: `tiny` for GPUs that a CPU imitates, where large kernels take long to compile. Default `full`. */
   readonly schedule?: KernelSize;
@@ -22,7 +27,7 @@ export interface WgpuOptions {
    * and nobody has to measure again. What this process has measured unless given; null for the rule alone.
    */
   readonly tiles?: TileTable | null;
-  /** How many logical devices there are, which share the GPU and its memory; 1 by default. For programs of several devices on one GPU. */
+  /** How many logical devices each GPU has, which share it and its memory; 1 by default. For programs of several devices on one GPU. */
   readonly devices?: number;
 }
 
@@ -37,12 +42,30 @@ export interface WgpuOptions {
  * ```
  */
 export async function wgpu(options: WgpuOptions = {}): Promise<Backend> {
-  const { maxMemoryBytes = 2 ** 32, schedule = "full", devices = 1 } = options;
+  const { devices = 1 } = options;
   if (!Number.isInteger(devices) || devices < 1) {
     throw new BackendError("wgpu", { message: `${devices} is no number of devices`, fix: "give a positive integer" });
   }
-  const owned = options.device === undefined;
-  const device = options.device ?? (await requestDevice(options.adapter ?? (await requestAdapter())));
+  const given = options.device === undefined ? null : [options.device].flat();
+  const gpus = given ?? (await requestDevices([options.adapter ?? (await requestAdapter())].flat()));
+  if (gpus.length === 0) {
+    throw new BackendError("wgpu", { message: "the list of GPUs is empty", fix: "name at least one adapter or device" });
+  }
+  const members: WebGpuBackend[] = [];
+  for (const gpu of gpus) members.push(await backendOn(gpu, given === null, options));
+  return members.length === 1 ? members[0] : new FleetBackend(members);
+}
+
+/** A device of each adapter. */
+async function requestDevices(adapters: readonly GPUAdapter[]): Promise<GPUDevice[]> {
+  const devices: GPUDevice[] = [];
+  for (const adapter of adapters) devices.push(await requestDevice(adapter));
+  return devices;
+}
+
+/** The backend of one GPU. */
+async function backendOn(device: GPUDevice, owned: boolean, options: WgpuOptions): Promise<WebGpuBackend> {
+  const { maxMemoryBytes = 2 ** 32, schedule = "full", devices = 1 } = options;
   // Not in pages: in Chromium 153 a loop that the device ends by itself does not end if its kernels have immediates.
   const immediates = globalThis.navigator?.gpu === undefined && (await takesImmediates(device));
   const subgroups = await largestSubgroup(device);
@@ -122,76 +145,4 @@ async function takesImmediates(device: GPUDevice): Promise<boolean> {
     // The device is lost, and says so itself.
     return false;
   }
-}
-
-async function requestAdapter(): Promise<GPUAdapter> {
-  const gpu = globalThis.navigator?.gpu ?? (await dawn());
-  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-  if (adapter !== null) return adapter;
-  // What has WebGPU's subset for old drivers only shows when that is asked for (lib.dom does not know the option).
-  const old = await gpu.requestAdapter({ featureLevel: "compatibility" } as GPURequestAdapterOptions);
-  if (old !== null) {
-    throw new BackendError("wgpu", {
-      message: `the driver of ${adapterName(old)} is too old: WebGPU has only its compatibility mode there`,
-      fix: "install a newer driver (Vulkan 1.1, Metal 2 or D3D12), pass another adapter, or use the CPU backend",
-    });
-  }
-  throw new BackendError("wgpu", {
-    message: "there is WebGPU, but no adapter: no GPU with a driver that it can use",
-    fix: "install a Vulkan, Metal or D3D12 driver, or a newer one, pass an adapter, or use the CPU backend",
-  });
-}
-
-/** What an adapter is, as far as the platform tells. */
-function adapterName({ info }: GPUAdapter): string {
-  return [info.description || info.device, info.vendor, info.architecture].filter(Boolean).join(", ") || "the adapter";
-}
-
-/** What programs or traces are better with. */
-const unitsFeature = "chromium-experimental-subgroup-matrix" as GPUFeatureName;
-const wanted = ["timestamp-query", "subgroups", "shader-f16", unitsFeature] as readonly GPUFeatureName[];
-
-/** A device with the limits of its adapter: the defaults are small. */
-async function requestDevice(adapter: GPUAdapter): Promise<GPUDevice> {
-  const requiredLimits: Record<string, number> = {};
-  for (const name in adapter.limits) {
-    const value = adapter.limits[name as keyof GPUSupportedLimits];
-    if (typeof value === "number") requiredLimits[name] = value;
-  }
-  try {
-    const requiredFeatures = wanted.filter((f) => adapter.features?.has(f));
-    return await adapter.requestDevice({ label: "traceform", requiredLimits, requiredFeatures });
-  } catch (error) {
-    throw new BackendError("wgpu", {
-      message: `the adapter gave no device: ${error instanceof Error ? error.message : String(error)}`,
-      fix: "adapters give one device; ask for another adapter",
-      cause: error,
-    });
-  }
-}
-
-/** What the package `webgpu` exports. */
-interface Dawn {
-  create(options: readonly string[]): GPU;
-}
-
-let instance: GPU | null = null;
-
-/** Dawn in Node. One for the process: it must live as long as what it has made. */
-async function dawn(): Promise<GPU> {
-  if (instance !== null) return instance;
-  // A name that bundlers cannot see: pages have no use for it.
-  const name = "webgpu";
-  let found: Dawn;
-  try {
-    found = (await import(/* @vite-ignore */ name)) as Dawn;
-  } catch (error) {
-    throw new BackendError("wgpu", {
-      message: "this JavaScript engine has no navigator.gpu, and the package `webgpu` could not be loaded",
-      fix: "in Node, `npm install webgpu`; in browsers, use one with WebGPU on a secure page (https or localhost)",
-      cause: error,
-    });
-  }
-  // Timestamps are rounded to 100 microseconds for pages that must not measure one another; here there are none.
-  return (instance = found.create(["disable-dawn-features=timestamp_quantization"]));
 }

@@ -1,12 +1,17 @@
 import type { Mesh } from "./mesh.ts";
-import { type MeshBlock, processCount, processExchange, processIndex, processOf } from "./process.ts";
+import { type MeshBlock, PlaceMemo, processCount, processExchange, processIndex, processOf } from "./process.ts";
 import { NamedSharding, type Sharding } from "./sharding.ts";
 
-const known = new WeakMap<Mesh, MeshBlock>();
+const known = new PlaceMemo<Mesh, MeshBlock>();
 
 /** Whether a mesh has devices of other processes. */
 export function spansProcesses(mesh: Mesh): boolean {
   return processCount() > 1 && mesh.devices.some((d) => processOf(d) !== processIndex());
+}
+
+/** Whether the devices of a mesh have several memories: those of other processes, or of several GPUs. */
+export function spansMemories(mesh: Mesh): boolean {
+  return spansProcesses(mesh) || mesh.devices.some((d) => d.memoryIndex !== mesh.devices[0].memoryIndex);
 }
 
 /**
@@ -15,9 +20,7 @@ export function spansProcesses(mesh: Mesh): boolean {
  * @throws {BackendError} when this process runs alone, but the mesh has devices of others
  */
 export function blockOf(mesh: Mesh): MeshBlock {
-  let block = known.get(mesh);
-  if (block === undefined) known.set(mesh, (block = spansProcesses(mesh) ? processExchange("Mesh").blockOf(mesh) : wholeOf(mesh)));
-  return block;
+  return known.get(mesh, () => (spansProcesses(mesh) ? processExchange("Mesh").blockOf(mesh) : wholeOf(mesh)));
 }
 
 function wholeOf(mesh: Mesh): MeshBlock {
@@ -32,14 +35,12 @@ export interface Held {
   readonly blocks: readonly number[];
 }
 
-const holdings = new WeakMap<Sharding, { readonly held: Held | null }>();
+const holdings = new PlaceMemo<Sharding, { readonly held: Held | null }>();
 
 /** What this process holds of an array that is laid out so; `null` where it holds all of it. */
 export function heldOf(sharding: Sharding | null): Held | null {
   if (!(sharding instanceof NamedSharding) || processCount() === 1 || !spansProcesses(sharding.mesh)) return null;
-  let known = holdings.get(sharding);
-  if (known === undefined) holdings.set(sharding, (known = { held: computeHeld(sharding) }));
-  return known.held;
+  return holdings.get(sharding, () => ({ held: computeHeld(sharding) })).held;
 }
 
 function computeHeld({ mesh, spec }: NamedSharding): Held | null {

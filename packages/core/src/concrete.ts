@@ -77,7 +77,9 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
   }
   override get addressableShards(): readonly Shard[] {
     this.#check("addressableShards");
-    return shardsOf(this, (host, aval, device) => ConcreteArray.#on(device, host, aval));
+    return shardsOf(this, (part, aval, device) =>
+      "release" in part ? ConcreteArray.fromBuffer(part, aval) : ConcreteArray.#on(device, part, aval),
+    );
   }
   override get globalShards(): readonly GlobalShard[] {
     return globalShardsOf(this);
@@ -102,6 +104,12 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
       return this.#shared(this.#buffer!, sharding);
     }
     const device = ownDevice(sharding.devices);
+    const { backend } = device;
+    if (backend.layOut !== undefined) {
+      const buffer = this.#buffer;
+      const data = buffer?.device.backend === backend ? buffer : this.hostSync();
+      return ConcreteArray.#laidOut(backend.layOut(data, sharding), this.aval, sharding);
+    }
     if (this.#sharesWith(device)) return this.#shared(this.bufferOn(device), sharding);
     const there = ConcreteArray.#on(device, this.hostSync(), this.aval);
     const laidOut = there.#shared(there.bufferOn(device), sharding);
@@ -110,8 +118,11 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
   }
   #shared(buffer: Buffer, sharding: Sharding): ConcreteArray {
     buffer.retain();
+    return ConcreteArray.#laidOut(buffer, this.aval, sharding);
+  }
+  static #laidOut(buffer: Buffer, aval: Aval, sharding: Sharding): ConcreteArray {
     const plain = sharding instanceof SingleDeviceSharding && buffer.device === sharding.devices[0];
-    return ConcreteArray.fromBuffer(buffer, this.aval, plain ? null : sharding);
+    return ConcreteArray.fromBuffer(buffer, aval, plain ? null : sharding);
   }
   #sharesWith(device: Device): boolean {
     const own = this.#buffer?.device;

@@ -1,6 +1,7 @@
 import type { Aval } from "./avals.ts";
 import type { DType, StandardDType } from "./dtypes.ts";
 import type { ClosedJaxpr } from "./closed.ts";
+import type { Sharding, Slice } from "./sharding.ts";
 
 /**
  * An array on the host: little-endian bytes in row-major order, each element as its dtype stores it
@@ -33,6 +34,8 @@ export interface Device {
   readonly backend: Backend;
   /** The process that the device belongs to; 0 unless there are several. */
   readonly processIndex?: number;
+  /** Which of the memories of its backend the device works on, where there are several: see `Fleet`. */
+  readonly memoryIndex?: number;
   /** Releases the reference of a handle that was collected. Unknown ids are ignored. */
   releaseById(id: number): void;
   /** Bytes in use and the number of live buffers. */
@@ -56,7 +59,10 @@ export interface Capabilities {
   /** Whether values can be read without awaiting. */
   readonly syncReads: boolean;
   readonly collectives: boolean;
-  /** Whether a buffer of one device can be used by all of them, as those of logical devices can. */
+  /**
+   * Whether a buffer of one device can be used by all of them: because they are logical devices of one memory, or because the backend
+   * takes the contents where they are used.
+   */
   readonly sharedMemory?: boolean;
   readonly maxBufferBytes: number;
   /** Primitives with a `lowerRule` that the backend computes itself, by name; all others are expanded for it. */
@@ -75,10 +81,11 @@ export interface CompileOptions {
 /** A compiled program: a list of device segments and host steps. */
 export interface Executable extends Disposable {
   /**
-   * Runs on one device. Arguments are retained by the caller; each result carries one reference.
-   * Results may be pending: a failure surfaces when they are read.
+   * Runs on one device: on which, a backend with several memories is told. Arguments are retained by the caller; each result carries
+   * one reference. Results may be pending: a failure surfaces when they are read. Host steps at which members of a fleet meet take
+   * their `seat`.
    */
-  run(args: readonly Buffer[]): Buffer[];
+  run(args: readonly Buffer[], device?: Device, seat?: Seat): Buffer[];
   /**
    * Makes ahead what the first run would otherwise make and wait for, such as the pipelines of a GPU. Where it is missing there is
    * nothing to make.
@@ -87,6 +94,39 @@ export interface Executable extends Disposable {
   /** Runs on every participating device: one list of arguments, and of results, for each. */
   execute(args: readonly (readonly Buffer[])[]): Buffer[][];
   inspect(): ExecutableInfo;
+}
+
+/** The place of one member of a fleet in a run of a program by several of them. */
+export interface Seat {
+  /** Which of the members that run the program this is. */
+  readonly index: number;
+  /**
+   * What all members of a group give, in the order of the group, when all have come.
+   * @throws {BackendError} when one of them comes to another step, or its program ends without coming
+   */
+  meet(what: string, group: readonly number[], own: HostArray): Promise<readonly HostArray[]>;
+  /** Says that the program of this member has ended, and what went wrong unless it went well: nobody waits for it any more. */
+  leave(failure?: unknown): void;
+}
+
+/** What a backend offers whose devices have several memories, as several GPUs do. Its buffers are in one or several of them. */
+export interface Fleet {
+  /** A backend for each memory; their buffers are parts of those of the fleet. */
+  readonly members: readonly Backend[];
+  /**
+   * What one member has of an array, by a slice for each axis (axes after the last are whole): a buffer of the member, which gets the
+   * values first where they are elsewhere. One reference for the caller.
+   */
+  part(buffer: Buffer, member: number, block: readonly Slice[]): Buffer;
+  /** An array of parts, whose references it takes over. */
+  join(shape: readonly number[], dtype: StandardDType, parts: readonly FleetPart[]): Buffer;
+}
+
+/** What one member of a fleet has of an array. */
+export interface FleetPart {
+  readonly member: number;
+  readonly block: readonly Slice[];
+  readonly buffer: Buffer;
 }
 
 export interface SegmentInfo {
@@ -122,6 +162,10 @@ export interface Backend extends Disposable {
   put(data: HostArray, device: Device): Buffer;
   read(buffer: Buffer): Promise<HostArray>;
   readSync?(buffer: Buffer): HostArray;
+  /** What a backend with several memories has beside this. */
+  readonly fleet?: Fleet;
+  /** An array laid out over memories of the backend, of values that are on the host or in another of its buffers. */
+  layOut?(data: HostArray | Buffer, sharding: Sharding): Buffer;
 }
 
 /** Shape and dtype in which a device holds an aval: extended dtypes become their physical arrays. */

@@ -1,8 +1,8 @@
 import type { Aval } from "./avals.ts";
 import { withoutAxes } from "./axis.ts";
 import { ConcreteArray } from "./concrete.ts";
-import { type HostArray, physical } from "./device.ts";
-import { itemsize } from "./dtypes.ts";
+import { zerosOnHost } from "./copyblock.ts";
+import { type HostArray, physical, type Seat } from "./device.ts";
 import { invariant } from "./errors.ts";
 import type { NDArray } from "./ndarray.ts";
 import type { Params, Primitive } from "./primitive.ts";
@@ -29,6 +29,15 @@ export const hostPlaceRule: unique symbol = Symbol.for("traceform.rule.host-plac
  */
 export type HostPlaceRule<P = Params> = (operands: readonly HostArray[], results: readonly HostArray[], params: P) => void;
 
+/** The symbol under which a primitive carries the function by which members of a fleet exchange data: see `HostMeetRule`. */
+export const hostMeetRule: unique symbol = Symbol.for("traceform.rule.host-meet");
+
+/**
+ * How a primitive runs on the host where it waits for the other members of a fleet. Operands may neither be changed nor kept, results have
+ * the types of `outAvals`. Only backends whose programs can wait run it.
+ */
+export type HostMeetRule<P = Params> = (operands: readonly HostArray[], seat: Seat, params: P) => Promise<readonly HostArray[]>;
+
 /** A host step of a compiled program: an equation that backends call out to JavaScript for. */
 export interface HostStep {
   readonly name: string;
@@ -38,10 +47,13 @@ export interface HostStep {
   run(operands: readonly HostArray[]): readonly HostArray[];
   /** The same in place: operands are not copies, and results have their memory. `null` for steps that users wrote. */
   readonly place: ((operands: readonly HostArray[], results: readonly HostArray[]) => void) | null;
+  /** Where it waits for other members of a fleet, what runs it instead. */
+  readonly meet?: (operands: readonly HostArray[], seat: Seat) => Promise<readonly HostArray[]>;
 }
 
 export function runsOnHost(primitive: Primitive<never>): boolean {
-  return primitive.rules[hostRule] !== undefined || primitive.rules[hostPlaceRule] !== undefined;
+  const { rules } = primitive;
+  return (rules[hostRule] ?? rules[hostPlaceRule] ?? rules[hostMeetRule]) !== undefined;
 }
 
 /** The host step of an equation of a primitive with a `hostRule` or a `hostPlaceRule`. */
@@ -53,6 +65,8 @@ export function hostStep(
 ): HostStep {
   const inPlace = primitive.rules[hostPlaceRule] as HostPlaceRule | undefined;
   if (inPlace !== undefined) return placeStep(primitive.name, inPlace, params, inAvals, outAvals);
+  const meet = primitive.rules[hostMeetRule] as HostMeetRule | undefined;
+  if (meet !== undefined) return meetStep(primitive.name, meet, params, inAvals, outAvals);
   const rule = primitive.rules[hostRule] as HostRule;
   return {
     place: null,
@@ -87,14 +101,20 @@ function placeStep(
     outAvals,
     place,
     run: (operands) => {
-      const results = outAvals.map((aval): HostArray => {
+      const results = outAvals.map((aval) => {
         const { shape, dtype } = physical(aval);
-        return { shape, dtype, bytes: new Uint8Array(shape.reduce((a, b) => a * b, itemsize(dtype))) };
+        return zerosOnHost(shape, dtype);
       });
       place(operands, results);
       return results;
     },
   };
+}
+
+function meetStep(name: string, rule: HostMeetRule, params: Params, inAvals: readonly Aval[], outAvals: readonly Aval[]): HostStep {
+  // No user gets here: such steps stand only in programs that are made for the members of a fleet.
+  const run = (): never => invariant(false, `${name} is run by one GPU alone`) as never;
+  return { name, inAvals, outAvals, place: null, run, meet: (operands, seat) => rule(operands, seat, params) };
 }
 
 /** Runs a primitive that runs on the host on concrete arrays, without a program. */

@@ -15,7 +15,7 @@ export {
   type DTypePromotion,
   numpyDtypePromotion,
 } from "./config.ts";
-export { blockOf, heldOf, heldShape, spansProcesses } from "./blocks.ts";
+export { blockOf, heldOf, heldShape, spansMemories, spansProcesses } from "./blocks.ts";
 export { ConcreteArray, type ScalarValue } from "./concrete.ts";
 export { constrain, type Layouts, withShardingConstraint } from "./constraint.ts";
 export { copyBlock, zerosOnHost } from "./copyblock.ts";
@@ -31,7 +31,17 @@ export * from "./evaluate.ts";
 export { checksFloats } from "./floating.ts";
 export * from "./halves.ts";
 export * from "./host.ts";
-export { type HostPlaceRule, hostPlaceRule, type HostRule, hostRule, type HostStep, hostStep, runsOnHost } from "./hoststep.ts";
+export {
+  type HostMeetRule,
+  hostMeetRule,
+  type HostPlaceRule,
+  hostPlaceRule,
+  type HostRule,
+  hostRule,
+  type HostStep,
+  hostStep,
+  runsOnHost,
+} from "./hoststep.ts";
 export { refuseTracedIntegers } from "./integers.ts";
 export { identity } from "./identity.ts";
 export type { ArgumentAt, Input, Inputs, PositionOption, Positions, TreePrefix } from "./inputs.ts";
@@ -52,6 +62,7 @@ export {
 export { getMesh, meshForSpecs, setMesh } from "./currentmesh.ts";
 export * from "./makearrays.ts";
 export * from "./mesh.ts";
+export { memoryBlocks } from "./memoryblocks.ts";
 export { meshBlock } from "./meshblocks.ts";
 export * from "./ndarray.ts";
 export * from "./ownership.ts";
@@ -68,18 +79,19 @@ export {
   compilationCounts,
   type Compiled,
   compileProgram,
+  concreteArg,
   lazily,
   runCompiled,
 } from "./programs.ts";
 export { deviceFor, runFloatChecked } from "./eager.ts";
 export * from "./promotion.ts";
 export {
-  type BlockProgram,
-  type BlockPrograms,
   homeDevice,
-  laysOutOverProcesses,
+  layoutOf,
+  laysOutOverMemories,
   type Propagation,
   providePropagation,
+  type RunInBlocks,
   runProgram,
 } from "./propagation.ts";
 export * from "./pytree.ts";

@@ -1,13 +1,15 @@
 import type { Jaxpr } from "./jaxpr.ts";
 import { isTracer, type NDArray } from "./ndarray.ts";
+import { PlaceMemo } from "./process.ts";
+
+const newTable = <T>(): Map<string, T> => new Map();
 
 /** Results of a transformation of jaxprs, or what is known of them, kept as long as the jaxpr lives. */
 export class JaxprMemo<T> {
-  readonly #table = new WeakMap<Jaxpr, Map<string, T>>();
+  readonly #table = new PlaceMemo<Jaxpr, Map<string, T>>();
 
   get(jaxpr: Jaxpr, key: string, make: () => T): T {
-    let byKey = this.#table.get(jaxpr);
-    if (byKey === undefined) this.#table.set(jaxpr, (byKey = new Map()));
+    const byKey = this.#table.get(jaxpr, newTable<T>);
     let value = byKey.get(key);
     if (value === undefined) {
       value = make();

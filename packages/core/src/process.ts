@@ -48,18 +48,45 @@ export interface MeshBlock {
 /** Which positions are moved where: no position is a source or a target twice. */
 export type Permutation = readonly (readonly [from: number, to: number])[];
 
-interface Place {
+/** One of several that each hold a block of arrays: a process, or, within one, a GPU with memory of its own (see `Fleet`). */
+export interface Place {
   readonly index: number;
   readonly count: number;
   readonly exchange: ProcessExchange | null;
+  /** The place of a device. */
+  of(device: Device): number;
 }
 
 /** The place of this process among those of one program: what `@traceform/distributed` sets. */
-let place: Place = { index: 0, count: 1, exchange: null };
+let place: Place = { index: 0, count: 1, exchange: null, of: () => 0 };
 
 /** Says which of how many processes this one is, and how they exchange data. For packages that start several. */
 export function provideProcess(index: number, count: number, exchange: ProcessExchange | null = null): void {
-  place = { index, count, exchange };
+  place = { index, count, exchange, of: (device) => device.processIndex ?? index };
+}
+
+/** Runs a function as if this process were the one at another place: how the program of one GPU among several is made. */
+export function withPlace<T>(other: Place, run: () => T): T {
+  const before = place;
+  place = other;
+  try {
+    return run();
+  } finally {
+    place = before;
+  }
+}
+
+/** What is known of something at each place: what is computed at one does not hold at another. */
+export class PlaceMemo<K extends WeakKey, V> {
+  readonly #tables = new WeakMap<Place, WeakMap<K, V>>();
+
+  get(key: K, make: () => V): V {
+    let table = this.#tables.get(place);
+    if (table === undefined) this.#tables.set(place, (table = new WeakMap()));
+    let value = table.get(key);
+    if (value === undefined) table.set(key, (value = make()));
+    return value;
+  }
 }
 
 /** The number of this process among those that run the program together; 0 unless there are several. */
@@ -74,7 +101,7 @@ export function processCount(): number {
 
 /** The process that a device belongs to. */
 export function processOf(device: Device): number {
-  return device.processIndex ?? place.index;
+  return place.of(device);
 }
 
 /** The first of some devices that belongs to this process, on which its part of the work is done. */

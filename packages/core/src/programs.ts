@@ -164,7 +164,7 @@ export function runCompiled(
   }
   let results: Buffer[];
   try {
-    results = executable.run(buffers);
+    results = executable.run(buffers, device);
   } finally {
     if (donated !== undefined) {
       for (let i = 0; i < args.length; i++) if (donated[i]) buffers[i].release();
@@ -177,7 +177,8 @@ export function runCompiled(
   return outs;
 }
 
-function concreteArg(x: NDArray): ConcreteArray {
+/** @throws {ConcretizationTypeError} for a traced value, which has no contents yet */
+export function concreteArg(x: NDArray): ConcreteArray {
   if (x instanceof ConcreteArray) return x;
   if (isTracer(x)) throw x.tracedBy.alive ? unknown(x) : leaked("eval", x);
   throw new BackendError("eval", {

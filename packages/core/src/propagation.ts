@@ -1,13 +1,13 @@
 import type { ConcreteArray } from "./concrete.ts";
-import { heldOf, spansProcesses } from "./blocks.ts";
-import type { Device, Executable } from "./device.ts";
+import { spansMemories } from "./blocks.ts";
+import type { Device } from "./device.ts";
 import { BackendError } from "./errors.ts";
 import { innerJaxprs } from "./innerjaxprs.ts";
 import type { Jaxpr } from "./jaxpr.ts";
 import { JaxprMemo } from "./jaxprmemo.ts";
 import { Mesh } from "./mesh.ts";
 import type { NDArray } from "./ndarray.ts";
-import { type Compiled, compileProgram, laysOut, runCompiled } from "./programs.ts";
+import { type Compiled, laysOut, runCompiled } from "./programs.ts";
 import { type Params, type Primitive, shardingRule } from "./primitive.ts";
 import { ownDevice, processCount } from "./process.ts";
 import { NamedSharding, type Sharding } from "./sharding.ts";
@@ -18,26 +18,29 @@ import { NamedSharding, type Sharding } from "./sharding.ts";
  */
 export type Propagation = (jaxpr: Jaxpr, operands: readonly (Sharding | null)[], name: string) => readonly (Sharding | null)[];
 
-/** A program of the blocks that each of several processes holds, for a program of whole arrays. */
-export interface BlockProgram {
-  /** Takes the constants, and what this process holds of each operand; gives what it holds of each result. */
-  readonly jaxpr: Jaxpr;
-  readonly consts: readonly NDArray[];
-  /** How the results are laid out; `null` for arrays on one device. */
-  readonly shardings: readonly (Sharding | null)[];
-}
-
 /**
- * Makes the program of the blocks of this process, where operands are held in blocks or the program lays something out over processes.
- * @throws {RuleError} where a large array would have to be copied to all processes unasked
+ * Runs a program whose operands are held in blocks, or that lays something out over several memories (of other processes, or of several
+ * GPUs), as programs of the blocks that are here; `null` for one that runs as it is.
+ *
+ * @throws {RuleError} where a large array would have to be copied to all memories unasked
  */
-export type BlockPrograms = (jaxpr: Jaxpr, operands: readonly (Sharding | null)[], name: string) => BlockProgram;
+export type RunInBlocks = (
+  compiled: Compiled,
+  args: readonly NDArray[],
+  device: Device,
+  name: string,
+  donated?: readonly boolean[],
+) => NDArray[] | null;
 
-let provided: { readonly propagate: Propagation; readonly blockProgram: BlockPrograms } | null = null;
+interface Provided {
+  readonly propagate: Propagation;
+  readonly runInBlocks: RunInBlocks;
+}
+let provided: Provided | null = null;
 
 /** Names what follows layouts through programs. Whoever makes a mesh with `@traceform/pmap` has named what that has for it. */
-export function providePropagation(propagate: Propagation, blockProgram: BlockPrograms): void {
-  provided = { propagate, blockProgram };
+export function providePropagation(parts: Provided): void {
+  provided = parts;
 }
 
 const homes = new JaxprMemo<{ readonly device: Device | null }>();
@@ -83,39 +86,18 @@ export function resultShardings(
 
 const spanning = new JaxprMemo<boolean>();
 
-/** Whether some operation of a program lays something out over a mesh that spans processes. */
-export function laysOutOverProcesses(jaxpr: Jaxpr): boolean {
-  if (processCount() === 1 || !laysOut(jaxpr)) return false;
+/** Whether some operation of a program lays something out over several memories. */
+export function laysOutOverMemories(jaxpr: Jaxpr): boolean {
+  if (!laysOut(jaxpr)) return false;
   return spanning.get(jaxpr, "", () =>
     jaxpr.eqns.some(({ params }) => {
       const meshes = Object.values(params).map((p) => (p instanceof NamedSharding ? p.mesh : p));
-      return meshes.some((p) => p instanceof Mesh && spansProcesses(p)) || innerJaxprs(params).some(laysOutOverProcesses);
+      return meshes.some((p) => p instanceof Mesh && spansMemories(p)) || innerJaxprs(params).some(laysOutOverMemories);
     }),
   );
 }
 
-const blocks = new JaxprMemo<BlockProgram>();
-
-/** The program of the blocks of this process, where one is needed: see `BlockPrograms`. */
-function blockProgramOf(jaxpr: Jaxpr, args: readonly NDArray[], name: string): { program: BlockProgram; key: string } | null {
-  if (processCount() === 1) return null;
-  const layouts = args.map(layoutOf);
-  if (!layouts.some((s) => heldOf(s) !== null) && !laysOutOverProcesses(jaxpr)) return null;
-  if (provided === null) {
-    throw new BackendError(name, {
-      message: "nothing says how programs run on arrays that are laid out over processes",
-      fix: "make the mesh with makeMesh of @traceform/pmap",
-    });
-  }
-  const { blockProgram } = provided;
-  const key = layouts.map((s) => s?.key ?? "").join(";");
-  return { program: blocks.get(jaxpr, key, () => blockProgram(jaxpr, layouts, name)), key };
-}
-
-/**
- * Runs a program on concrete arguments: as it is, or, where these are held in blocks or it lays something out over processes, as the
- * program of the blocks of this one.
- */
+/** Runs a program on concrete arguments: as it is, or in blocks where it has to. */
 export function runProgram(
   compiled: Compiled,
   args: readonly NDArray[],
@@ -123,23 +105,24 @@ export function runProgram(
   name: string,
   donated?: readonly boolean[],
 ): NDArray[] {
-  const found = blockProgramOf(compiled.jaxpr, args, name);
-  if (found === null) return runCompiled(compiled, args, device, donated, resultShardings(compiled, args, name));
-  const { program, key } = found;
-  const { backend } = device;
-  const { consts } = program;
-  const operands = consts.length === 0 ? args : [...consts, ...args];
-  const ended = donated === undefined || consts.length === 0 ? donated : [...consts.map(() => false), ...donated];
-  const donate = ended?.flatMap((d, i) => (d ? [i] : [])) ?? [];
-  const executable = executables.get(program.jaxpr, `${key}|${donate.join()}`, () =>
-    compileProgram(backend, program.jaxpr, { name, donate }),
+  const apart = processCount() > 1 || device.backend.fleet !== undefined;
+  return (
+    (apart ? inBlocks(compiled, args, device, name, donated) : null) ??
+    runCompiled(compiled, args, device, donated, resultShardings(compiled, args, name))
   );
-  return runCompiled({ executable, outAvals: compiled.outAvals }, operands, device, ended, program.shardings);
 }
-const executables = new JaxprMemo<Executable>();
+
+const inBlocks: RunInBlocks = (compiled, args, device, name, donated) => {
+  if (provided !== null) return provided.runInBlocks(compiled, args, device, name, donated);
+  if (args.every((x) => layoutOf(x) === null)) return null;
+  throw new BackendError(name, {
+    message: "nothing says how programs run on arrays that are laid out over several memories",
+    fix: "make the mesh with makeMesh of @traceform/pmap",
+  });
+};
 
 /** The layout of an array over several devices; `null` for one on a single device. */
-function layoutOf(x: NDArray): Sharding | null {
+export function layoutOf(x: NDArray): Sharding | null {
   const given = (x as ConcreteArray).givenSharding ?? null;
   return given !== null && given.devices.length > 1 ? given : null;
 }

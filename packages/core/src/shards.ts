@@ -1,7 +1,7 @@
 import { heldOf, heldShape } from "./blocks.ts";
 import type { ConcreteArray } from "./concrete.ts";
 import { copyBlock, zerosOnHost } from "./copyblock.ts";
-import type { Device, HostArray } from "./device.ts";
+import { type Buffer, type Device, type Fleet, type HostArray, physical } from "./device.ts";
 import { type Aval, updateAval } from "./avals.ts";
 import type { NDArray } from "./ndarray.ts";
 import { processIndex, processOf } from "./process.ts";
@@ -59,19 +59,22 @@ export function globalShardsOf(x: ConcreteArray): GlobalShard[] {
 
 /**
  * The parts of an array that devices of this process hold, in the order of the devices. `place` makes an array on a device of host
- * values.
+ * values, or of a buffer that is there.
  */
-export function shardsOf(x: ConcreteArray, place: (host: HostArray, aval: Aval, device: Device) => NDArray): Shard[] {
+export function shardsOf(x: ConcreteArray, place: (part: HostArray | Buffer, aval: Aval, device: Device) => NDArray): Shard[] {
   let host: HostArray | null = null;
   return ownParts(x.shape, x.sharding).map(({ device, index, inside, replicaId }) => {
     let data: NDArray | null = null;
     const make = (): NDArray => {
       if (x.sharding.devices.length === 1) return x;
+      const { fleet } = device.backend;
+      const aval = updateAval(x.aval, { shape: index.map((s) => s.stop - s.start) });
+      if (fleet !== undefined) return place(partOnFleet(x, fleet, index, device), aval, device);
       host ??= x.storedSync();
-      const shape = index.map((s) => s.stop - s.start);
-      const part = zerosOnHost([...shape, ...host.shape.slice(shape.length)], host.dtype);
-      copyBlock(host, inside, part, wholeSlices(shape));
-      return place(part, updateAval(x.aval, { shape }), device);
+      const { shape, dtype } = physical(aval);
+      const part = zerosOnHost(shape, dtype);
+      copyBlock(host, inside, part, wholeSlices(aval.shape));
+      return place(part, aval, device);
     };
     return {
       device,
@@ -82,4 +85,11 @@ export function shardsOf(x: ConcreteArray, place: (host: HostArray, aval: Aval, 
       },
     };
   });
+}
+
+/** The part of an array that one device of a fleet has: nothing is copied where that is what its memory holds. */
+function partOnFleet(x: ConcreteArray, fleet: Fleet, index: readonly Slice[], { memoryIndex: member = 0 }: Device): Buffer {
+  const buffer = fleet.part(x.bufferOn(x.device!), member, index);
+  const { shape, dtype } = buffer;
+  return fleet.join(shape, dtype, [{ member, block: wholeSlices(shape), buffer }]);
 }

@@ -5,7 +5,7 @@ import {
   dceJaxpr,
   type Device,
   type Jaxpr,
-  laysOutOverProcesses,
+  laysOutOverMemories,
   lazily,
   type JitParams,
   type NDArray,
@@ -48,8 +48,8 @@ export function compileTraced({ params, outAvals }: TracedProgram, device: Devic
   const flags = drops ? donated.filter((_, i) => usedInputs[i]) : donated;
   const donate = flags.flatMap((d, i) => (d ? [i] : []));
   const compiled = lazily(device.backend, jaxpr, outAvals, { name, donate });
-  // Over processes it runs in blocks, on arguments that tell which.
-  if (!laysOutOverProcesses(jaxpr)) void compiled.executable;
+  // Over several memories it runs in blocks, on arguments that tell which.
+  if (!laysOutOverMemories(jaxpr)) void compiled.executable;
   const ended = flags.includes(true) ? flags : undefined;
   return {
     device,

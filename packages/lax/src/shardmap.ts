@@ -44,8 +44,8 @@ export interface ShardMapParams {
 }
 
 /**
- * Operands and results are whole arrays. It stays in the jaxpr until the program is compiled: backends that compute it themselves
- * (`ownPrimitives`) run it shard by shard, for the others `lockstep.expand` replaces it.
+ * Operands and results are whole arrays. It stays in the jaxpr until the program is compiled, when `lockstep.expand`
+ * replaces it.
  */
 export const shardMapP: Primitive<ShardMapParams> = /* @__PURE__ */ definePrimitive<ShardMapParams>("shard_map", {
   hiddenParams: ["lockstep", "name"],

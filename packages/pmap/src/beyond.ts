@@ -1,4 +1,4 @@
-import { type AxisBlock, blockOf, type Mesh, processExchange, type ProcessGroups } from "@traceform/core";
+import { type AxisBlock, blockOf, type Mesh, PlaceMemo, processExchange, type ProcessGroups } from "@traceform/core";
 import type { Beyond } from "@traceform/vmap";
 
 /** What this process has of an axis of a mesh: so many positions that follow each other, and what lies beyond them. */
@@ -7,7 +7,7 @@ export interface AxisShare {
   readonly beyond: Beyond | null;
 }
 
-const known = new WeakMap<Mesh, readonly AxisShare[]>();
+const known = new PlaceMemo<Mesh, readonly AxisShare[]>();
 
 /**
  * The positions of a mesh that this process has, along each axis: all of them unless the mesh has devices of other processes.
@@ -15,9 +15,7 @@ const known = new WeakMap<Mesh, readonly AxisShare[]>();
  * @throws {BackendError} when this process runs alone, but the mesh has devices of others
  */
 export function sharesOf(mesh: Mesh): readonly AxisShare[] {
-  let shares = known.get(mesh);
-  if (shares === undefined) known.set(mesh, (shares = computeShares(mesh)));
-  return shares;
+  return known.get(mesh, () => computeShares(mesh));
 }
 
 function computeShares(mesh: Mesh): AxisShare[] {

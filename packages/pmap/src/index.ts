@@ -18,10 +18,10 @@ export {
 export { withShardingConstraint as reshard } from "@traceform/core";
 export { lockstep } from "./lockstep.ts";
 export { makeMesh } from "./mesh.ts";
+export { provideParallel } from "./inblocks.ts";
 export { pmap } from "./pmap.ts";
 export { propagateShardings } from "./propagate.ts";
 export { shardMap } from "./shardmap.ts";
-export { blockProgram } from "./spmd/blocks.ts";
 export { runPartitioned } from "./spmd/partition.ts";
 export { mostWholeBytes } from "./spmd/steps.ts";
 export type { PmapOptions, ShardMapOptions, Specs } from "./types.ts";

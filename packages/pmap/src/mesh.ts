@@ -1,6 +1,5 @@
-import { makeMesh as grid, type MakeMeshOptions, type Mesh, providePropagation } from "@traceform/core";
-import { propagateShardings } from "./propagate.ts";
-import { blockProgram } from "./spmd/blocks.ts";
+import { makeMesh as grid, type MakeMeshOptions, type Mesh } from "@traceform/core";
+import { provideParallel } from "./inblocks.ts";
 
 /**
  * A mesh of the given sizes from the first devices there are.
@@ -13,6 +12,6 @@ import { blockProgram } from "./spmd/blocks.ts";
  * ```
  */
 export function makeMesh(axisSizes: readonly number[], axisNames: readonly string[], options: MakeMeshOptions = {}): Mesh {
-  providePropagation(propagateShardings, blockProgram);
+  provideParallel();
   return grid(axisSizes, axisNames, options);
 }

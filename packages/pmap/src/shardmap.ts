@@ -15,7 +15,6 @@ import {
   meshForSpecs,
   type NDArray,
   PartitionSpec,
-  providePropagation,
   shardShape,
   traceTree,
   TransformError,
@@ -27,8 +26,7 @@ import {
 } from "@traceform/core";
 import { shardAval, shardMapP } from "@traceform/lax";
 import { lockstep } from "./lockstep.ts";
-import { propagateShardings } from "./propagate.ts";
-import { blockProgram } from "./spmd/blocks.ts";
+import { provideParallel } from "./inblocks.ts";
 import type { ShardMapOptions } from "./types.ts";
 
 interface Options {
@@ -106,7 +104,7 @@ export interface ShardProgram {
 
 /** Traces a program of one shard, and applies it to whole arrays that can be cut as its specs say. */
 export function mapShards({ name, mesh, checkVma, inSpecs, outSpecs, run }: ShardProgram, arrays: readonly NDArray[]): unknown {
-  providePropagation(propagateShardings, blockProgram);
+  provideParallel();
   const bound = mesh.axisNames.find(isBoundAxis);
   if (bound !== undefined) {
     throw new TransformError(name, {

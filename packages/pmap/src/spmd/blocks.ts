@@ -1,7 +1,6 @@
 import {
   type Aval,
   blockOf,
-  type BlockProgram,
   constvarsToInvars,
   type Eqn,
   expandLowerRules,
@@ -11,10 +10,11 @@ import {
   type Jaxpr,
   Mesh,
   NamedSharding,
+  type NDArray,
   processExchange,
   RuleError,
   type Sharding,
-  spansProcesses,
+  spansMemories,
   traceToJaxpr,
   updateAval,
   withMesh,
@@ -27,16 +27,26 @@ import { type Cut, isCut, uncut } from "./factors.ts";
 import { Partitioner } from "./partitioner.ts";
 import { saidBy, Wants } from "./wants.ts";
 
+/** A program of the blocks that each of several processes holds, for a program of whole arrays. */
+export interface BlockProgram {
+  /** Takes the constants, and what this process holds of each operand; gives what it holds of each result. */
+  readonly jaxpr: Jaxpr;
+  readonly consts: readonly NDArray[];
+  /** How the results are laid out; `null` for arrays on one device. */
+  readonly shardings: readonly (Sharding | null)[];
+}
+
 /**
  * The program that a process runs for a program of whole arrays, some of which are laid out over processes: that of one shard, with
  * its collectives, on all the shards that this process has. What is whole in every process may enter too, the same in all of them.
+ * A GPU among several (see `fleet`) is a process here.
  *
  * @throws {RuleError} where a large array would have to be copied to all processes, and for programs over several meshes
  * @throws {BackendError} in every process, when another is to run another program
  */
 export function blockProgram(jaxpr: Jaxpr, operands: readonly (Sharding | null)[], name: string): BlockProgram {
   const program = expandLowerRules(jaxpr, ownLayouts);
-  const mesh = meshInside(program) ?? operands.map(spanningMesh).find((m) => m !== null)!;
+  const mesh = meshOver(program, operands)!;
   // What is wrong with the mesh is so in every process, and found before any of them waits for the others.
   blockOf(mesh);
   agree(name, program, mesh);
@@ -81,7 +91,14 @@ export function blockProgram(jaxpr: Jaxpr, operands: readonly (Sharding | null)[
   return { jaxpr: constvarsToInvars(blocks.jaxpr), consts: blocks.consts, shardings: results };
 }
 
-const spanningMesh = (s: Sharding | null): Mesh | null => (s instanceof NamedSharding && spansProcesses(s.mesh) ? s.mesh : null);
+/** The mesh of a layout, where it has several memories. */
+export const spanningMesh = (s: Sharding | null): Mesh | null =>
+  s instanceof NamedSharding && spansMemories(s.mesh) ? s.mesh : null;
+
+/** The mesh over several memories that a program lays something out over, or else that of its operands; `null` when there is none. */
+export function meshOver(jaxpr: Jaxpr, operands: readonly (Sharding | null)[]): Mesh | null {
+  return meshInside(jaxpr) ?? operands.map(spanningMesh).find((m) => m !== null) ?? null;
+}
 
 /** A layout in the words of another mesh of the same devices. @throws {RuleError} when it has none for it */
 function onMesh(name: string, given: NamedSharding, mesh: Mesh, aval: Aval): NamedSharding {
@@ -110,12 +127,11 @@ function onMesh(name: string, given: NamedSharding, mesh: Mesh, aval: Aval): Nam
   });
 }
 
-/** The mesh over processes that a program lays something out over. */
 function meshInside(jaxpr: Jaxpr): Mesh | null {
   for (const { params } of jaxpr.eqns) {
     for (const p of Object.values(params)) {
       const mesh = p instanceof NamedSharding ? p.mesh : p;
-      if (mesh instanceof Mesh && spansProcesses(mesh)) return mesh;
+      if (mesh instanceof Mesh && spansMemories(mesh)) return mesh;
     }
     for (const inner of innerJaxprs(params)) {
       const mesh = meshInside(inner);
