@@ -1,15 +1,18 @@
 // What several devices cost and gain on one machine: logical CPU devices, their collectives, and the goals for them.
 //
 //   npm run bench -- --parallel [--json] [--rounds 9]
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { cpu } from "../packages/backend-cpu/dist/index.js";
-import { devicePut, fromTyped, NamedSharding, type NDArray, setDefaultBackend } from "../packages/core/dist/index.js";
-import { valueAndGrad } from "../packages/grad/dist/index.js";
+import { devicePut, NamedSharding, type NDArray, setDefaultBackend } from "../packages/core/dist/index.js";
 import { jit } from "../packages/jit/dist/index.js";
 import * as lax from "../packages/lax/dist/index.js";
 import { makeMesh, P, pmap, shardMap } from "../packages/pmap/dist/index.js";
 import { median } from "./median.ts";
 import { underMpi } from "./mpirun.ts";
+import { random, sample, trainingStep } from "./step.ts";
 
 /** One line of the report. */
 interface Measured {
@@ -24,77 +27,58 @@ interface Measured {
 /** Median milliseconds of one call, over samples of some milliseconds each; sides take turns. */
 function timed(sides: readonly (() => unknown)[], rounds: number, milliseconds = 60): number[] {
   const samples = sides.map((): number[] => []);
-  for (const side of sides) for (const end = performance.now() + 400; performance.now() < end;) side();
+  for (const side of sides) sample(side, 400);
   for (let r = 0; r < rounds; r++) {
-    sides.forEach((side, i) => {
-      const begun = performance.now();
-      let calls = 0;
-      while (performance.now() - begun < milliseconds) {
-        side();
-        calls++;
-      }
-      samples[i].push((performance.now() - begun) / calls);
-    });
+    for (const [i, side] of sides.entries()) samples[i].push(sample(side, milliseconds));
   }
   return samples.map(median);
 }
 
-const random = (seed: number, ...shape: number[]): NDArray => {
-  let s = seed;
-  const size = shape.reduce((a, b) => a * b, 1);
-  const data = Float32Array.from({ length: size }, () => ((s = (s * 1103515245 + 12345) & 0x7fffffff) / 0x7fffffff - 0.5) / 8);
-  return fromTyped(data, shape, "float32");
-};
-const dot = (x: NDArray, y: NDArray): NDArray =>
-  lax.dotGeneral(x, y, [
-    [[1], [0]],
-    [[], []],
-  ]);
-
-interface Layers {
-  readonly up: NDArray;
-  readonly down: NDArray;
+/**
+ * A training step on one thread, on two devices with a thread each, and, for comparison, on one thread beside another process that
+ * takes it too: these two share nothing, so what they gain is what the machine gives.
+ */
+async function computeBound(rounds: number): Promise<Measured[]> {
+  const twin = fork(fileURLToPath(new URL("./twin.ts", import.meta.url)));
+  const answer = async (): Promise<number> => (await once(twin, "message"))[0] as number;
+  await answer();
+  using one = trainingStep(1);
+  using two = trainingStep(2);
+  for (const { run } of [one, two]) sample(run, 500);
+  const turns: { readonly alone: number; readonly together: number; readonly given: number }[] = [];
+  // The machine is faster and slower from one second to the next, so what is compared comes right after another.
+  for (let i = 0; i < 3 * rounds; i++) {
+    const alone = sample(one.run, stepWindow);
+    const together = sample(two.run, stepWindow);
+    const others = answer();
+    twin.send(stepWindow);
+    const beside = sample(one.run, stepWindow);
+    turns.push({ alone, together, given: alone / beside + alone / (await others) });
+  }
+  twin.disconnect();
+  const middle = (of: (turn: (typeof turns)[number]) => number): number => median(turns.map(of));
+  const gained = middle((t) => t.alone / t.together);
+  const given = middle((t) => t.given);
+  return [
+    {
+      name: "training step, two devices of one thread against one",
+      value: gained,
+      unit: "x",
+      goal: { atLeast: 1.85 },
+      detail: `${middle((t) => t.alone).toFixed(2)} ms -> ${middle((t) => t.together).toFixed(2)} ms`,
+    },
+    {
+      name: "the same, of what two processes gain that share nothing",
+      value: middle((t) => t.alone / t.together / t.given),
+      unit: "x",
+      // What 1.85 is of the 2 that two cores would give.
+      goal: { atLeast: 1.85 / 2 },
+      detail: `${gained.toFixed(2)}x of ${given.toFixed(2)}x`,
+    },
+  ];
 }
-const loss = ({ up, down }: Layers, x: NDArray): NDArray => {
-  const y = dot(lax.tanh(dot(x, up)), down);
-  return lax.reduceSum(lax.mul(y, y), [0, 1]);
-};
-const makeLayers = (): Layers => ({ up: random(1, 512, 1024), down: random(2, 1024, 256) });
-
-/** A training step of 1,024 examples, on one thread, and on two devices with a thread each. */
-function computeBound(rounds: number): Measured {
-  const one = cpu({ devices: 1, threads: 1 });
-  setDefaultBackend(one);
-  const whole = jit(valueAndGrad(loss));
-  const [layers, x] = [makeLayers(), random(3, 1024, 512)];
-  const alone = (): unknown => whole(layers, x)[0].itemSync();
-  alone();
-  const two = cpu({ devices: 2, threads: 2 });
-  setDefaultBackend(two);
-  const mesh = makeMesh([2], ["data"]);
-  const step = jit(
-    shardMap(
-      valueAndGrad((p: Layers, part: NDArray) => lax.psum(loss(p, part), "data")),
-      {
-        mesh,
-        inSpecs: [P(), P("data")],
-        outSpecs: P(),
-      },
-    ),
-  );
-  const [copies, parts] = [makeLayers(), devicePut(random(3, 1024, 512), new NamedSharding(mesh, P("data")))];
-  const together = (): unknown => step(copies, parts)[0].itemSync();
-  const [before, after] = timed([alone, together], rounds);
-  one[Symbol.dispose]();
-  two[Symbol.dispose]();
-  return {
-    name: "training step, two devices of one thread against one",
-    value: before / after,
-    unit: "x",
-    goal: { atLeast: 1.85 },
-    detail: `${before.toFixed(2)} ms -> ${after.toFixed(2)} ms`,
-  };
-}
+/** Milliseconds for each side of a turn. */
+const stepWindow = 250;
 
 /** The sum of 16 MB over two devices, against a copy of 16 MB. */
 function bandwidth(rounds: number): Measured {
@@ -206,7 +190,13 @@ function overProcesses(): Measured[] {
 
 /** Runs all, and prints a line for each. */
 export async function benchParallel(rounds: number, json: boolean): Promise<void> {
-  const measured = [computeBound(rounds), bandwidth(rounds), await latency(rounds), callCost(rounds), ...overProcesses()];
+  const measured = [
+    ...(await computeBound(rounds)),
+    bandwidth(rounds),
+    await latency(rounds),
+    callCost(rounds),
+    ...overProcesses(),
+  ];
   if (json) {
     console.log(JSON.stringify(measured, null, 1));
     return;

@@ -61,12 +61,13 @@ export function runWatched(
   return runProgram(compiled, args, device, name);
 }
 
-interface WatchParams extends Wanted {
+export interface WatchParams extends Wanted {
   readonly of: string;
   readonly frame: string | null;
 }
 const watching: Effect = { name: "watching", ordered: false, mayRepeat: true };
-const watchP: Primitive<WatchParams> = /* @__PURE__ */ definePrimitive<WatchParams>("watch", {
+/** A look at values, which may be blocks of arrays, or batches: all of their elements count. */
+export const watchP: Primitive<WatchParams> = /* @__PURE__ */ definePrimitive<WatchParams>("watch", {
   abstractEval: () => ({ avals: [], effects: [watching] }),
   rules: {
     [hostRule]: (outs: readonly NDArray[], { of, frame, ...wanted }: WatchParams) => {

@@ -28,7 +28,7 @@ export { version } from "./duplicate.ts";
 export * from "./effects.ts";
 export * from "./errors.ts";
 export * from "./evaluate.ts";
-export { checksFloats } from "./floating.ts";
+export { checksFloats, type WatchParams, watchP } from "./floating.ts";
 export * from "./halves.ts";
 export * from "./host.ts";
 export {

@@ -3,6 +3,7 @@ import { compareNumbers, installed, type Numbers, runProcesses } from "../fixtur
 
 interface Said {
   readonly process: number;
+  readonly said: { readonly called: readonly unknown[]; readonly results: readonly (readonly (readonly number[])[])[] };
   readonly text: Numbers;
   readonly errors: Readonly<Record<string, string>>;
   readonly facts: {
@@ -24,8 +25,10 @@ describe.runIf(installed)("arrays of which a process holds a block", () => {
     [2, 2],
     [4, 1],
   ])("%i processes with %i devices each compute what one with four does", (processes, devices) => {
-    for (const { process, text, facts, errors } of runProcesses<Said>("held.ts", processes, devices)) {
+    for (const { process, said, text, facts, errors } of runProcesses<Said>("held.ts", processes, devices)) {
       compareNumbers(text, alone.text);
+      expect(said.called).toEqual(process === 0 ? ["[2, 2, 2, 2, 2, 2, 2, 2]", [8, 2]] : []);
+      expect(said.results.flat(2)).toEqual(new Array(4 * devices).fill(19));
       expect(facts).toMatchObject({
         addressable: false,
         replicated: false,

@@ -15,6 +15,7 @@ import {
   PartitionSpec as P,
   setDefaultBackend,
   setDefaultDevice,
+  ShapeDtypeStruct,
   withShardingConstraint,
 } from "@traceform/core";
 import { grad, valueAndGrad } from "@traceform/grad";
@@ -221,11 +222,42 @@ describe("programs", () => {
     );
   });
 
-  test("NaN is found where it is", async () => {
-    const x = devicePut(np.array([1, 2, 3, -4]), over(P("data")));
-    await debugNans(true, async () => {
-      await expect(jit((v: NDArray) => np.add(np.log(v), 1))(x).js()).rejects.toThrow(/NaN/i);
-    });
+  test("NaN is found where it is, in arrays that no GPU could have whole unasked, and in shardMap", async () => {
+    const rows = over(P("data"));
+    const x = makeArrayFromCallback([2, 1 << 18], rows, ([{ start }]) => new Float32Array(1 << 18).fill(1 - 2 * start));
+    const f = jit((v: NDArray) => np.add(np.log(v), 1));
+    const mapped = shardMap((v: NDArray) => np.add(np.log(v), 1), { mesh: rows.mesh, inSpecs: P("data"), outSpecs: P("data") });
+    const [bad, alsoBad, good] = debugNans(true, () => [f(x), mapped(x), f(np.abs(x))]);
+    await expect(bad.data()).rejects.toThrow(/a NaN among the values/);
+    await expect(alsoBad.data()).rejects.toThrow(/a NaN among the values/);
+    expect((await good.data())[0]).toBe(1);
+  });
+
+  test("what calls out to JavaScript does so once, for the whole array, and in shardMap once for each shard", async () => {
+    const said: unknown[] = [];
+    const before = lax.debug.setPrintSink((text) => void said.push(text));
+    try {
+      const x = devicePut(counted(4), over(P("data")));
+      const scalar = new ShapeDtypeStruct([], "float32");
+      const f = jit((v: NDArray) => {
+        lax.debug.print("{}", v);
+        const y = lax.ioCallback((u: NDArray) => said.push(u.jsSync()) + u.size, scalar, np.multiply(v, 2));
+        return np.add(v, y);
+      });
+      const y = f(x);
+      expect(await y.js()).toEqual([6, 7, 8, 9]);
+      expect(y.addressableShards.length).toBe(2);
+      expect(said).toEqual(["[0, 1, 2, 3]", [0, 2, 4, 6]]);
+      said.length = 0;
+      const each = (v: NDArray): NDArray => {
+        lax.debug.print("{}", v);
+        return v;
+      };
+      await shardMap(each, { mesh: makeMesh([2], ["data"]), inSpecs: P("data"), outSpecs: P("data") })(x).js();
+      expect(said.toSorted()).toEqual(["[0, 1]", "[2, 3]"]);
+    } finally {
+      lax.debug.setPrintSink(before);
+    }
   });
 });
 

@@ -11,6 +11,8 @@ import {
   type Mesh,
   type NamedSharding,
   type NDArray,
+  type Primitive,
+  processIndex,
   RuleError,
   traceToJaxpr,
   updateAval,
@@ -22,13 +24,21 @@ import {
   axisIndex,
   type CondParams,
   condP,
+  debug,
+  type DebugCallbackParams,
+  debugCallbackP,
   dynamicSliceInDim,
+  eq,
+  full,
+  fullLike,
+  ioCallbackP,
   mul,
   pmax,
   pmin,
   psum,
   type ScanParams,
   scanP,
+  select,
   type ShardMapParams,
   shardMapP,
   type WhileParams,
@@ -37,7 +47,7 @@ import {
 import { forgetVarying } from "../forget.ts";
 import { cutOf, cutsOf } from "../propagate.ts";
 import { calledJaxpr } from "./control.ts";
-import { type Cut, type Owned, sameNames } from "./factors.ts";
+import { type Cut, type Owned, sameNames, uncut } from "./factors.ts";
 import { type Step, stepOf } from "./steps.ts";
 
 /** A part of an array, and which. */
@@ -45,6 +55,13 @@ interface Shard {
   readonly x: NDArray;
   readonly cut: Cut;
 }
+
+/** What calls out to JavaScript for its effects. */
+const calls: ReadonlySet<Primitive<never>> = /* @__PURE__ */ new Set<Primitive<never>>([
+  ioCallbackP,
+  debugCallbackP,
+  debug.debugPrintP,
+] as never[]);
 
 const join = { psum, pmax, pmin };
 
@@ -83,6 +100,7 @@ export class Partitioner {
       (inner, cuts) => cutsOf(inner, cuts, mesh, this.name),
     );
     const args = operands.map((o, i) => this.#recut(o, step.operands[i]));
+    if (calls.has(eqn.primitive)) return this.#callOnce(eqn, args);
     const outs = this.#run(eqn, args, step.operands, step.results);
     if (outs !== null) return outs.map((x, i) => ({ x, cut: step.results[i] }));
     const shapes = eqn.outvars.map((v, i) => this.#local(v.aval, step.results[i]).shape);
@@ -95,8 +113,21 @@ export class Partitioner {
     const partial = owned.size > 0 ? [step.factors!.select!.run(args, owned)] : bind(eqn.primitive, args, params as never);
     // Of truth values with a false for what a device does not have, the sum is the maximum.
     const how = owned.size > 0 && partial[0].dtype === "bool" ? "pmax" : step.factors?.reduce;
-    const joined = step.reduced.length === 0 ? partial : join[how!](partial, step.reduced);
+    const joined = step.reduced.length === 0 || partial.length === 0 ? partial : join[how!](partial, step.reduced);
     return joined.map((x, i) => ({ x, cut: step.results[i] }));
+  }
+
+  /** A call that happens once for the whole array: the first process, or GPU, makes it and gives the others the results. */
+  #callOnce({ primitive, params, outvars }: Eqn, args: readonly NDArray[]): Shard[] {
+    const makesCall = processIndex() === 0;
+    // The others do nothing instead, but with the operands, which all give each other.
+    if (!makesCall) bind(debugCallbackP, args, { ...(params as unknown as DebugCallbackParams), callback: () => null });
+    const results = makesCall ? bind(primitive, args, params as never) : outvars.map(({ aval }) => full(aval.shape, 0, aval.dtype));
+    const { axisNames } = this.mesh;
+    return results.map((x) => {
+      const own = select(eq(axisIndex(axisNames), 0), x, fullLike(x, 0));
+      return { x: x.dtype === "bool" ? pmax(own, axisNames) : psum(own, axisNames), cut: uncut(x.ndim) };
+    });
   }
 
   /** The axes that stay cut while elements are taken along them, and what this device has of each. */

@@ -1,4 +1,4 @@
-import type { Aval, NDArray, Params, Primitive } from "@traceform/core";
+import { type Aval, type NDArray, type Params, type Primitive, watchP } from "@traceform/core";
 import * as lax from "@traceform/lax";
 import { type Factor, type FactorEntry, type FactorRule, factors, type Owned, type Select } from "./factors.ts";
 
@@ -349,6 +349,8 @@ const families = (): readonly FactorEntry[] => [
     return { operands: [own, own, ...starts.map(() => [])], results: [own] };
   }),
   factors(lax.gatherP, gather),
+  // Every device looks at what it has.
+  factors(watchP, (operands) => ({ operands: operands.map((x, i) => range(x.ndim).map((d) => i * 64 + d)), results: [] })),
   factors(lax.iotaP, (_operands, [y]) => ({ operands: [], results: [range(y.ndim)] })),
 ];
 

@@ -1,4 +1,4 @@
-import { bind, type NDArray, TransformError, updateAval } from "@traceform/core";
+import { bind, type NDArray, TransformError, updateAval, watchP } from "@traceform/core";
 import { debug, debugCallbackP, indexInDim, ioCallbackP, type PureCallbackParams, pureCallbackP, stack } from "@traceform/lax";
 import { insert, moveAxis, repeat } from "../internal/axes.ts";
 import { sequential } from "../internal/sequential.ts";
@@ -60,4 +60,5 @@ export const callbackRules = (): BatchEntry[] => [
   // For debugging: one call for each member, in order.
   entry(debugCallbackP, sequential),
   entry(debug.debugPrintP, sequential),
+  entry(watchP, (args, _dims, params) => [bind(watchP, args, params), []]),
 ];
