@@ -38,6 +38,7 @@ afterAll(async () => {
 interface Functions {
   conformance(of: { readonly name: "cpu" | "wgpu"; readonly extent: Extent }): Promise<ConformanceReport>;
   busy(steps: number): Promise<number>;
+  together(_: null): Promise<readonly unknown[]>;
   traced(_: null): Promise<{ readonly kernels: readonly string[]; readonly duration: number }>;
 }
 /** Calls a function of the script of a page. */
@@ -80,6 +81,21 @@ test("a page traces its kernels", async () => {
   const { kernels, duration } = await call(page, "traced", null);
   expect(kernels.length).toBeGreaterThan(1);
   expect(duration).toBeGreaterThan(0);
+  expect(errors).toEqual([]);
+  await page.close();
+});
+
+test("two GPUs meet in a page", async () => {
+  const { page, errors } = await open("plain");
+  const sums = [[10, 20]];
+  expect(await call(page, "together", null)).toEqual([
+    sums,
+    sums,
+    [
+      [4, 8],
+      [12, 16],
+    ],
+  ]);
   expect(errors).toEqual([]);
   await page.close();
 });

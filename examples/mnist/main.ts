@@ -40,7 +40,7 @@ const { values } = parseArgs({
 
 const backends: Readonly<Record<string, () => Backend | Promise<Backend>>> = {
   cpu: () => cpu({ devices: Number(values.devices ?? 1) / processCount() }),
-  wgpu,
+  wgpu: () => wgpu({ devices: Number(values.devices ?? 1) }),
 };
 
 const model = models[values.model];

@@ -1,5 +1,5 @@
 import { cpu } from "@traceform/backend-cpu";
-import { wgpu } from "@traceform/backend-wgpu";
+import { requestAdapter, wgpu } from "@traceform/backend-wgpu";
 import {
   type Backend,
   BackendError,
@@ -9,8 +9,11 @@ import {
   setDefaultBackend,
   type StandardDType,
 } from "@traceform/core";
+import { grad } from "@traceform/grad";
 import { jit } from "@traceform/jit";
+import * as lax from "@traceform/lax";
 import * as np from "@traceform/numpy";
+import { pmap } from "@traceform/pmap";
 import type { ConformanceCase } from "../../packages/testing/src/conformance/case.ts";
 import { checkCase, compileCase, families, inputsOf } from "../../packages/testing/src/conformance/check.ts";
 import { referenceBackend } from "../../packages/testing/src/reference/backend.ts";
@@ -131,4 +134,21 @@ export async function traced(): Promise<{ readonly kernels: readonly string[]; r
   return { kernels: events.map((e) => e.name), duration: events.reduce((sum, e) => sum + e.dur, 0) };
 }
 
-Object.assign(globalThis, { conformance, busy, traced });
+/** What two GPUs that have met have, in a mapped function and its gradient: the parts of both, read from both. */
+export async function together(): Promise<readonly unknown[]> {
+  const backend = setDefaultBackend(await wgpu({ adapter: [await requestAdapter(), await requestAdapter()] }));
+  const f = (x: NDArray): NDArray => lax.psum(np.square(x), "i");
+  const x = np.array([
+    [1, 2],
+    [3, 4],
+  ]);
+  const mapped = pmap(f, { axisName: "i" });
+  const g = grad((v: NDArray) => np.sum(mapped(v)))(x);
+  const own = await Promise.all(mapped(x).addressableShards.map((s) => s.data.js()));
+  const results = [...own, await g.js()];
+  setDefaultBackend(null);
+  backend[Symbol.dispose]();
+  return results;
+}
+
+Object.assign(globalThis, { conformance, busy, traced, together });
