@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 // The suite runs against the sources by default and against the built packages with TRACEFORM_BUILT=1.
@@ -16,6 +17,8 @@ export default defineConfig({
   test: {
     include: ["packages/*/src/**/*.test.ts", "examples/*/**/*.test.ts", "scripts/**/*.test.ts"],
     pool: "forks",
+    // Vitest would leave a core to itself, which is half of two.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     globalSetup: ["scripts/gpu.ts"],
     testTimeout: 60_000,
   },

@@ -15,7 +15,7 @@ import { lowerProgram, type Program, type Target } from "@traceform/compiler";
 import { WgpuBuffer } from "./buffer.ts";
 import type { TileTable } from "./emit/candidates.ts";
 import type { Schedule } from "./emit/schedule.ts";
-import { LogicalDevice, WgpuDevice } from "./device.ts";
+import { WgpuDevice } from "./device.ts";
 import { WgpuExecutable } from "./executable.ts";
 import { toDevice } from "./host.ts";
 import { joinOutcomes, Outcome } from "./outcome.ts";
@@ -63,8 +63,6 @@ export interface WebGpuBackendOptions {
   readonly tiles?: TileTable | null;
   /** Whether commands may carry immediates. */
   readonly immediates: boolean;
-  /** How many logical devices there are. */
-  readonly devices: number;
 }
 
 /** A backend on one GPU device. */
@@ -80,13 +78,13 @@ export class WebGpuBackend implements Backend {
   readonly #tuning: Tuning;
 
   constructor(gpu: GPUDevice, options: WebGpuBackendOptions) {
-    const { owned, maxMemoryBytes, schedule, tiles, immediates, devices } = options;
+    const { owned, maxMemoryBytes, schedule, tiles, immediates } = options;
     this.#tuning = new Tuning(gpu, tiles);
     this.#schedule = { ...schedule, chosenTile: (productClass) => this.#tuning.chosen(productClass) };
     this.#device = new WgpuDevice(this, gpu, maxMemoryBytes);
     this.#pipelines = new Pipelines(gpu, immediates);
     this.#owned = owned;
-    this.devices = [this.#device, ...Array.from({ length: devices - 1 }, (_, i) => new LogicalDevice(i + 1, this.#device))];
+    this.devices = [this.#device];
     const maxBufferBytes = this.#device.memory.mostBytes;
     this.capabilities = { dtypes, syncReads: false, collectives: true, sharedMemory: true, maxBufferBytes, ownPrimitives };
   }

@@ -70,26 +70,3 @@ export class WgpuDevice implements Device {
     return `wgpu:${this.id}`;
   }
 }
-
-/** A further device on a GPU, with its memory: a place in meshes. */
-export class LogicalDevice implements Device {
-  readonly id: number;
-  readonly kind = "wgpu";
-  readonly backend: Backend;
-  readonly #gpu: WgpuDevice;
-
-  constructor(id: number, gpu: WgpuDevice) {
-    this.id = id;
-    this.backend = gpu.backend;
-    this.#gpu = gpu;
-  }
-  releaseById(id: number): void {
-    this.#gpu.releaseById(id);
-  }
-  memoryStats(): MemoryStats {
-    return this.#gpu.memoryStats();
-  }
-  toString(): string {
-    return `wgpu:${this.id}`;
-  }
-}

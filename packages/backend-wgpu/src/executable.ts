@@ -144,7 +144,9 @@ export class WgpuExecutable implements Executable {
     const alone = needsNoHost(this.#plan.steps);
     const recorder = activeRecorder();
     const begin = recorder === null ? 0 : performance.now();
-    const outs = alone && this.#device.queue.isIdle ? this.#runNow(inputs) : this.#runLater(inputs, seat);
+    const now = alone && this.#device.queue.isIdle;
+    const outs = now ? this.#runNow(inputs) : this.#runLater(inputs, seat);
+    if (now) seat?.leave();
     if (recorder?.programs) recorder.add(hostTrack, program.name, begin, performance.now());
     return outs;
   }

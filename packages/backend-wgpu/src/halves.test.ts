@@ -186,7 +186,7 @@ describe("played by single precision", () => {
       return make({ ...d, code: text.includes("enable f16;") ? `${text.replace("enable f16;", "")}\nalias f16 = f32;\n` : text });
     });
     const schedule = { size: "tiny", subgroups: 4, memory: 1 << 14, halves: true, units } as const;
-    return new WebGpuBackend(gpu, { owned: true, maxMemoryBytes: 2 ** 30, schedule, immediates: false, devices: 1 });
+    return new WebGpuBackend(gpu, { owned: true, maxMemoryBytes: 2 ** 30, schedule, immediates: false });
   }
   const units = (component: "f16" | "f32"): Units => {
     const configs = [{ component, M: 4, N: 8, K: 4 }];

@@ -53,7 +53,7 @@ export async function wgpu(options: WgpuOptions = {}): Promise<Backend> {
   }
   const members: WebGpuBackend[] = [];
   for (const gpu of gpus) members.push(await backendOn(gpu, given === null, options));
-  return members.length === 1 ? members[0] : new FleetBackend(members);
+  return members.length * devices === 1 ? members[0] : new FleetBackend(members, devices);
 }
 
 /** A device of each adapter. */
@@ -65,7 +65,7 @@ async function requestDevices(adapters: readonly GPUAdapter[]): Promise<GPUDevic
 
 /** The backend of one GPU. */
 async function backendOn(device: GPUDevice, owned: boolean, options: WgpuOptions): Promise<WebGpuBackend> {
-  const { maxMemoryBytes = 2 ** 32, schedule = "full", devices = 1 } = options;
+  const { maxMemoryBytes = 2 ** 32, schedule = "full" } = options;
   // Not in pages: in Chromium 153 a loop that the device ends by itself does not end if its kernels have immediates.
   const immediates = globalThis.navigator?.gpu === undefined && (await takesImmediates(device));
   const subgroups = await largestSubgroup(device);
@@ -73,7 +73,7 @@ async function backendOn(device: GPUDevice, owned: boolean, options: WgpuOptions
   const units = subgroups > 0 ? await unitsOf(device, subgroups) : null;
   const memory = device.limits.maxComputeWorkgroupStorageSize;
   const kernels = { size: schedule, subgroups, memory, halves, units };
-  return new WebGpuBackend(device, { owned, maxMemoryBytes, schedule: kernels, tiles: options.tiles, immediates, devices });
+  return new WebGpuBackend(device, { owned, maxMemoryBytes, schedule: kernels, tiles: options.tiles, immediates });
 }
 
 /** The most invocations of a subgroup; 0 where kernels cannot use subgroups, which is found by trying. */

@@ -78,7 +78,9 @@ export class ConcreteArray extends NDArray implements ConcreteValue {
   override get addressableShards(): readonly Shard[] {
     this.#check("addressableShards");
     return shardsOf(this, (part, aval, device) =>
-      "release" in part ? ConcreteArray.fromBuffer(part, aval) : ConcreteArray.#on(device, part, aval),
+      "release" in part
+        ? ConcreteArray.#laidOut(part, aval, new SingleDeviceSharding(device))
+        : ConcreteArray.#on(device, part, aval),
     );
   }
   override get globalShards(): readonly GlobalShard[] {

@@ -1,4 +1,5 @@
 import {
+  BackendError,
   type Compiled,
   compileProgram,
   type Device,
@@ -8,6 +9,7 @@ import {
   layoutOf,
   laysOutOverMemories,
   type NDArray,
+  processCount,
   providePropagation,
   runCompiled,
   type RunInBlocks,
@@ -25,13 +27,19 @@ export function provideParallel(): void {
 const runInBlocks: RunInBlocks = (compiled, args, device, name, donated) => {
   const layouts = args.map(layoutOf);
   const inside = laysOutOverMemories(compiled.jaxpr);
-  if (device.backend.fleet !== undefined) {
+  if (processCount() === 1) {
     const spread = inside || layouts.some((s) => spanningMesh(s) !== null);
     return spread ? runOnFleet(compiled, layouts, args, device, name, donated) : null;
   }
   // What every process holds whole, each computes by itself.
-  const held = inside || layouts.some((s) => heldOf(s) !== null);
-  return held ? runOwnBlocks(compiled, layouts, args, device, name, donated) : null;
+  if (!inside && layouts.every((s) => heldOf(s) === null)) return null;
+  if ((device.backend.fleet?.members.length ?? 1) > 1) {
+    throw new BackendError(name, {
+      message: "the program is laid out over processes, and this one has several GPUs",
+      fix: "give each process one GPU: wgpu({ adapter }), and start as many processes as there are GPUs",
+    });
+  }
+  return runOwnBlocks(compiled, layouts, args, device, name, donated);
 };
 
 const programs = new JaxprMemo<BlockProgram>();

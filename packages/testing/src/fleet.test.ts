@@ -9,10 +9,13 @@ import {
   devices,
   fromTyped,
   makeArrayFromCallback,
+  meshBlock,
   Mesh,
   NamedSharding,
   type NDArray,
   PartitionSpec as P,
+  type ProcessExchange,
+  provideProcess,
   setDefaultBackend,
   setDefaultDevice,
   ShapeDtypeStruct,
@@ -198,6 +201,18 @@ describe("programs", () => {
     expect([...a]).toEqual([...(await np.sum(x, 0).data())]);
   });
 
+  test("logical devices of one GPU have parts, too", async () => {
+    using two = setDefaultBackend(await wgpu({ devices: 2, schedule: "tiny" }));
+    const x = devicePut(counted(4), new NamedSharding(makeMesh([2], ["data"]), P("data")));
+    const y = np.multiply(x, 2);
+    const shards = y.addressableShards.map((s) => s.data);
+    expect(shards.map((s) => s.sharding.devices)).toEqual(two.devices.map((d) => [d]));
+    expect(await Promise.all(shards.map((s) => s.js()))).toEqual([
+      [0, 2],
+      [4, 6],
+    ]);
+  });
+
   test("two logical devices on each of two GPUs are four", async () => {
     const adapter = [await requestAdapter(), await requestAdapter()];
     using four = setDefaultBackend(await wgpu({ adapter, devices: 2, schedule: "tiny" }));
@@ -284,6 +299,16 @@ describe("what goes wrong", () => {
     expect(() => new Mesh([first, other.devices[0]], ["i"])).toThrow(/belong to wgpu and cpu/);
     await expect(wgpu({ adapter: [] })).rejects.toThrow(/list of GPUs is empty/);
     await expect(requestAdapter({ name: "no such GPU" })).rejects.toThrow(/no adapter "no such GPU"[^]*Available adapters/);
+  });
+
+  test("processes with several GPUs each are refused", () => {
+    provideProcess(0, 2, { agree: () => {}, blockOf: meshBlock } as Partial<ProcessExchange> as ProcessExchange);
+    try {
+      const x = devicePut(counted(4), new NamedSharding(makeMesh([4], ["data"]), P("data")));
+      expect(() => np.add(x, 1)).toThrow(/laid out over processes, and this one has several GPUs[^]*give each process one GPU/);
+    } finally {
+      provideProcess(0, 1);
+    }
   });
 
   test("a dtype that GPUs do not have is refused before anything is sent", () => {

@@ -23,7 +23,7 @@ import { FleetDevice } from "./device.ts";
 import { FleetExecutable } from "./executable.ts";
 
 /**
- * Several GPUs as the devices of one backend, each with memory of its own. A program runs on one of them, and what it needs of others
+ * Several devices of one backend: GPUs with memory of their own, or logical devices, which share that of their GPU. A program runs on one of them, and what it needs of others
  * comes there through the host; one that is laid out over several is a program for each of them, which `@traceform/pmap` makes.
  */
 export class FleetBackend implements Backend, Fleet {
@@ -33,11 +33,12 @@ export class FleetBackend implements Backend, Fleet {
   readonly members: readonly WebGpuBackend[];
   readonly live: Map<number, FleetBuffer> = new Map();
 
-  constructor(members: readonly WebGpuBackend[]) {
+  /** `each` is how many devices every GPU has. */
+  constructor(members: readonly WebGpuBackend[], each: number) {
     this.members = members;
-    this.devices = members
-      .flatMap((backend, member) => backend.devices.map((own) => ({ member, own })))
-      .map(({ member, own }, id) => new FleetDevice(id, this, member, own));
+    this.devices = members.flatMap(({ devices: [gpu] }, member) =>
+      Array.from({ length: each }, (_, i) => new FleetDevice(member * each + i, this, member, gpu)),
+    );
     const maxBufferBytes = Math.min(...members.map((m) => m.capabilities.maxBufferBytes));
     this.capabilities = { ...members[0].capabilities, maxBufferBytes };
   }

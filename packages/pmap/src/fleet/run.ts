@@ -1,6 +1,5 @@
 import {
   type Backend,
-  BackendError,
   type Buffer,
   compileProgram,
   type Compiled,
@@ -14,7 +13,6 @@ import {
   type NDArray,
   physical,
   type Place,
-  processCount,
   type Sharding,
   type Slice,
   wholeSlices,
@@ -45,12 +43,6 @@ export function runOnFleet(
   name: string,
   donated?: readonly boolean[],
 ): NDArray[] {
-  if (processCount() > 1) {
-    throw new BackendError(name, {
-      message: "the program is laid out over several GPUs of one process, and there are several processes",
-      fix: "give each process one GPU: wgpu({ adapter }), and start as many processes as there are GPUs",
-    });
-  }
   const { backend } = device;
   const fleet = backend.fleet!;
   const args = operands.map(concreteArg);
