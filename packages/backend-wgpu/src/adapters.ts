@@ -26,6 +26,7 @@ export async function requestAdapter(options: AdapterOptions = {}): Promise<GPUA
   try {
     adapter = await gpu.requestAdapter({ powerPreference });
   } catch (error) {
+    if (name === undefined) throw error;
     // So Dawn says that none has the name, and which there are.
     throw new BackendError("requestAdapter", {
       message: `there is no adapter "${name}": ${error instanceof Error ? error.message : String(error)}`,

@@ -48,8 +48,9 @@ export function compileTraced({ params, outAvals }: TracedProgram, device: Devic
   const flags = drops ? donated.filter((_, i) => usedInputs[i]) : donated;
   const donate = flags.flatMap((d, i) => (d ? [i] : []));
   const compiled = lazily(device.backend, jaxpr, outAvals, { name, donate });
-  // Over several memories it runs in blocks, on arguments that tell which.
-  if (!laysOutOverMemories(jaxpr)) void compiled.executable;
+  // Over several memories it runs in blocks, on arguments that tell which: nothing is made before.
+  const whole = !laysOutOverMemories(jaxpr);
+  if (whole) void compiled.executable;
   const ended = flags.includes(true) ? flags : undefined;
   return {
     device,
@@ -59,7 +60,7 @@ export function compileTraced({ params, outAvals }: TracedProgram, device: Devic
       const used = drops ? operands.filter((_, i) => usedInputs[i]) : operands;
       return runProgram(compiled, used, device, name, ended);
     },
-    prepare: async () => compiled.executable.prepare?.(),
+    prepare: async () => (whole ? compiled.executable.prepare?.() : undefined),
     inspect: () => compiled.executable.inspect(),
   };
 }

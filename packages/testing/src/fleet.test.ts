@@ -76,6 +76,18 @@ describe("arrays", () => {
     expect(bytes()).toEqual([0, 0]);
   });
 
+  test("one that was laid out otherwise has nothing of what became of it", async () => {
+    const parts = makeArrayFromCallback([1024], over(P("data")), () => new Float32Array(512));
+    const x = devicePut(parts, first);
+    const y = devicePut(x, second);
+    await blockUntilReady([x, y]);
+    const before = bytes();
+    y.dispose();
+    expect(bytes()).toEqual([before[0], before[1] - 4096]);
+    for (const a of [x, parts]) a.dispose();
+    expect(bytes()).toEqual([0, 0]);
+  });
+
   test("one gets from any layout to any other", async () => {
     const rows = new NamedSharding(makeMesh([2], ["data"]), P("data"));
     const places = [first, second, rows, over(P(null, "data")), over(P())];
@@ -199,6 +211,16 @@ describe("programs", () => {
     const [a, b] = await Promise.all(sums.addressableShards.map((s) => s.data.data()));
     expect([...a]).toEqual([...b]);
     expect([...a]).toEqual([...(await np.sum(x, 0).data())]);
+  });
+
+  test.each(["bfloat16", "int8", "bool", "complex64"] as const)("large arrays of %s, whose parts are padded", async (dtype) => {
+    const x = np.astype(np.mod(np.reshape(np.arange(2 * 70_001), [2, 70_001]), 3), dtype);
+    const [collective, whole] = dtype === "bool" ? [lax.pmax, np.max] : [lax.psum, np.sum];
+    const y = pmap((v: NDArray) => collective(v, "i"), { axisName: "i" })(x);
+    const [a, b] = await Promise.all([y.data(), np.astype(whole(x, 0), dtype).data()]);
+    expect(a.length).toBe(2 * b.length);
+    expect(a.slice(0, b.length)).toEqual(b);
+    expect(a.slice(b.length)).toEqual(b);
   });
 
   test("logical devices of one GPU have parts, too", async () => {

@@ -67,7 +67,7 @@ export class FleetBackend implements Backend, Fleet {
   layOut(data: HostArray | Buffer, sharding: Sharding): Buffer {
     const { shape, dtype } = data;
     const partOn = (member: number, block: readonly Slice[]): Buffer =>
-      data instanceof FleetBuffer ? this.part(data, member, block) : this.members[member].put(cut(data as HostArray, block));
+      data instanceof FleetBuffer ? this.#take(data, member, block) : this.members[member].put(cut(data as HostArray, block));
     const parts: FleetPart[] = [];
     try {
       for (const [member, block] of memoryBlocks(shape, sharding)) parts.push({ member, block, buffer: partOn(member, block) });
@@ -80,13 +80,16 @@ export class FleetBackend implements Backend, Fleet {
 
   part(buffer: Buffer, member: number, block: readonly Slice[]): Buffer {
     const source = buffer as FleetBuffer;
+    const part = this.#take(source, member, block);
+    // Programs use what is whole again and again. What is laid out otherwise is an array of its own.
+    if (part.shape.every((n, d) => n === source.shape[d])) source.keep(member, part);
+    return part;
+  }
+  /** What a member has of an array as this block, or is to have. */
+  #take(source: FleetBuffer, member: number, block: readonly Slice[]): Buffer {
     const full = fullBlock(source.shape, block);
-    const found = source.partOf(member, full);
-    if (found !== null) return found;
     const shape = full.map((s) => s.stop - s.start);
-    const made = this.members[member].putLater(shape, source.dtype, source.values(full));
-    if (shape.every((n, d) => n === source.shape[d])) source.keep(member, made);
-    return made;
+    return source.partOf(member, full) ?? this.members[member].putLater(shape, source.dtype, source.values(full));
   }
   join(shape: readonly number[], dtype: StandardDType, parts: readonly FleetPart[]): FleetBuffer {
     const full = parts.map((p) => ({ ...p, block: fullBlock(shape, p.block) }));

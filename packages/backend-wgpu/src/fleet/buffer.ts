@@ -60,6 +60,7 @@ export class FleetBuffer implements Buffer {
   }
   /** Keeps a copy of all of it in another memory, for the next program there. */
   keep(member: number, buffer: Buffer): void {
+    if (this.#parts.some((p) => p.buffer === buffer)) return;
     buffer.retain();
     this.#parts.push({ member, block: wholeSlices(this.shape), buffer });
   }

@@ -34,11 +34,12 @@ export class FleetExecutable implements Executable {
     const member = device?.memoryIndex ?? inputs[0]?.home ?? 0;
     const executable = this.#on(member);
     const donated = this.#options.donate ?? [];
-    const own = inputs.map((x, i) => {
-      const given = donated.includes(i) && inputs.indexOf(x) === inputs.lastIndexOf(x) ? x.giveWhole(member) : null;
-      return given ?? this.#backend.part(x, member, wholeSlices(x.shape));
-    });
+    const own: Buffer[] = [];
     try {
+      inputs.forEach((x, i) => {
+        const given = donated.includes(i) && inputs.indexOf(x) === inputs.lastIndexOf(x) ? x.giveWhole(member) : null;
+        own.push(given ?? this.#backend.part(x, member, wholeSlices(x.shape)));
+      });
       return executable.run(own).map((buffer) => {
         const { shape, dtype } = buffer;
         return this.#backend.join(shape, dtype, [{ member, block: wholeSlices(shape), buffer }]);

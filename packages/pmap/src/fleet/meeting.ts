@@ -17,8 +17,8 @@ interface Round {
 export class Meeting {
   /** One for each member. */
   readonly seats: readonly Seat[];
-  /** The collectives of each group, in their order. */
-  readonly #rounds = new Map<string, Round[]>();
+  /** The collectives to which somebody has come, and not all: by group, and how many the group had before. */
+  readonly #open = new Map<string, Round>();
   /** How often each member has come to each group. */
   readonly #come: readonly Map<string, number>[];
   /** The members whose programs have ended, and what went wrong there. */
@@ -36,24 +36,26 @@ export class Meeting {
   }
 
   #meet(index: number, what: string, group: readonly number[], own: HostArray): Promise<readonly HostArray[]> {
-    const key = group.join();
-    const n = this.#come[index].get(key) ?? 0;
-    this.#come[index].set(key, n + 1);
-    const rounds = this.#rounds.get(key) ?? [];
-    this.#rounds.set(key, rounds);
-    const round = (rounds[n] ??= begin(what, group));
+    const members = group.join();
+    const before = this.#come[index].get(members) ?? 0;
+    this.#come[index].set(members, before + 1);
+    const key = `${members}:${before}`;
+    const round = this.#open.get(key) ?? begin(what, group);
+    this.#open.set(key, round);
     if (round.what !== what) {
       round.reject(this.#error(`GPUs come to different collectives: ${round.what} and ${what}`, "run one program on all of them"));
     }
     round.given.set(index, own);
-    if (round.given.size === group.length) round.resolve(group.map((m) => round.given.get(m)!));
-    else this.#giveUp(round);
+    if (round.given.size === group.length) {
+      this.#open.delete(key);
+      round.resolve(group.map((m) => round.given.get(m)!));
+    } else this.#giveUp(round);
     return round.all;
   }
 
   #leave(index: number, failure: unknown): void {
     this.#left.set(index, failure);
-    for (const round of [...this.#rounds.values()].flat()) this.#giveUp(round);
+    for (const round of this.#open.values()) this.#giveUp(round);
   }
 
   /** A collective to which somebody cannot come any more fails. */

@@ -22,12 +22,14 @@ import { type BlockProgram, blockProgram, meshOver } from "../spmd/blocks.ts";
 import { fleetExchange } from "./exchange.ts";
 import { Meeting } from "./meeting.ts";
 
-/** What one member of a fleet runs. */
-interface MemberProgram {
+/** What one member of a fleet runs, and what it has of the operands and results. */
+interface MemberProgram extends Pick<BlockProgram, "consts" | "shardings"> {
   readonly member: number;
-  readonly program: BlockProgram;
   readonly executable: Executable;
+  readonly operands: readonly Block[];
+  readonly results: readonly Block[];
 }
+type Block = readonly Slice[];
 
 const known = new JaxprMemo<readonly MemberProgram[]>();
 
@@ -48,14 +50,13 @@ export function runOnFleet(
   const args = operands.map(concreteArg);
   const key = `${layouts.map((s) => s?.key ?? "").join(";")}|${donated?.join() ?? ""}`;
   const programs = known.get(jaxpr, key, () => memberPrograms(backend, jaxpr, layouts, name, donated ?? []));
-  const { shardings } = programs[0].program;
+  const { shardings } = programs[0];
   const buffers = args.map((x) => x.bufferOn(device));
   const parts: Buffer[][] = programs.map(() => []);
   try {
-    programs.forEach(({ member, program }, p) => {
-      for (const c of program.consts)
-        parts[p].push(fleet.part((c as ConcreteArray).bufferOn(device), member, wholeSlices(c.shape)));
-      buffers.forEach((b, i) => parts[p].push(fleet.part(b, member, blockOf(args[i].shape, layouts[i], member))));
+    programs.forEach(({ member, consts, operands: blocks }, p) => {
+      for (const c of consts) parts[p].push(fleet.part((c as ConcreteArray).bufferOn(device), member, wholeSlices(c.shape)));
+      buffers.forEach((b, i) => parts[p].push(fleet.part(b, member, blocks[i])));
     });
   } catch (error) {
     release(parts);
@@ -68,7 +69,7 @@ export function runOnFleet(
   const made = runAll(name, programs, parts);
   return outAvals.map((aval, i) => {
     const { shape, dtype } = physical(aval);
-    const own = programs.map(({ member }, p) => ({ member, block: blockOf(aval.shape, shardings[i], member), buffer: made[p][i] }));
+    const own = programs.map(({ member, results }, p) => ({ member, block: results[i], buffer: made[p][i] }));
     return ConcreteArray.fromBuffer(fleet.join(shape, dtype, own), aval, shardings[i]);
   });
 }
@@ -104,9 +105,16 @@ function memberPrograms(
 ): MemberProgram[] {
   return placesOf(backend, meshOver(jaxpr, layouts)!.devices).map(({ member, place }) =>
     withPlace(place, () => {
-      const program = blockProgram(jaxpr, layouts, name);
-      const donate = donated.flatMap((d, i) => (d ? [program.consts.length + i] : []));
-      return { member, program, executable: compileProgram(backend.fleet!.members[member], program.jaxpr, { name, donate }) };
+      const { jaxpr: own, consts, shardings } = blockProgram(jaxpr, layouts, name);
+      const donate = donated.flatMap((d, i) => (d ? [consts.length + i] : []));
+      return {
+        member,
+        consts,
+        shardings,
+        executable: compileProgram(backend.fleet!.members[member], own, { name, donate }),
+        operands: jaxpr.inAvals.map(({ shape }, i) => blockOf(shape, layouts[i], member)),
+        results: jaxpr.outAvals.map(({ shape }, i) => blockOf(shape, shardings[i], member)),
+      };
     }),
   );
 }
@@ -134,6 +142,6 @@ function placesOf(backend: Backend, devices: readonly Device[]): readonly Member
 }
 
 /** The block of an array that a member has: all of it where it is not cut. */
-function blockOf(shape: readonly number[], sharding: Sharding | null, member: number): readonly Slice[] {
+function blockOf(shape: readonly number[], sharding: Sharding | null, member: number): Block {
   return (sharding === null ? undefined : memoryBlocks(shape, sharding).get(member)) ?? wholeSlices(shape);
 }

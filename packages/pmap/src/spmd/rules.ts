@@ -349,8 +349,11 @@ const families = (): readonly FactorEntry[] => [
     return { operands: [own, own, ...starts.map(() => [])], results: [own] };
   }),
   factors(lax.gatherP, gather),
-  // Every device looks at what it has.
-  factors(watchP, (operands) => ({ operands: operands.map((x, i) => range(x.ndim).map((d) => i * 64 + d)), results: [] })),
+  // Every device looks at what it has: no two operands need be cut alike.
+  factors(watchP, (operands) => {
+    let next = 0;
+    return { operands: operands.map((x) => range(x.ndim).map(() => next++)), results: [] };
+  }),
   factors(lax.iotaP, (_operands, [y]) => ({ operands: [], results: [range(y.ndim)] })),
 ];
 
