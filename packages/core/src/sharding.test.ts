@@ -152,6 +152,19 @@ test("an array put on another logical device is there, and operations follow it"
   expect(y.jsSync()).toEqual([1, 2, 3]);
 });
 
+test("an array laid out over devices that is put on one of them is there only, and stays as it is when no place is named", () => {
+  const x = devicePut(counted(4, 2), new NamedSharding(grid, P("a", "b")));
+  for (const device of devices()) {
+    const y = devicePut(x, device);
+    expect(y.sharding).toEqual(new SingleDeviceSharding(device));
+    expect(y.addressableShards.map((s) => s.device)).toEqual([device]);
+    expect(y.jsSync()).toEqual(x.jsSync());
+    expect(devicePut(y, device)).toBe(y);
+  }
+  expect(devicePut(x)).toBe(x);
+  expect((devicePut(counted(2)) as ConcreteArray).device).toBe(devices()[0]);
+});
+
 test("an array that is laid out and disposed of leaves nothing on the devices", () => {
   const [device] = devices();
   const before = device.memoryStats();

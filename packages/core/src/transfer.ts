@@ -23,7 +23,8 @@ function isDevice(x: unknown): x is Device {
 }
 
 /**
- * The same tree with its arrays on a device (the default one unless named), or laid out as a sharding says. Numbers become arrays.
+ * The same tree with its arrays on a device, or laid out as a sharding says. Numbers become arrays. Where no place is named arrays that are
+ * laid out stay as they are, and all others go to the default device.
  * Over a mesh that spans processes every process keeps its block only, of values that all of them give; what is laid out over processes
  * already is exchanged between them.
  *
@@ -36,17 +37,17 @@ function isDevice(x: unknown): x is Device {
  * x.addressableShards[1].data.jsSync(); // => [[3, 4]]
  * ```
  */
-export function devicePut<T>(tree: T, placement: Placement = defaultDevice()): T {
+export function devicePut<T>(tree: T, placement?: Placement): T {
   const [leaves, treedef] = treeFlatten(tree);
   const places =
-    isDevice(placement) || placement instanceof Sharding
+    placement === undefined || isDevice(placement) || placement instanceof Sharding
       ? leaves.map(() => placement)
       : broadcastPrefix(devicesAsLeaves(placement), treedef, "devicePut", "the placement").map((p) =>
           p instanceof Held ? p.device : p,
         );
   return treeUnflatten(
     treedef,
-    leaves.map((leaf, i) => put(asArray(leaf as ArrayLike), (places[i] ?? null) as Device | Sharding | null)),
+    leaves.map((leaf, i) => put(asArray(leaf as ArrayLike), places[i] as Device | Sharding | null | undefined)),
   ) as T;
 }
 
@@ -72,8 +73,9 @@ function devicesAsLeaves(placement: Placement | null): unknown {
   });
 }
 
-function put(x: NDArray, place: Device | Sharding | null): NDArray {
+function put(x: NDArray, place: Device | Sharding | null | undefined): NDArray {
   if (place === null || !(x instanceof ConcreteArray)) return x;
+  if (place === undefined) return x.givenSharding === null ? put(x, defaultDevice()) : x;
   if (place instanceof Sharding) {
     place.shardShape(x.shape);
     // What others hold comes by a program of all processes.
@@ -82,9 +84,10 @@ function put(x: NDArray, place: Device | Sharding | null): NDArray {
     }
     return heldOf(place) === null || x.isPartial ? x.withSharding(place) : cutBlock(x, place);
   }
-  if (x.isPartial) return x.withSharding(new SingleDeviceSharding(place));
+  const there = new SingleDeviceSharding(place);
+  if (x.isPartial) return x.withSharding(there);
   x.bufferOn(place);
-  return x.device === place ? x : x.withSharding(new SingleDeviceSharding(place));
+  return x.sharding.equals(there) ? x : x.withSharding(there);
 }
 
 /** The same tree with typed arrays, copied from the device, in place of the arrays. */

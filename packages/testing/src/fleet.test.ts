@@ -81,9 +81,10 @@ describe("arrays", () => {
     const x = devicePut(parts, first);
     const y = devicePut(x, second);
     await blockUntilReady([x, y]);
-    const before = bytes();
+    expect(x.sharding.devices).toEqual([first]);
+    expect(bytes()).toEqual([2048 + 4096, 2048 + 4096]);
     y.dispose();
-    expect(bytes()).toEqual([before[0], before[1] - 4096]);
+    expect(bytes()).toEqual([2048 + 4096, 2048]);
     for (const a of [x, parts]) a.dispose();
     expect(bytes()).toEqual([0, 0]);
   });
