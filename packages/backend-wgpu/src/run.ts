@@ -35,6 +35,11 @@ export class Run {
   readonly #trips = new Map<number, number>();
   /** Of the pipelines so far. */
   outcome: Outcome | null = null;
+  /** Meetings with other members whose results have not come. */
+  #awaited: Awaited[] = [];
+  /** Resolves when this member has come to the last of its meetings, with all before it: members count them. */
+  #come: Promise<unknown> = Promise.resolve();
+  #failed = false;
 
   constructor(context: RunContext) {
     this.#context = context;
@@ -127,17 +132,36 @@ export class Run {
 
   /** Runs a plan; what it has encoded last may still wait. */
   async perform(plan: Plan): Promise<void> {
+    try {
+      await this.#steps(plan);
+      await this.#arrived();
+    } catch (error) {
+      // Whatever comes yet may not be written: the memory is that of others then.
+      this.#failed = true;
+      throw error;
+    }
+  }
+
+  async #steps(plan: Plan): Promise<void> {
     for (const step of plan) {
       switch (step.kind) {
         case "dispatches":
-          this.add(step.list);
+          if (this.#awaited.length === 0) this.add(step.list);
+          else {
+            for (const dispatch of step.list) {
+              await this.#arrived(dispatch.pointers);
+              this.add([dispatch]);
+            }
+          }
           break;
         case "trips":
-          if (needsNoHost(step.rounds.flat())) this.addPlan([step]);
-          else {
+          if (needsNoHost(step.rounds.flat())) {
+            await this.#arrived();
+            this.addPlan([step]);
+          } else {
             for (let i = 0; i < step.trips; i++) {
               this.#trips.set(step.loop, i);
-              await this.perform(step.rounds[i % step.rounds.length]);
+              await this.#steps(step.rounds[i % step.rounds.length]);
             }
           }
           break;
@@ -146,16 +170,18 @@ export class Run {
           break;
         case "choice": {
           const [index] = new Int32Array((await this.#look(step.index, 1)).buffer);
-          await this.perform(step.branches[Math.max(0, Math.min(index, step.branches.length - 1))]);
+          await this.#steps(step.branches[Math.max(0, Math.min(index, step.branches.length - 1))]);
           break;
         }
         case "loop":
           await this.#loop(step);
           break;
         case "speculation":
+          await this.#arrived();
           await this.#speculate(step);
           break;
         case "ahead":
+          await this.#arrived();
           await encodeAhead(step.start, step.body, {
             add: (list, number) => this.add(list, number),
             trip: (loop, trip) => void this.#trips.set(loop, trip),
@@ -171,77 +197,128 @@ export class Run {
   async #loop({ rounds, predicate, settle }: Extract<PlanStep, { kind: "loop" }>): Promise<void> {
     for (let i = 0; ; i++) {
       const { condition, body } = rounds[i & 1];
-      await this.perform(condition);
+      await this.#steps(condition);
       const [holds] = await this.#look(predicate, 1);
       if ((holds & 0xff) === 0) {
-        if (i & 1) await this.perform(settle);
+        if (i & 1) await this.#steps(settle);
         return;
       }
-      await this.perform(body);
+      await this.#steps(body);
     }
   }
 
   async #speculate({ gate, start, rounds, settle }: Extract<PlanStep, { kind: "speculation" }>): Promise<void> {
-    await this.perform(start);
+    await this.#steps(start);
     const most = Math.max(2, 2 * Math.floor(mostAhead / rounds.reduce((n, r) => n + countOf(r), 0)));
     for (let ahead = Math.min(firstRounds, most); ; ahead = Math.min(2 * ahead, most)) {
-      for (let i = 0; i < ahead; i++) await this.perform(rounds[i & 1]);
+      for (let i = 0; i < ahead; i++) await this.#steps(rounds[i & 1]);
       const [open, begun] = await this.#look({ ...startOf(gates), offset: 4 * gate.position }, 2);
       if (open !== 0) continue;
-      if (begun & 1) await this.perform(settle);
+      if (begun & 1) await this.#steps(settle);
       return;
     }
   }
 
   /** Waits for so many words. */
   async #look(at: Pointer, count: number): Promise<Uint32Array<ArrayBuffer>> {
-    return new Uint32Array((await this.#read([{ at, bytes: 4 * count }]))[0].buffer);
+    await this.#arrived();
+    await this.#submitted();
+    const place = this.#place(at, 4 * count);
+    const [words] = await this.#context.device.reads.words([place]);
+    return new Uint32Array(words.buffer.slice(place.before, place.before + 4 * count));
   }
-  async #read(ranges: readonly { readonly at: Pointer; readonly bytes: number }[]): Promise<Uint8Array<ArrayBuffer>[]> {
+  /** Submits what waits. Of commands that were not valid nothing can be read, and loops would not end. */
+  async #submitted(): Promise<void> {
     this.submit();
-    // Of commands that were not valid nothing can be read, and loops would not end.
     await this.outcome?.check();
-    const places = ranges.map(({ at, bytes }) => this.#place(at, bytes));
-    const words = await this.#context.device.reads.words(places);
-    return words.map(({ buffer }, i) => new Uint8Array(buffer).slice(places[i].before, places[i].before + ranges[i].bytes));
   }
   /** The words in which so many bytes are, and how many bytes of the first one come before them. */
-  #place(at: Pointer, bytes: number): { readonly piece: Piece; readonly bytes: number; readonly before: number } {
+  #place(at: Pointer, bytes: number): Place {
     const piece = this.#context.pieceOf(at.buffer);
     const offset = piece.offset + at.offset + this.#shift(at);
     const before = offset % 4;
     return { piece: { ...piece, offset: offset - before }, bytes: inWords(before + bytes), before };
   }
 
-  /** Calls out to JavaScript: operands are read before the step runs, and whatever it does. */
+  /**
+   * Calls out to JavaScript: operands are read before the step runs, and whatever it does. A meeting with other members goes on beside what follows: its operands
+   * are copied now, and who needs its results waits for them.
+   */
   async #callHost({ step, reads, writes }: Extract<PlanStep, { kind: "host" }>): Promise<void> {
     const { device, program, seat } = this.#context;
     const host = program.hosts[step];
     const operands = host.inAvals.map(hostType);
     const sizes = host.outAvals.map(hostType).flatMap(planesOf);
-    const planes = await this.#read(operands.flatMap(planesOf).map((bytes, i) => ({ at: reads[i], bytes })));
-    const places = sizes.map((bytes, i) => this.#place(writes[i], bytes));
+    await this.#arrived([...reads, ...writes]);
+    await this.#submitted();
+    const sources = operands.flatMap(planesOf).map((bytes, i) => this.#place(reads[i], bytes));
+    const targets = sizes.map((bytes, i) => this.#place(writes[i], bytes));
     // Of words that are written in part the rest is what it was.
-    const partial = places.map((p, i) => (p.bytes > sizes[i] ? p : { ...p, bytes: 0 }));
-    const around = await device.reads.words(partial);
-    let next = 0;
-    const given = operands.map(({ shape, dtype, planes: n, bytes }) => {
-      const all = new Uint8Array(bytes);
-      for (let i = 0; i < n; i++) all.set(planes[next++], (i * bytes) / n);
-      return { shape, dtype, bytes: fromDevice(dtype, all) };
-    });
-    const results = seat !== null && host.meet !== undefined ? await host.meet(given, seat) : host.run(given);
-    const written = results.flatMap(({ dtype, bytes }, i) => {
-      const all = toDevice(dtype, bytes).subarray(0, bytes.length);
-      return planesOf(hostType(host.outAvals[i])).map((size, k) => all.subarray(k * size, (k + 1) * size));
-    });
-    places.forEach(({ piece: { slab, offset }, bytes, before }, i) => {
-      const words = new Uint8Array(bytes);
-      words.set(new Uint8Array(around[i].buffer));
-      words.set(written[i], before);
-      if (bytes > 0) device.gpu.queue.writeBuffer(slab.gpu, offset, words);
-    });
+    const partial = targets.map((p, i) => (p.bytes > sizes[i] ? p : { ...p, bytes: 0 }));
+    const read = Promise.all([device.reads.words(sources), device.reads.words(partial)]);
+    const given = (words: readonly Uint32Array<ArrayBuffer>[]): HostArray[] => {
+      let next = 0;
+      return operands.map(({ shape, dtype, planes: n, bytes }) => {
+        const all = new Uint8Array(bytes);
+        for (let i = 0; i < n; i++, next++)
+          all.set(new Uint8Array(words[next].buffer, sources[next].before, bytes / n), (i * bytes) / n);
+        return { shape, dtype, bytes: fromDevice(dtype, all) };
+      });
+    };
+    const write = (results: readonly HostArray[], around: readonly Uint32Array<ArrayBuffer>[]): void => {
+      if (this.#failed) return;
+      const written = results.flatMap(({ dtype, bytes }, i) => {
+        const all = toDevice(dtype, bytes).subarray(0, bytes.length);
+        return planesOf(hostType(host.outAvals[i])).map((size, k) => all.subarray(k * size, (k + 1) * size));
+      });
+      targets.forEach(({ piece: { slab, offset }, bytes, before }, i) => {
+        const words = new Uint8Array(bytes);
+        words.set(new Uint8Array(around[i].buffer));
+        words.set(written[i], before);
+        if (bytes > 0) device.gpu.queue.writeBuffer(slab.gpu, offset, words);
+      });
+    };
+    const { meet } = host;
+    if (seat === null || meet === undefined) {
+      const [words, around] = await read;
+      write(host.run(given(words)), around);
+      return;
+    }
+    const come = Promise.all([read, this.#come]).then(([[words, around]]) => ({ results: meet(given(words), seat), around }));
+    this.#come = come;
+    const done = come.then(async ({ results, around }) => write(await results, around));
+    // Who waits for it hears of a failure, and the end of the program does.
+    done.catch(() => null);
+    this.#awaited.push({ targets, done });
   }
+
+  /** Waits for the meetings that write to the buffers of some pointers; for all of them where none are named. */
+  async #arrived(pointers?: readonly Pointer[]): Promise<void> {
+    const needed = this.#awaited.filter(({ targets }) => pointers?.some((p) => targets.some((t) => this.#touches(p, t))) ?? true);
+    if (needed.length === 0) return;
+    // The device goes on with what it has.
+    this.submit();
+    await Promise.all(needed.map((a) => a.done));
+    this.#awaited = this.#awaited.filter((a) => !needed.includes(a));
+  }
+  #touches({ buffer }: Pointer, { piece, bytes }: Place): boolean {
+    if (buffer === gates) return false;
+    const { slab, offset } = this.#context.pieceOf(buffer);
+    return slab === piece.slab && offset < piece.offset + bytes && piece.offset < offset + inWords(buffer.bytes);
+  }
+}
+
+/** Words of the device, and how many bytes of the first one come before those that are meant. */
+interface Place {
+  readonly piece: Piece;
+  readonly bytes: number;
+  readonly before: number;
+}
+
+/** A meeting that has not ended, and where its results go. */
+interface Awaited {
+  readonly targets: readonly Place[];
+  readonly done: Promise<void>;
 }
 
 /** Immediates on their way into the commands, which copy them. */

@@ -1,4 +1,5 @@
-import type { Bundle, BufferInfo, Nest, Part, Step, View } from "./program.ts";
+import { type Access, accesses, conflict } from "./accesses.ts";
+import type { Bundle, Launch, Nest, Step } from "./program.ts";
 
 /** The most nests of one launch, and the most pointers that it may take. */
 const mostParts = 32;
@@ -30,8 +31,6 @@ function withBundledBodies(step: Step): Step {
   }
 }
 
-type Launch = Extract<Step, { kind: "launch" }>;
-
 /** Beyond so many operations a launch of its own costs nothing, and a bundle would only keep more memory alive. */
 const largestPart = 1 << 24;
 
@@ -49,6 +48,8 @@ function joinEarlier(out: Step[], step: Step): boolean {
   let free = true;
   for (let i = out.length - 1; i >= 0 && i >= out.length - reach; i--) {
     const other = out[i];
+    // What comes after a meeting may wait for the one before it.
+    if (other.kind === "host" && other.meets) return false;
     const theirs = accesses(other);
     if (other.kind === "launch" && joinable(other) && !conflict(mine, theirs) && fits(other, step)) {
       if (free) {
@@ -92,78 +93,4 @@ function join(a: Launch, b: Launch): Launch {
     flops: parts.reduce((sum, p) => sum + p.nest.flops, 0),
   };
   return { kind: "launch", kernel, args: [...a.args, ...b.args], origins: [...a.origins, ...b.origins] };
-}
-
-interface Access {
-  readonly reads: ReadonlySet<BufferInfo>;
-  readonly writes: ReadonlySet<BufferInfo>;
-}
-
-const known = new WeakMap<Step, Access>();
-
-/** The buffers that a step touches; those of other steps than launches count as written. */
-function accesses(step: Step): Access {
-  let found = known.get(step);
-  if (found === undefined) known.set(step, (found = findAccesses(step)));
-  return found;
-}
-
-function findAccesses(step: Step): Access {
-  const reads = new Set<BufferInfo>();
-  const writes = new Set<BufferInfo>();
-  const touch = (view: View): void => void writes.add(view.buffer);
-  switch (step.kind) {
-    case "launch": {
-      const written = writtenBy(step);
-      step.args.forEach((v, i) => (written === null || written.has(i) ? writes : reads).add(v.buffer));
-      break;
-    }
-    case "copy":
-      reads.add(step.from.buffer);
-      touch(step.to);
-      break;
-    case "host":
-      step.reads.forEach((v) => reads.add(v.buffer));
-      step.writes.forEach(touch);
-      break;
-    case "branch":
-      touch(step.index);
-      step.branches.flat().forEach((s) => merge(accesses(s), reads, writes));
-      break;
-    case "loop":
-      if (step.predicate !== null) touch(step.predicate);
-      [...step.condition, ...step.body].forEach((s) => merge(accesses(s), reads, writes));
-      for (const pair of step.swaps) pair.forEach((b) => writes.add(b));
-  }
-  return { reads, writes };
-}
-
-/** The pointers through which a launch writes; null where that is not known. */
-function writtenBy({ kernel }: Launch): ReadonlySet<number> | null {
-  const stored = (p: Part): number[] => p.nest.stages.flatMap((s) => s.stores.map((t) => p.args[t.slot]));
-  switch (kernel.kind) {
-    case "nest":
-    case "attention":
-      return new Set(kernel.stages.flatMap((s) => s.stores.map((t) => t.slot)));
-    case "bundle":
-    case "chain":
-      return new Set(kernel.parts.flatMap(stored));
-    case "contraction":
-      // Panels, sums and tiles.
-      return new Set([0, 1, 2, 3, ...(kernel.epilogue === null ? [] : stored(kernel.epilogue))]);
-    case "routine":
-    case "sort":
-      return null;
-  }
-}
-
-function merge(from: Access, reads: Set<BufferInfo>, writes: Set<BufferInfo>): void {
-  from.reads.forEach((b) => reads.add(b));
-  from.writes.forEach((b) => writes.add(b));
-}
-
-function conflict(a: Access, b: Access): boolean {
-  for (const x of a.writes) if (b.writes.has(x) || b.reads.has(x)) return true;
-  for (const x of b.writes) if (a.reads.has(x)) return true;
-  return false;
 }

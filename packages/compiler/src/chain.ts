@@ -1,9 +1,7 @@
 import type { Axis, Index } from "./expr.ts";
 import { sameView } from "./kernels.ts";
 import { extentOf, reachable, rootsOf } from "./nest.ts";
-import type { Chain, Nest, Step } from "./program.ts";
-
-type Launch = Extract<Step, { kind: "launch" }>;
+import type { Chain, Launch, Nest, Step } from "./program.ts";
 
 /**
  * Joins folds for each element of a matrix, such as a product, with the kernel after it that goes on with the matrix row by row, such as a softmax: who has

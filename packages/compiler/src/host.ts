@@ -9,5 +9,6 @@ export const hostOperation = "host_step";
 export function lowerHost(scope: Scope, node: Node): void {
   const reads = node.ins.map((v) => scope.view(v));
   const writes = node.outs.map((v) => scope.target(v));
-  scope.push({ kind: "host", step: scope.lowering.host(node.params["host"] as HostStep), reads, writes });
+  const host = node.params["host"] as HostStep;
+  scope.push({ kind: "host", step: scope.lowering.host(host), reads, writes, meets: host.meet !== undefined });
 }

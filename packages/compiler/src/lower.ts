@@ -10,6 +10,7 @@ import { importJaxpr, partTypes } from "./import.ts";
 import { planMemory } from "./plan.ts";
 import type { ArraySpec, Program, ResultSource, Target, View } from "./program.ts";
 import { Lowering, Scope, whole } from "./scope.ts";
+import { postponeWaiting } from "./waiting.ts";
 
 /** Workers that sort so many elements together have one at hand of a row that each of them computes. */
 const elementsOfRow = 8;
@@ -75,7 +76,7 @@ export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, 
     sources.push(source);
   });
   scope.run(block, targets);
-  const bundled = bundleSteps(scope.steps);
+  const bundled = bundleSteps(postponeWaiting(scope.steps));
   const steps = target.block > 0 ? chainSteps(bundled, Math.floor(target.block / elementsOfRow)) : bundled;
   const plan = planMemory(steps);
   const passed = new Set(sources.flatMap((s) => (s.kind === "argument" ? [s.position] : [])));

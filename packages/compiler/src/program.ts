@@ -294,7 +294,15 @@ export type Step =
     }
   | { readonly kind: "branch"; readonly index: View; readonly branches: readonly (readonly Step[])[] }
   /** A call out to JavaScript, of the program's host step of that number. Complex arrays are two pointers each. */
-  | { readonly kind: "host"; readonly step: number; readonly reads: readonly View[]; readonly writes: readonly View[] };
+  | {
+      readonly kind: "host";
+      readonly step: number;
+      readonly reads: readonly View[];
+      readonly writes: readonly View[];
+      /** Whether it waits for other members of a fleet. */
+      readonly meets: boolean;
+    };
+export type Launch = Extract<Step, { kind: "launch" }>;
 
 /** Where a part of a result comes from. */
 export type ResultSource =

@@ -19,6 +19,7 @@ import {
   setDefaultBackend,
   setDefaultDevice,
   ShapeDtypeStruct,
+  type TypedArray,
   withShardingConstraint,
 } from "@traceform/core";
 import { grad, valueAndGrad } from "@traceform/grad";
@@ -222,6 +223,34 @@ describe("programs", () => {
     expect(a.length).toBe(2 * b.length);
     expect(a.slice(0, b.length)).toEqual(b);
     expect(a.slice(b.length)).toEqual(b);
+  });
+
+  test("arrays of several megabytes are exchanged in pieces, and are the same", async () => {
+    const n = (3 << 20) + 5;
+    const x = np.reshape(np.astype(np.mod(np.arange(2 * n), 251), "int32"), [2, n]);
+    const each = (f: (v: NDArray) => NDArray): NDArray => pmap(f, { axisName: "i" })(x);
+    // As bytes: comparing so many numbers takes longer than the exchange.
+    const bytesOf = (values: TypedArray): Buffer => Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+    const whole = (await x.data()) as Int32Array;
+    const [first, second] = [whole.subarray(0, n), whole.subarray(n)];
+    const sum = first.map((v, i) => v + second[i]);
+    const swapped: [number, number][] = [
+      [0, 1],
+      [1, 0],
+    ];
+    const made = [
+      each((v) => lax.psum(v, "i")),
+      each((v) => lax.ppermute(v, "i", swapped)),
+      each((v) => np.take(lax.allGather(v, "i"), 1, 0)),
+    ];
+    const wanted = [
+      [sum, sum],
+      [second, first],
+      [second, second],
+    ];
+    for (const [k, pair] of wanted.entries()) {
+      expect(bytesOf(await made[k].data()).equals(Buffer.concat(pair.map(bytesOf)))).toBe(true);
+    }
   });
 
   test("logical devices of one GPU have parts, too", async () => {

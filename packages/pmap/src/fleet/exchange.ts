@@ -15,7 +15,7 @@ import {
   type StandardDType,
   updateAval,
 } from "@traceform/core";
-import { pad, reduceMax, reduceMin, reduceSum, reshape, sliceInDim, transpose } from "@traceform/lax";
+import { concatenate, pad, reduceMax, reduceMin, reduceSum, reshape, sliceInDim, transpose } from "@traceform/lax";
 
 // Collectives between GPUs go through the host: each reads its operand, all meet, and each writes what it gets. They only move bytes; sums are
 // kernels of the GPUs, over the members in their order, so every GPU has the same bits.
@@ -74,8 +74,26 @@ const exchangeP: Primitive<ExchangeParams> = /* @__PURE__ */ definePrimitive<Exc
   },
 });
 
-const exchange = (kind: Kind, x: NDArray, groups: ProcessGroups, perm: Permutation = []): NDArray =>
-  bind1(exchangeP, [x], { kind, groups, perm });
+/** Larger operands go in pieces of so many bytes: while one of them is written, the next ones are read. */
+const pieceBytes = 1 << 22;
+
+function exchange(kind: Kind, x: NDArray, groups: ProcessGroups, perm: Permutation = []): NDArray {
+  const send = (part: NDArray): NDArray => bind1(exchangeP, [part], { kind, groups, perm });
+  const bytes = bytesOf(x);
+  if (bytes <= pieceBytes) return send(x);
+  // All of it is one row, or a row for each part or position: pieces are columns.
+  const rows = kind === "gather" ? 1 : x.shape[0];
+  const flat = reshape(x, [rows, x.size / rows]);
+  const columns = Math.ceil(flat.shape[1] / Math.ceil(bytes / pieceBytes));
+  const pieces: NDArray[] = [];
+  for (let from = 0; from < flat.shape[1]; from += columns) {
+    const piece = sliceInDim(flat, from, Math.min(from + columns, flat.shape[1]), 1, 1);
+    pieces.push(send(kind === "gather" ? reshape(piece, [piece.size]) : piece));
+  }
+  return reshape(concatenate(pieces, 1), kind === "gather" ? [groups[0].length, ...x.shape] : x.shape);
+}
+
+const bytesOf = (x: NDArray): number => x.size * itemsize(x.dtype as StandardDType);
 
 const reductions = { sum: reduceSum, max: reduceMax, min: reduceMin };
 
@@ -84,7 +102,7 @@ const leastScattered = 1 << 16;
 
 function reduce(op: keyof typeof reductions, x: NDArray, groups: ProcessGroups): NDArray {
   const count = groups[0].length;
-  if (x.size * itemsize(x.dtype as StandardDType) < leastScattered) return reductions[op](exchange("gather", x, groups), [0]);
+  if (bytesOf(x) < leastScattered) return reductions[op](exchange("gather", x, groups), [0]);
   const rest = (count - (x.size % count)) % count;
   const flat = reshape(x, [x.size]);
   const parts = reshape(rest === 0 ? flat : pad(flat, 0, [[0, rest, 0]]), [count, (x.size + rest) / count]);
