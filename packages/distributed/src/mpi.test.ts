@@ -1,21 +1,23 @@
 import { describe, expect, test, vi } from "vitest";
 import { BackendError } from "@traceform/core";
-import { type Ended, installed, start } from "../fixtures/processes.ts";
+import { type Ended, installed, launchers, start, startAlone } from "../fixtures/processes.ts";
 import { mpi, startedByMpi } from "./mpi.ts";
+import { hintForOpenMpi, launcherOf } from "./mpi/launchers.ts";
 import { detectAbi, libraryNames } from "./mpi/abi.ts";
 import { countOf } from "./mpi/counts.ts";
 import { loadMpi } from "./mpi/library.ts";
-
-/** What every process of the test does. */
-const run = (processes: number, scenario: string, timeout = 6): Ended =>
-  start("collectives.ts", processes, [scenario, String(timeout)]);
 
 test("where it is not installed what follows is left out, as the README says; a build server has to have it", () => {
   if (!installed) expect(process.env["CI"], "install mpirun: apt-get install openmpi-bin libopenmpi3").toBeUndefined();
 });
 
-describe.runIf(installed)("several processes", () => {
-  test.each([1, 2, 3])("%i of them exchange values of all dtypes", (count) => {
+describe.each(launchers.map((l) => [l.name, l] as const))("several processes (%s)", (_name, launcher) => {
+  const launched = test.runIf(launcher.installed);
+  /** What every process of the test does. */
+  const run = (processes: number, scenario: string, timeout = 6): Ended =>
+    start("collectives.ts", processes, [scenario, String(timeout)], launcher);
+
+  launched.each([1, 2, 3])("%i of them exchange values of all dtypes", (count) => {
     const { code, out, err } = run(count, "collectives");
     expect(err.includes("BackendError") ? err : "").toBe("");
     expect(code, err).toBe(0);
@@ -53,11 +55,17 @@ describe.runIf(installed)("several processes", () => {
   });
 
   // Its watchdogs have hardly begun when it ends.
-  test("a program that just ends leaves in good order", () => {
+  launched("a program that just ends leaves in good order", () => {
     expect(run(2, "ends").code).toBe(0);
   });
 
-  test("who has ended waits for those that have not, longer than a call may take", () => {
+  launched("a call that MPI refuses is an error, and the processes go on", () => {
+    const { code, out, err } = run(2, "refused");
+    expect(code, err).toBe(0);
+    expect(out.match(/broadcast: MPI refused the call: .*root/gi), err).toHaveLength(2);
+  });
+
+  launched("who has ended waits for those that have not, longer than a call may take", () => {
     const { code, err } = run(2, "late", 1.5);
     expect(err).toBe("");
     expect(code, err).toBe(0);
@@ -76,25 +84,52 @@ describe.runIf(installed)("several processes", () => {
     ],
     ["a process that does not come is named", "missing", /process 0 of 2 calls barrier.* and has waited 6 s for process 1/],
     ["an error of one process ends the others, and is seen", "throws", /process 1 of 2: Error: the data of this process is lost/],
-    ["a process that is killed ends the others", "killed", /signal 9/],
+    ["a process that is killed ends the others", "killed", /signal 9|Killed/],
   ];
-  test.each(failures)("%s", (_what, scenario, message) => {
+  launched.each(failures)("%s", (_what, scenario, message) => {
     const begin = performance.now();
-    const { code, err } = run(2, scenario);
-    expect(err).toMatch(message);
+    const { code, out, err } = run(2, scenario);
+    // MPICH says on the one what Open MPI says on the other.
+    expect(err + out).toMatch(message);
     expect(code).not.toBe(0);
     expect(performance.now() - begin).toBeLessThan(40_000);
   });
 });
 
+// A batch script is no step of Slurm, so a program that it runs by itself is one process; `mpirun` uses steps with a task for a machine.
 test.each([
-  [{ OMPI_COMM_WORLD_SIZE: "1" }, true],
-  [{ PMI_SIZE: "4" }, true],
-  [{ SLURM_STEP_NUM_TASKS: "1" }, false],
-  [{ SLURM_STEP_NUM_TASKS: "2" }, true],
-  [{}, false],
-])("in an environment with %j a launcher was at work: %s", (environment, expected) => {
-  expect(startedByMpi(environment)).toBe(expected);
+  [{}, false, 1, false],
+  [{ OMPI_COMM_WORLD_SIZE: "1" }, true, 1, false],
+  [{ OMPI_COMM_WORLD_SIZE: "2" }, true, 2, false],
+  [{ PMI_SIZE: "4" }, true, 4, false],
+  [{ SLURM_NTASKS: "2", SLURM_JOB_ID: "7" }, false, 1, false],
+  [{ SLURM_NTASKS: "2", SLURM_STEP_NUM_TASKS: "1" }, false, 1, true],
+  [{ SLURM_NTASKS: "2", SLURM_STEP_NUM_TASKS: "2" }, true, 2, true],
+  [{ SLURM_STEP_NUM_TASKS: "1", PMIX_RANK: "0" }, true, 1, false],
+  [{ SLURM_STEP_NUM_TASKS: "2", PMIX_RANK: "1" }, true, 2, false],
+  [{ SLURM_STEP_NUM_TASKS: "2", PMI_SIZE: "2" }, true, 2, true],
+  [{ SLURM_STEP_NUM_TASKS: "3", OMPI_COMM_WORLD_SIZE: "1", PMIX_RANK: "0" }, true, 1, false],
+  [{ SLURM_STEP_NUM_TASKS: "3", PMI_SIZE: "1" }, true, 1, true],
+])(
+  "in an environment with %j a launcher of MPI was at work: %s, for %i; Open MPI lacks PMIx: %s",
+  (environment, started, count, lacking) => {
+    expect(startedByMpi(environment)).toBe(started);
+    expect(launcherOf(environment)?.count ?? 1).toBe(count);
+    expect(hintForOpenMpi(environment) !== null).toBe(lacking);
+  },
+);
+
+// What `srun` without a plug-in for MPI does, and a launcher of one kind with a library of another.
+test.runIf(installed).each([
+  ["SLURM_STEP_NUM_TASKS", /srun has started 2 processes, but MPI \(.*\) sees this one only[\s\S]*srun --mpi=pmix/],
+  ["PMI_SIZE", /mpiexec of MPICH \(or srun --mpi=pmi2\) has started 2[\s\S]*TRACEFORM_MPI_LIBRARY/],
+])("processes that MPI does not see are an error, not as many jobs: %s", (variable, message) => {
+  vi.stubEnv(variable, "2");
+  vi.stubEnv("OMPI_COMM_WORLD_SIZE", undefined);
+  const { code, err } = startAlone("collectives.ts", ["collectives"]);
+  vi.unstubAllEnvs();
+  expect(err).toMatch(message);
+  expect(code).toBe(1);
 });
 
 test("counts are what a C int holds: larger moves are of wider elements, or refused", () => {
@@ -107,19 +142,15 @@ test("counts are what a C int holds: larger moves are of wider elements, or refu
 });
 
 describe("libraries", () => {
-  test("their handles are told apart by their symbols", () => {
+  test("their handles are told apart by what they say of themselves, and their symbols", () => {
     const having =
       (...names: readonly string[]) =>
       (name: string): bigint | null =>
         names.includes(name) || (names[0] === "ompi" && name.startsWith("ompi_mpi_")) ? 4096n : null;
-    expect(detectAbi(having("ompi"))).toMatchObject({ name: "Open MPI", handle: "uintptr_t", world: 4096n });
-    expect(detectAbi(having("MPIR_Err_create_code", "MPI_Abi_get_version"))).toMatchObject({
-      name: "MPICH",
-      handle: "int",
-      world: 0x44000000,
-    });
-    expect(detectAbi(having("MPIR_Err_create_code")).name).toBe("MPICH");
-    expect(detectAbi(having("MPI_Abi_get_version"))).toMatchObject({ name: "MPI ABI", handle: "uintptr_t", world: 0x101 });
+    expect(detectAbi(having("ompi"), -1)).toMatchObject({ name: "Open MPI", handle: "uintptr_t", world: 4096n });
+    expect(detectAbi(having("MPI_Comm_rank"), -1)).toMatchObject({ name: "MPICH", handle: "int", world: 0x44000000 });
+    // Of MPI 5, built on Open MPI.
+    expect(detectAbi(having("ompi"), 1)).toMatchObject({ name: "MPI ABI", handle: "uintptr_t", world: 0x101 });
   });
 
   test("without one, the error says what to install", async () => {

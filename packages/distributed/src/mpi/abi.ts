@@ -85,7 +85,7 @@ const standard: Abi = {
   name: "MPI ABI",
   handle: "uintptr_t",
   world: 0x101,
-  errorsReturn: 0x142,
+  errorsReturn: 0x143,
   bytes: 0x247,
   dtypes: {
     float32: 0x210,
@@ -108,10 +108,12 @@ const standard: Abi = {
 };
 
 /**
- * Which handles a library has, found by its symbols.
+ * Which handles a library has. `version` is what its `MPI_Abi_get_version` says: the major version of the standard's interface, -1 where it
+ * has another, or no such function. Symbols do not tell: libraries with the standard's interface show those of the one they are built on.
  * @see MPI: A Message-Passing Interface Standard, version 5.0 (2025), chapter 20, "Application Binary Interface"
  */
-export function detectAbi(symbol: Symbols): Abi {
+export function detectAbi(symbol: Symbols, version: number): Abi {
+  if (version > 0) return standard;
   if (symbol("ompi_mpi_comm_world") !== null) {
     return openMpi((name) => {
       const address = symbol(name);
@@ -119,7 +121,7 @@ export function detectAbi(symbol: Symbols): Abi {
       return address;
     });
   }
-  return symbol("MPI_Abi_get_version") !== null && symbol("MPIR_Err_create_code") === null ? standard : mpich;
+  return mpich;
 }
 
 /** Names under which MPI is installed, those of the launcher's kind first. */
@@ -129,7 +131,7 @@ export function libraryNames(env: Readonly<Record<string, string | undefined>>, 
   if (platform === "darwin") return ["libmpi.dylib", "/opt/homebrew/lib/libmpi.dylib", "/usr/local/lib/libmpi.dylib"];
   const openMpiNames = ["libmpi.so.40", "libmpi.so.80"];
   const mpichNames = ["libmpich.so.12", "libmpi.so.12"];
-  const neutral = ["libmpi_abi.so.0", "libmpi.so"];
+  const neutral = ["libmpi_abi.so.1", "libmpi.so"];
   const underMpich = env["PMI_RANK"] !== undefined && env["OMPI_COMM_WORLD_RANK"] === undefined;
   return [...(underMpich ? [...mpichNames, ...openMpiNames] : [...openMpiNames, ...mpichNames]), ...neutral];
 }

@@ -73,7 +73,11 @@ export async function loadMpi(): Promise<Mpi> {
         return null;
       }
     };
-    const abi = detectAbi(symbol);
+    const version =
+      symbol("MPI_Abi_get_version") === null
+        ? -1
+        : readInt((out) => library.func("MPI_Abi_get_version", "int", ["void *", "void *"])(out, new Int32Array(1)));
+    const abi = detectAbi(symbol, version);
     const types: Readonly<Record<string, string>> = { P: "void *", i: "int", H: abi.handle };
     const calls = Object.entries(signatures).map(([f, parameters]) => [
       f,

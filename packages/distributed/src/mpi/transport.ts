@@ -3,9 +3,10 @@ import { writeSync } from "node:fs";
 import { inspect } from "node:util";
 import { Worker } from "node:worker_threads";
 import type { Groups, ReduceOp, ReducibleDType, Transport } from "../transport.ts";
+import { hintForOpenMpi, launcherOf } from "./launchers.ts";
 import { loadMpi, type Mpi, readHandle, readInt } from "./library.ts";
 import { countOf } from "./counts.ts";
-import { type Command, commands, type WatchdogStart, words } from "./words.ts";
+import { type Command, commands, watchdogTag, type WatchdogStart, words } from "./words.ts";
 
 export interface MpiOptions {
   /** How many seconds a call may wait for other processes before it ends all of them; 300 unless given. */
@@ -35,6 +36,8 @@ export class MpiTransport implements Transport {
   private constructor(mpi: Mpi, limit: number) {
     const { abi } = mpi;
     const { world } = abi;
+    const hint = abi.name === "MPICH" ? null : hintForOpenMpi(process.env);
+    if (hint !== null) writeSync(2, `${hint}\n`);
     const level = readInt((out) => mpi.MPI_Init_thread(null, null, abi.threadMultiple, out));
     mpi.MPI_Comm_set_errhandler(world, abi.errorsReturn);
     this.#mpi = mpi;
@@ -43,7 +46,15 @@ export class MpiTransport implements Transport {
     const text = new Uint8Array(8192);
     const length = readInt((out) => mpi.MPI_Get_library_version(text, out));
     const [version] = new TextDecoder().decode(text.subarray(0, length)).split(/[,\n\0]/);
-    this.name = `MPI (${version})`;
+    this.name = `MPI (${version.replace(/ Version:\s*| v(?=\d)/, " ")})`;
+    const launcher = launcherOf(process.env);
+    if (this.processCount === 1 && launcher !== null && launcher.count > 1) {
+      mpi.MPI_Finalize();
+      throw new BackendError("initialize", {
+        message: `${launcher.name} has started ${launcher.count} processes, but ${this.name} sees this one only`,
+        fix: launcher.fix,
+      });
+    }
     const shared = new SharedArrayBuffer(4 * Object.keys(words).length);
     this.#word = new Int32Array(shared);
     this.#apart = readHandle(abi, (out) => mpi.MPI_Comm_dup(world, out));
@@ -62,7 +73,7 @@ export class MpiTransport implements Transport {
     return worker;
   }
 
-  /** @throws {BackendError} when there is no MPI; it says what to install */
+  /** @throws {BackendError} when there is no MPI, or it does not see the processes of the launcher; it says what to do */
   static async start({ timeout = 300 }: MpiOptions): Promise<MpiTransport> {
     return new MpiTransport(await loadMpi(), timeout * 1000);
   }
@@ -177,9 +188,18 @@ export class MpiTransport implements Transport {
     this.#disposed = true;
     // From here on the watchdog must neither call MPI nor load it. It says so before it does, and looks once more then.
     Atomics.wait(this.#word, words.talking, 1);
+    this.#hearRest();
     this.#mpi.MPI_Finalize();
     void this.#watchdog?.terminate();
     process.off("exit", this.#atExit);
     process.off("uncaughtExceptionMonitor", this.#atError);
+  }
+  /** Receives the messages that came when no watchdog listened any more: MPI wants every one received. */
+  #hearRest(): void {
+    const { abi, MPI_Allreduce, MPI_Recv } = this.#mpi;
+    const told = Int32Array.of(Atomics.load(this.#word, words.told));
+    const all = readInt((out) => MPI_Allreduce(told, out, 1, abi.dtypes.int32, abi.ops.sum, this.#apart));
+    for (let left = all - told[0] - Atomics.load(this.#word, words.heard); left > 0; left--)
+      MPI_Recv(new Int32Array(2), 8, abi.bytes, abi.anySource, watchdogTag, this.#apart, new Int32Array(16));
   }
 }

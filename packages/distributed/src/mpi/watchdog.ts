@@ -4,7 +4,7 @@ import { setTimeout } from "node:timers/promises";
 import { inspect } from "node:util";
 import { workerData } from "node:worker_threads";
 import { loadMpi, type Mpi, readInt } from "./library.ts";
-import { commands, unlimited, type WatchdogStart, words } from "./words.ts";
+import { commands, unlimited, watchdogTag as tag, type WatchdogStart, words } from "./words.ts";
 
 // A thread that looks at how long the main thread has been in a call of MPI, which blocks it. Who waits longer than a second tells the
 // others where, past the call that does not end; so the watchdog can say who makes another call, and who does not come. There is no way
@@ -13,8 +13,6 @@ import { commands, unlimited, type WatchdogStart, words } from "./words.ts";
 /** How often it looks, and after how long it tells the others, in milliseconds. */
 const interval = 250;
 const patience = 1000;
-/** Messages of the watchdog. */
-const tag = 77;
 
 interface Arrival {
   readonly call: number;
@@ -86,6 +84,7 @@ class Watchdog {
     const message = Int32Array.of(call, command);
     const { rank, size, communicator } = this.#start;
     for (let other = 0; other < size; other++) if (other !== rank) MPI_Send(message, 8, abi.bytes, other, tag, communicator);
+    Atomics.add(this.#word, words.told, 1);
   }
 
   #listen({ MPI_Iprobe, MPI_Recv, abi }: Mpi): void {
@@ -95,6 +94,7 @@ class Watchdog {
       const message = new Int32Array(2);
       const source = status[abi.sourceWord];
       MPI_Recv(message, 8, abi.bytes, source, tag, communicator, new Int32Array(16));
+      Atomics.add(this.#word, words.heard, 1);
       this.#arrivals.set(source, { call: message[0], command: message[1] });
     }
   }

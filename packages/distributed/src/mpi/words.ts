@@ -6,7 +6,14 @@ export const words = {
   command: 1,
   /** 1 while the watchdog loads or calls MPI. */
   talking: 2,
+  /** How many messages the watchdog has sent to each of the others. */
+  told: 3,
+  /** How many messages it has received of all of them together. */
+  heard: 4,
 } as const;
+
+/** Messages of watchdogs: a call and a command. */
+export const watchdogTag = 77;
 
 export const commands = [
   "allReduce",
