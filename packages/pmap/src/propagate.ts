@@ -15,10 +15,11 @@ import {
 } from "@traceform/core";
 import { shardMapP } from "@traceform/lax";
 import { type Cut, isCut, uncut } from "./spmd/factors.ts";
+import { unexpanded } from "./spmd/rules.ts";
 import { stepOf } from "./spmd/steps.ts";
 
-/** The primitives that say themselves how their results are laid out. */
-export const ownLayouts: ReadonlySet<string> = new Set([shardMapP.name, shardingConstraintP.name]);
+/** The primitives that say themselves how their results are laid out, and those that rules know better than what they are made of. */
+export const ownLayouts: ReadonlySet<string> = new Set([shardMapP.name, shardingConstraintP.name, ...unexpanded]);
 
 /** How an array is cut by a sharding. */
 export function cutOf(sharding: Sharding | null, ndim: number): Cut {

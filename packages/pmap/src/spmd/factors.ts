@@ -13,24 +13,31 @@ export interface Factors {
   readonly reduce?: "psum" | "pmax" | "pmin";
   /** The parameters of the operation on shards of these shapes. */
   readonly localize?: (operands: readonly (readonly number[])[], results: readonly (readonly number[])[]) => Params;
-  /**
-   * For an operation that takes elements of its first operand along some axes: these may stay cut, since every device can give what it
-   * has of the result, and zeros elsewhere, which are then added up.
-   */
-  readonly select?: Select;
+  /** Operands that are joined with what is reduced, so that they count once: they are zero on all devices but one. */
+  readonly once?: readonly number[];
+  /** For an operation that addresses elements of its first operand along some axes, which may stay cut. */
+  readonly addressed?: Addressed;
   /** Of a factor, the size that must be divisible by the number of shards, where it is not that of its axes. */
   readonly grain?: ReadonlyMap<number, number>;
+  /** What to do where an axis is cut that must be whole, if there is more to say than how to lay it out otherwise. */
+  readonly fix?: string;
 }
 export type Factor = number | null;
+
+export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** What a device has of an axis: elements from `first` on, of `size` in all. */
 export interface Owned {
   readonly first: NDArray;
   readonly size: number;
 }
-export interface Select {
+/**
+ * An operation that reads or writes elements of its first operand where indices say. Each device does so with those that it has: what is
+ * read is zero elsewhere, and added up (a factor of the operand alone); what is written stays where it is (a factor of the result too).
+ */
+export interface Addressed {
   readonly axes: readonly number[];
-  /** The part of the result that a device has, from its shards; `owned` tells which of the axes are cut. */
+  /** What a device has of the result, from its shards; `owned` tells which of the axes are cut. */
   run(args: readonly NDArray[], owned: ReadonlyMap<number, Owned>): NDArray;
 }
 
@@ -64,22 +71,25 @@ export interface Plan {
 /** Chooses along which mesh axes the factors of an operation are cut: as in the largest operand that cuts them. */
 export function plan(f: Factors, avals: readonly Aval[], cuts: readonly Cut[], sizeOf: (names: readonly string[]) => number): Plan {
   const chosen = new Map<number, readonly string[]>();
-  const taken = new Set<string>();
+  const arrays = [...f.operands, ...f.results];
+  const isReduced = (x: number): boolean => f.results.length > 0 && !f.results.some((xs) => xs.includes(x));
+  /** Whether two factors need mesh axes of their own. */
+  const apart = (a: number, b: number): boolean =>
+    isReduced(a) || isReduced(b) || arrays.some((xs) => xs.includes(a) && xs.includes(b));
   const order = avals.map((_, i) => i).sort((a, b) => avals[b].size - avals[a].size);
   for (const i of order) {
     cuts[i].forEach((names, d) => {
       const factor = f.operands[i][d];
-      if (factor === null || names.length === 0 || chosen.has(factor) || names.some((n) => taken.has(n))) return;
+      if (factor === null || names.length === 0 || chosen.has(factor)) return;
+      if ([...chosen].some(([other, taken]) => names.some((n) => taken.includes(n)) && apart(factor, other))) return;
       if ((f.grain?.get(factor) ?? 0) % sizeOf(names) !== 0) return;
       chosen.set(factor, names);
-      for (const n of names) taken.add(n);
     });
   }
   const cutOf = (xs: readonly Factor[]): Cut => xs.map((x) => (x === null ? [] : (chosen.get(x) ?? [])));
-  const kept = new Set(f.results.flat());
   return {
     operands: f.operands.map(cutOf),
     results: f.results.map(cutOf),
-    reduced: [...chosen].flatMap(([factor, names]) => (kept.has(factor) ? [] : names)),
+    reduced: [...chosen].flatMap(([factor, names]) => (isReduced(factor) ? names : [])),
   };
 }

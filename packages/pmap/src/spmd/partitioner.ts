@@ -65,6 +65,9 @@ const calls: ReadonlySet<Primitive<never>> = /* @__PURE__ */ new Set<Primitive<n
 
 const join = { psum, pmax, pmin };
 
+/** A value on the first device along some mesh axes, zeros on the others. */
+const onFirst = (x: NDArray, names: readonly string[]): NDArray => select(eq(axisIndex(names), 0), x, fullLike(x, 0));
+
 /** Runs programs of whole arrays on the shards that a position of a mesh has of them, with the collectives that they need. */
 export class Partitioner {
   readonly mesh: Mesh;
@@ -110,7 +113,8 @@ export class Partitioner {
         shapes,
       ) ?? eqn.params;
     const owned = this.#owned(step, eqn.invars[0]?.aval);
-    const partial = owned.size > 0 ? [step.factors!.select!.run(args, owned)] : bind(eqn.primitive, args, params as never);
+    if (step.reduced.length > 0) for (const i of step.factors?.once ?? []) args[i] = onFirst(args[i], step.reduced);
+    const partial = owned.size > 0 ? [step.factors!.addressed!.run(args, owned)] : bind(eqn.primitive, args, params as never);
     // Of truth values with a false for what a device does not have, the sum is the maximum.
     const how = owned.size > 0 && partial[0].dtype === "bool" ? "pmax" : step.factors?.reduce;
     const joined = step.reduced.length === 0 || partial.length === 0 ? partial : join[how!](partial, step.reduced);
@@ -125,15 +129,15 @@ export class Partitioner {
     const results = makesCall ? bind(primitive, args, params as never) : outvars.map(({ aval }) => full(aval.shape, 0, aval.dtype));
     const { axisNames } = this.mesh;
     return results.map((x) => {
-      const own = select(eq(axisIndex(axisNames), 0), x, fullLike(x, 0));
+      const own = onFirst(x, axisNames);
       return { x: x.dtype === "bool" ? pmax(own, axisNames) : psum(own, axisNames), cut: uncut(x.ndim) };
     });
   }
 
-  /** The axes that stay cut while elements are taken along them, and what this device has of each. */
+  /** The axes that stay cut while elements are addressed along them, and what this device has of each. */
   #owned({ factors, operands }: Step, aval: Aval | undefined): ReadonlyMap<number, Owned> {
     const owned = new Map<number, Owned>();
-    for (const d of factors?.select?.axes ?? []) {
+    for (const d of factors?.addressed?.axes ?? []) {
       const names = operands[0][d];
       if (names.length === 0) continue;
       const size = aval!.shape[d];

@@ -1,8 +1,9 @@
-import { type Aval, type NDArray, type Params, type Primitive, watchP } from "@traceform/core";
+import { type Aval, type Primitive, watchP } from "@traceform/core";
 import * as lax from "@traceform/lax";
-import { type Factor, type FactorEntry, type FactorRule, factors, type Owned, type Select } from "./factors.ts";
+import { type Factor, type Factors, type FactorEntry, type FactorRule, factors, range } from "./factors.ts";
+import { indexing } from "./indexing.ts";
+import { windows } from "./windows.ts";
 
-const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 /** The factors of an array with some axes that must be whole. */
 const except = (ndim: number, whole: readonly number[]): Factor[] => range(ndim).map((d) => (whole.includes(d) ? null : d));
 
@@ -135,20 +136,6 @@ const dot: FactorRule<lax.DotGeneralParams> = ([lhs, rhs], _results, { dimension
   return { operands: [l, r], results: [[...range(batch), ...free(l), ...free(r)]], reduce: "psum" };
 };
 
-const convolution: FactorRule<lax.ConvGeneralDilatedParams> = ([lhs, rhs], [out], params) => {
-  const { lhsSpec, rhsSpec, outSpec } = params.dimensionNumbers;
-  const grouped = params.featureGroupCount > 1 || params.batchGroupCount > 1;
-  // 0 images, 1 features of the result, 2 features that are summed over.
-  const place = (aval: Aval, spec: readonly number[], first: Factor, second: Factor): Factor[] =>
-    range(aval.ndim).map((d) => (d === spec[0] ? first : d === spec[1] ? second : null));
-  const images = params.batchGroupCount > 1 ? null : 0;
-  return {
-    operands: [place(lhs, lhsSpec, images, grouped ? null : 2), place(rhs, rhsSpec, grouped ? null : 1, grouped ? null : 2)],
-    results: [place(out, outSpec, images, grouped ? null : 1)],
-    reduce: "psum",
-  };
-};
-
 /** Axes are joined or split in groups; the first axis of a group keeps its layout. */
 const reshape: FactorRule<lax.ReshapeParams> = ([x], [y]) => {
   const operand: Factor[] = x.shape.map(() => null);
@@ -175,88 +162,45 @@ const reshape: FactorRule<lax.ReshapeParams> = ([x], [y]) => {
   return { operands: [operand], results: [result], grain, localize: (_operands, [shape]) => ({ newSizes: shape }) };
 };
 
-/** Axes without a factor of their own get one that no result has: they may stay cut while elements are taken along them. */
-function selecting(own: readonly Factor[], run: Select["run"]): Select & { readonly factors: readonly Factor[] } {
-  const axes = own.flatMap((f, d) => (f === null ? [d] : []));
-  return { factors: own.map((f, d) => f ?? own.length + d), axes, run };
-}
-
-/** The elements at `positions(d)` of the whole axis d that this device has, and zeros for the others. */
-function takeOwned(x: NDArray, owned: ReadonlyMap<number, Owned>, positions: (d: number) => NDArray): NDArray {
-  let y = x;
-  for (const [d, { first }] of owned) {
-    const at = lax.sub(positions(d), first);
-    const sizes = y.shape.map((n, k) => (k === d ? 1 : n));
-    const others = range(y.ndim).filter((k) => k !== d);
-    const rows = lax.gather(
-      y,
-      lax.reshape(at, [at.size, 1]),
-      { offsetDims: others, collapsedSliceDims: [d], startIndexMap: [d] },
-      sizes,
-      { mode: "fill", fillValue: 0 },
-    );
-    y = rows;
-  }
-  return y;
-}
-
 /**
- * Rows of a table that is cut along its rows, as embeddings are: each device gives those that it has. `null` for other gathers.
+ * Operations on the last axes of each operand, as matrices or lines, for every place of the other axes; by name, so that programs without
+ * them do not hold them. They are laid out as they are, not as what they are made of.
  */
-function lookup(x: Aval, y: Aval, params: lax.GatherParams): Select | null {
-  const { startIndexMap, collapsedSliceDims, operandBatchingDims, offsetDims } = params.dimensionNumbers;
-  const [axis] = startIndexMap;
-  if (
-    startIndexMap.length !== 1 ||
-    operandBatchingDims.length > 0 ||
-    collapsedSliceDims.length !== 1 ||
-    collapsedSliceDims[0] !== axis
-  )
-    return null;
-  const size = x.shape[axis];
-  const batch = range(y.ndim).filter((d) => !offsetDims.includes(d));
-  return {
-    axes: [axis],
-    run: ([part, at], owned) => {
-      const wide = lax.convertElementType(at, "int32");
-      const inside = params.mode === "clip" ? lax.clamp(0n, wide, BigInt(size - 1)) : wide;
-      const { first } = owned.get(axis)!;
-      const sliceSizes = params.sliceSizes.map((n, d) => (d === axis ? n : n === x.shape[d] ? part.shape[d] : n));
-      const got = lax.gather(part, lax.sub(inside, first), params.dimensionNumbers, sliceSizes, { mode: "fill", fillValue: 0 });
-      if (params.mode !== "fill") return got;
-      // What no device has is filled, once: by the first.
-      const empty = lax.fullLike(part, 0, { shape: part.shape.map((n, d) => (d === axis ? 1 : n)) });
-      const filler = lax.gather(empty, lax.fullLike(wide, 1), params.dimensionNumbers, sliceSizes, params);
-      const isFirst = lax.broadcastInDim(lax.eq(first, 0), filler.shape, []);
-      const outside = lax.reshape(lax.bitwiseOr(lax.lt(wide, 0), lax.ge(wide, size)), wide.shape.slice(0, -1));
-      return lax.select(lax.bitwiseAnd(isFirst, lax.broadcastInDim(outside, filler.shape, batch)), filler, got);
-    },
-  };
+const ofCores: Readonly<Record<string, number | FactorRule<never>>> = {
+  cholesky: 2,
+  eig: 2,
+  eigh: 2,
+  fft: ((operands, results, { fftLengths }) => overCores(operands, results, fftLengths.length)) satisfies FactorRule<lax.FftParams>,
+  geqrf: 2,
+  hessenberg: 2,
+  householder_product: 2,
+  lu: 2,
+  lu_pivots_to_permutation: 1,
+  qr: 2,
+  random_unwrap: 0,
+  random_wrap: 1,
+  schur: 2,
+  svd: 2,
+  // Each right side has a solution of its own.
+  triangular_solve: (([a, b], _results, { leftSide }) => {
+    const own = range(b.ndim).map((d) => (d < b.ndim - 2 || d === b.ndim - (leftSide ? 1 : 2) ? d : null));
+    return { operands: [except(a.ndim, [a.ndim - 2, a.ndim - 1]), own], results: [own] };
+  }) satisfies FactorRule<lax.linalg.TriangularSolveParams>,
+};
+
+/** The names of operations that are laid out as they are although they could be expanded into others. */
+export const unexpanded: readonly string[] = Object.keys(ofCores);
+
+function overCores(operands: readonly Aval[], results: readonly Aval[], core: number): Factors {
+  const batch = operands[0].ndim - core;
+  const own = ({ ndim }: Aval): Factor[] => range(ndim).map((d) => (d < batch ? d : null));
+  return { operands: operands.map(own), results: results.map(own) };
 }
 
-const gather: FactorRule<lax.GatherParams> = ([x, indices], [y], params) => {
-  const { offsetDims, collapsedSliceDims, operandBatchingDims, startIndicesBatchingDims } = params.dimensionNumbers;
-  // Axes that are taken whole keep their layout, and so do those along which there are indices.
-  const window = range(x.ndim).filter((d) => !collapsedSliceDims.includes(d) && !operandBatchingDims.includes(d));
-  const operand = range(x.ndim).map((d): Factor => {
-    const k = operandBatchingDims.indexOf(d);
-    if (k >= 0) return x.ndim + startIndicesBatchingDims[k];
-    return window.includes(d) && params.sliceSizes[d] === x.shape[d] ? d : null;
-  });
-  const batch = range(y.ndim).filter((d) => !offsetDims.includes(d));
-  const result = range(y.ndim).map((d) =>
-    offsetDims.includes(d) ? operand[window[offsetDims.indexOf(d)]] : x.ndim + batch.indexOf(d),
-  );
-  const rows = lookup(x, y, params);
-  return {
-    ...(rows === null ? {} : { reduce: "psum", select: rows }),
-    operands: [
-      rows === null ? operand : operand.map((f, d) => (rows.axes.includes(d) ? 2 * (x.ndim + indices.ndim) + d : f)),
-      range(indices.ndim).map((d) => (d === indices.ndim - 1 ? null : x.ndim + d)),
-    ],
-    results: [result],
-    localize: ([shape]) => ({ ...params, sliceSizes: params.sliceSizes.map((n, d) => (operand[d] === d ? shape[d] : n)) }),
-  };
+/** One operand after the other, with nothing in common. */
+const separate = (operands: readonly Aval[]): Factor[][] => {
+  let next = 0;
+  return operands.map((x) => range(x.ndim).map(() => next++));
 };
 
 /** Rules of the standard primitives: one primitive, one line. Those that hold jaxprs are in `control.ts`. */
@@ -282,7 +226,6 @@ const families = (): readonly FactorEntry[] => [
     return { operands: [own(x.ndim)], results: [own(y.ndim)] };
   }),
   factors(lax.dotGeneralP, dot),
-  factors(lax.convGeneralDilatedP, convolution),
   factors(lax.broadcastInDimP, ([x], [y], params) => ({
     operands: [x.shape.map((n, d) => (n === y.shape[params.broadcastDimensions[d]] ? d : null))],
     results: [
@@ -307,54 +250,16 @@ const families = (): readonly FactorEntry[] => [
     const own = paddingConfig.map((c, d) => (c.every((n) => n === 0) ? d : null));
     return { operands: [own.slice(0, x.ndim), []], results: [own] };
   }),
-  factors(lax.sliceP, ([x], [y], { startIndices, limitIndices, strides }) => {
-    const own = x.shape.map((n, d) => (startIndices[d] === 0 && limitIndices[d] === n && (strides?.[d] ?? 1) === 1 ? d : null));
-    const select = selecting(own, (args, owned) => {
-      const limits = (shape: readonly number[]): number[] =>
-        limitIndices.map((n, d) => (own[d] === null && !owned.has(d) ? n : shape[d]));
-      const rest = lax.slice(
-        args[0],
-        startIndices.map((n, d) => (owned.has(d) ? 0 : n)),
-        limits(args[0].shape),
-        startIndices.map((_, d) => (owned.has(d) ? 1 : (strides?.[d] ?? 1))),
-      );
-      return takeOwned(rest, owned, (d) =>
-        lax.add(lax.mul(lax.iota("int32", y.shape[d]), BigInt(strides?.[d] ?? 1)), BigInt(startIndices[d])),
-      );
-    });
-    const localize = ([shape]: readonly (readonly number[])[]): Params => ({
-      startIndices,
-      limitIndices: limitIndices.map((n, d) => (own[d] === null ? n : shape[d])),
-      strides,
-    });
-    return { operands: [select.factors], results: [own], localize, reduce: "psum", select };
-  }),
-  factors(lax.dynamicSliceP, ([x, ...starts], _results, { sliceSizes }) => {
-    const own = x.shape.map((n, d) => (sliceSizes[d] === n ? d : null));
-    const localize = (_operands: unknown, [shape]: readonly (readonly number[])[]): Params => ({ sliceSizes: shape });
-    const select = selecting(own, ([part, ...at], owned) => {
-      // Starts are clamped so that the slice fits into the whole axis.
-      const from = at.map((s, d) => lax.clamp(0n, lax.convertElementType(s, "int32"), BigInt(x.shape[d] - sliceSizes[d])));
-      const rest = lax.dynamicSlice(
-        part,
-        from.map((s, d) => (owned.has(d) || own[d] !== null ? 0n : s)),
-        sliceSizes.map((n, d) => (owned.has(d) || own[d] !== null ? part.shape[d] : n)),
-      );
-      return takeOwned(rest, owned, (d) => lax.add(lax.iota("int32", sliceSizes[d]), from[d]));
-    });
-    return { operands: [select.factors, ...starts.map(() => [])], results: [own], localize, reduce: "psum", select };
-  }),
-  factors(lax.dynamicUpdateSliceP, ([x, update, ...starts]) => {
-    const own = x.shape.map((n, d) => (update.shape[d] === n ? d : null));
-    return { operands: [own, own, ...starts.map(() => [])], results: [own] };
-  }),
-  factors(lax.gatherP, gather),
+  factors(lax.reduceP, (operands, results, { dimensions }) => ({
+    operands: operands.map((x) => (x.ndim === 0 ? [] : except(x.ndim, dimensions))),
+    results: results.map(() => range(operands[0].ndim).filter((d) => !dimensions.includes(d))),
+  })),
+  factors(lax.optimizationBarrierP, (operands) => ({ operands: separate(operands), results: separate(operands) })),
   // Every device looks at what it has: no two operands need be cut alike.
-  factors(watchP, (operands) => {
-    let next = 0;
-    return { operands: operands.map((x) => range(x.ndim).map(() => next++)), results: [] };
-  }),
+  factors(watchP, (operands) => ({ operands: separate(operands), results: [] })),
   factors(lax.iotaP, (_operands, [y]) => ({ operands: [], results: [range(y.ndim)] })),
+  ...indexing(),
+  ...windows(),
 ];
 
 let table: ReadonlyMap<Primitive<never>, FactorRule<never>> | null = null;
@@ -362,5 +267,6 @@ let table: ReadonlyMap<Primitive<never>, FactorRule<never>> | null = null;
 /** The rule of a primitive, if it has one. */
 export function factorRule(primitive: Primitive<never>): FactorRule<never> | undefined {
   table ??= new Map(families());
-  return table.get(primitive);
+  const core = ofCores[primitive.name];
+  return typeof core === "number" ? (operands, results) => overCores(operands, results, core) : (core ?? table.get(primitive));
 }
