@@ -32,8 +32,8 @@ export const shardingOf = (mesh: Mesh, cut: Cut): NamedSharding =>
     PartitionSpec(...cut.map((names) => (names.length === 0 ? null : names.length === 1 ? names[0] : names))),
   );
 
-/** Told, for each equation that runs on shards, how it wants its operands to be cut. */
-export type Seen = (eqn: Eqn, operands: readonly Cut[]) => void;
+/** Told, for each equation that runs on shards, how it wants its operands to be cut, and how they are. */
+export type Seen = (eqn: Eqn, operands: readonly Cut[], given: readonly Cut[]) => void;
 
 /**
  * How the results of a program are laid out over devices when its operands are laid out as given: equation by equation, through
@@ -67,15 +67,13 @@ export function propagateShardings(
         avals.map((a) => a.ndim),
       ) ?? meshInside(eqn.params);
     if (mesh === null) {
-      seen?.(
-        eqn,
-        avals.map((a) => uncut(a.ndim)),
-      );
+      const whole = avals.map((a) => uncut(a.ndim));
+      seen?.(eqn, whole, whole);
       continue;
     }
     const cuts = given.map((s, i) => cutOf(onMesh(s, mesh, avals[i].ndim, given), avals[i].ndim));
     const { operands: wanted, results } = stepOf(eqn, cuts, mesh, (inner, innerCuts) => cutsOf(inner, innerCuts, mesh, name));
-    seen?.(eqn, wanted);
+    seen?.(eqn, wanted, cuts);
     eqn.outvars.forEach((v, i) => env.set(v, shardingOf(mesh, results[i])));
   }
   return program.outvars.map(read);

@@ -25,6 +25,7 @@ import { cutOf, ownLayouts, propagateShardings, shardingOf } from "../propagate.
 import { calledJaxpr } from "./control.ts";
 import { type Cut, isCut, uncut } from "./factors.ts";
 import { Partitioner } from "./partitioner.ts";
+import { refine } from "./refine.ts";
 import { saidBy, Wants } from "./wants.ts";
 
 /** A program of the blocks that each of several processes holds, for a program of whole arrays. */
@@ -45,15 +46,22 @@ export interface BlockProgram {
  * @throws {BackendError} in every process, when another is to run another program
  */
 export function blockProgram(jaxpr: Jaxpr, operands: readonly (Sharding | null)[], name: string): BlockProgram {
-  const program = expandLowerRules(jaxpr, ownLayouts);
-  const mesh = meshOver(program, operands)!;
+  const expanded = expandLowerRules(jaxpr, ownLayouts);
+  const mesh = meshOver(expanded, operands)!;
   // What is wrong with the mesh is so in every process, and found before any of them waits for the others.
   blockOf(mesh);
-  agree(name, program, mesh);
-  const given = program.invars.map((_, i): NamedSharding | null => {
+  agree(name, expanded, mesh);
+  const given = expanded.invars.map((_, i): NamedSharding | null => {
     const s = operands[i];
-    return spanningMesh(s) === null ? null : onMesh(name, s as NamedSharding, mesh, program.inAvals[i]);
+    return spanningMesh(s) === null ? null : onMesh(name, s as NamedSharding, mesh, expanded.inAvals[i]);
   });
+  const program = refine(
+    expanded,
+    given,
+    expanded.outvars.map(() => null),
+    mesh,
+    name,
+  );
   const wanted = entries(program, given, name);
   const layouts = given.map((s, i) => {
     const cut = s === null ? wanted[i] : null;

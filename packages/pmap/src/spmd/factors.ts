@@ -68,24 +68,34 @@ export interface Plan {
   readonly reduced: readonly string[];
 }
 
-/** Chooses along which mesh axes the factors of an operation are cut: as in the largest operand that cuts them. */
-export function plan(f: Factors, avals: readonly Aval[], cuts: readonly Cut[], sizeOf: (names: readonly string[]) => number): Plan {
+/**
+ * Chooses along which mesh axes the factors of an operation are cut: as in the largest operand that cuts them, and then as results are
+ * wanted.
+ */
+export function plan(
+  f: Factors,
+  avals: readonly Aval[],
+  cuts: readonly Cut[],
+  sizeOf: (names: readonly string[]) => number,
+  wanted: readonly (Cut | null)[] = [],
+): Plan {
   const chosen = new Map<number, readonly string[]>();
   const arrays = [...f.operands, ...f.results];
   const isReduced = (x: number): boolean => f.results.length > 0 && !f.results.some((xs) => xs.includes(x));
   /** Whether two factors need mesh axes of their own. */
   const apart = (a: number, b: number): boolean =>
     isReduced(a) || isReduced(b) || arrays.some((xs) => xs.includes(a) && xs.includes(b));
-  const order = avals.map((_, i) => i).sort((a, b) => avals[b].size - avals[a].size);
-  for (const i of order) {
-    cuts[i].forEach((names, d) => {
-      const factor = f.operands[i][d];
+  const choose = (cut: Cut, axes: readonly Factor[]): void =>
+    cut.forEach((names, d) => {
+      const factor = axes[d];
       if (factor === null || names.length === 0 || chosen.has(factor)) return;
       if ([...chosen].some(([other, taken]) => names.some((n) => taken.includes(n)) && apart(factor, other))) return;
       if ((f.grain?.get(factor) ?? 0) % sizeOf(names) !== 0) return;
       chosen.set(factor, names);
     });
-  }
+  const order = avals.map((_, i) => i).sort((a, b) => avals[b].size - avals[a].size);
+  for (const i of order) choose(cuts[i], f.operands[i]);
+  wanted.forEach((cut, i) => choose(cut ?? [], f.results[i]));
   const cutOf = (xs: readonly Factor[]): Cut => xs.map((x) => (x === null ? [] : (chosen.get(x) ?? [])));
   return {
     operands: f.operands.map(cutOf),

@@ -2,6 +2,7 @@ import { expandLowerRules, type Jaxpr, type Mesh, type NamedSharding, type NDArr
 import { cutOf, cutsOf, ownLayouts, shardingOf } from "../propagate.ts";
 import { mapShards } from "../shardmap.ts";
 import { Partitioner } from "./partitioner.ts";
+import { refine } from "./refine.ts";
 
 /**
  * A program of whole arrays as the program of one shard that every device runs, with the collectives that it needs: what devices
@@ -18,13 +19,11 @@ export function runPartitioned(
   outShardings: readonly (NamedSharding | null)[] | null = null,
   name = "partitioned",
 ): NDArray[] {
-  const program = expandLowerRules(jaxpr, ownLayouts);
+  const wanted = jaxpr.outvars.map(({ aval }, i) => (outShardings?.[i] ? cutOf(outShardings[i], aval.ndim) : null));
+  const program = refine(expandLowerRules(jaxpr, ownLayouts), inShardings, wanted, mesh, name);
   const ins = program.invars.map((v, i) => cutOf(inShardings[i], v.aval.ndim));
   const propagated = cutsOf(program, ins, mesh, name);
-  const outs = propagated.map((cut, i) => {
-    const wanted = outShardings?.[i] ?? null;
-    return wanted === null ? cut : cutOf(wanted, cut.length);
-  });
+  const outs = propagated.map((cut, i) => wanted[i] ?? cut);
   const partitioner = new Partitioner(mesh, name);
   const results = mapShards(
     {

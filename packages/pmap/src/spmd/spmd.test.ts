@@ -54,6 +54,31 @@ const takeFilled = (x: NDArray, indices: NDArray): NDArray =>
     fillValue: 7,
   });
 const f32 = (...shape: number[]): NDArray => values(...shape);
+/** Index updates of rows, two of them of one row, one of none. */
+const places = fromTyped(Int32Array.of(1, 3, 1, 9), [4, 1], "int32");
+const ofRows = { updateWindowDims: [1], insertedWindowDims: [0], scatterDimsToOperandDims: [0] };
+const updated = (update: typeof lax.scatter, mode: lax.ScatterMode = "fill"): F => {
+  return (x, at, u) => update(x, at, u, ofRows, { mode });
+};
+/** x[i, j] for pairs of indices. */
+const pairs = fromTyped(Int32Array.of(3, 0, 1, 2, 0, 3, 2, 2), [4, 2], "int32");
+const elements = { offsetDims: [], collapsedSliceDims: [0, 1], startIndexMap: [0, 1] };
+const spd = (n: number): NDArray => {
+  const a = f32(4, n, n);
+  const square = lax.dotGeneral(a, a, [
+    [[2], [2]],
+    [[0], [0]],
+  ]);
+  return add(
+    square,
+    lax.broadcastInDim(
+      lax.convertElementType(lax.eq(lax.broadcastedIota("int32", [n, n], 0), lax.broadcastedIota("int32", [n, n], 1)), "float32"),
+      [4, n, n],
+      [1, 2],
+    ),
+  );
+};
+const pooled = (x: NDArray): NDArray => lax.reduceWindow(x, -Infinity, lax.max, [1, 2, 1], [1, 2, 1], "VALID");
 
 type F = (...xs: NDArray[]) => NDArray | readonly NDArray[];
 interface Case {
@@ -375,6 +400,197 @@ const cases: Record<string, Case> = {
     out: ["P('a', 'b', None, None)"],
     needs: [],
   },
+  "updates of rows, the updates cut": {
+    f: updated(lax.scatterAdd),
+    args: [
+      [x44, null],
+      [places, on("a")],
+      [x44, on("a", "b")],
+    ],
+    out: ["P(None, 'b')"],
+    needs: ["psum"],
+  },
+  "updates of rows, the rows cut": {
+    f: updated(lax.scatter),
+    args: [
+      [x44, on("a")],
+      [fromTyped(Int32Array.of(2, 3, -1, 9), [4, 1], "int32"), null],
+      [x44, null],
+    ],
+    out: ["P('a', None)"],
+    needs: [],
+  },
+  "updates of rows, places outside moved to where they fit": {
+    f: updated(lax.scatterMul, "clip"),
+    args: [
+      [x44, on("b")],
+      [places, null],
+      [x44, null],
+    ],
+    out: ["P('b', None)"],
+    needs: [],
+  },
+  "updates of rows, rows and updates cut": {
+    f: updated(lax.scatterAdd),
+    args: [
+      [f32(8, 4), on("b")],
+      [places, on("a")],
+      [x44, on("a")],
+    ],
+    out: ["P('b', None)"],
+    needs: ["psum"],
+  },
+  "largest of rows and updates, the updates cut": {
+    f: updated(lax.scatterMax),
+    args: [
+      [x44, null],
+      [places, on(["a", "b"])],
+      [x44, on(["a", "b"])],
+    ],
+    out: ["P(None, None)"],
+    needs: ["pmax"],
+  },
+  "rows set by updates that are cut": {
+    f: updated(lax.scatter),
+    args: [
+      [x44, null],
+      [rows, on("a")],
+      [x44, on("a", "b")],
+    ],
+    out: ["P(None, 'b')"],
+    needs: ["all_gather"],
+  },
+  "elements of a matrix that is cut along both axes": {
+    f: (x, at) => lax.gather(x, at, elements, [1, 1], { mode: "clip" }),
+    args: [
+      [x44, on("a", "b")],
+      [pairs, null],
+    ],
+    out: ["P(None)"],
+    needs: ["psum"],
+  },
+  "elements outside are filled once, whatever is cut": {
+    f: (x, at) => lax.gather(x, lax.sub(lax.mul(at, 2), 1), elements, [1, 1], { mode: "fill", fillValue: 7 }),
+    args: [
+      [x44, on("a", "b")],
+      [pairs, null],
+    ],
+    out: ["P(None)"],
+    needs: ["psum"],
+  },
+  "one element of each row, in a loop": {
+    f: (x, at) =>
+      lax.scan((c: NDArray, i: NDArray) => [add(c, lax.gather(x, i, elements, [1, 1])), null] as const, lax.full([2], 0), at)[0],
+    args: [
+      [x44, on(null, "b")],
+      [lax.reshape(pairs, [2, 2, 2]), null],
+    ],
+    out: ["P(None)"],
+    needs: ["psum"],
+  },
+  "update of a slice of the cut axis": {
+    f: (x, u, i) => lax.dynamicUpdateSlice(x, u, [i, 1]),
+    args: [
+      [x44, on("a", "b")],
+      [f32(2, 2), null],
+      [lax.full([], 1, "int32"), null],
+    ],
+    out: ["P('a', 'b')"],
+    needs: [],
+  },
+  "windows of another axis": { f: pooled, args: [[f32(4, 6, 2), on("a", null, "b")]], out: ["P('a', None, 'b')"], needs: [] },
+  "gradient of windows": {
+    f: (x) => grad((y: NDArray) => lax.reduceSum(mul(pooled(y), pooled(y)), [0, 1, 2]))(x),
+    args: [[f32(4, 6, 2), on("a", null, "b")]],
+    out: ["P('a', None, 'b')"],
+    needs: ["psum"], // of the loss
+  },
+  "windows of the cut axis": {
+    f: pooled,
+    args: [[f32(2, 4, 2), on("a", "b")]],
+    out: ["P('a', None, None)"],
+    needs: ["all_gather"],
+  },
+  "convolution in groups": {
+    f: (x, w) => lax.convGeneralDilated(x, w, [1, 1], "SAME", { featureGroupCount: 4 }),
+    args: [
+      [f32(2, 4, 5, 5), on("a", "b")],
+      [f32(8, 1, 3, 3), null],
+    ],
+    out: ["P('a', 'b', None, None)"],
+    needs: [],
+  },
+  "gradient of a convolution in groups": {
+    f: (x, w) =>
+      grad((v: NDArray) => {
+        const y = lax.convGeneralDilated(x, v, [1, 1], "SAME", { featureGroupCount: 4 });
+        return lax.reduceSum(mul(y, y), [0, 1, 2, 3]);
+      })(w),
+    args: [
+      [f32(2, 4, 5, 5), on("a", "b")],
+      [f32(8, 1, 3, 3), null],
+    ],
+    out: ["P('b', None, None, None)"],
+    needs: ["psum"],
+  },
+  "convolution of single pixels": {
+    f: (x, w) => lax.convGeneralDilated(x, w, [1, 1], "VALID"),
+    args: [
+      [f32(2, 3, 4, 4), on(null, null, "a", "b")],
+      [f32(5, 3, 1, 1), null],
+    ],
+    out: ["P(None, None, 'a', 'b')"],
+    needs: [],
+  },
+  "Fourier transform of another axis": {
+    f: (x) => lax.real(lax.fft(x, "FFT", [4])),
+    args: [[f32(4, 4), on(["a", "b"])]],
+    out: ["P(('a', 'b'), None)"],
+    needs: [],
+  },
+  "Fourier transform of the cut axis": {
+    f: (x) => lax.real(lax.fft(x, "FFT", [4])),
+    args: [[x44, on("a", "b")]],
+    out: ["P('a', None)"],
+    needs: ["all_gather"],
+  },
+  "Cholesky factors and solutions": {
+    f: (a, b) => lax.linalg.triangularSolve(lax.linalg.cholesky(a), b, { leftSide: true, lower: true }),
+    args: [
+      [spd(3), on("a")],
+      [f32(4, 3, 2), on("a", null, "b")],
+    ],
+    out: ["P('a', None, 'b')"],
+    needs: [],
+  },
+  "gradient of Cholesky factors": {
+    f: (a) => grad((x: NDArray) => lax.reduceSum(sin(lax.linalg.cholesky(x)), [0, 1, 2]))(a),
+    args: [[spd(3), on("a")]],
+    out: ["P('a', None, None)"],
+    needs: ["psum"], // of the loss
+  },
+  eigenvalues: { f: (a) => lax.linalg.eigvalsh(a), args: [[spd(3), on(["a", "b"])]], out: ["P(('a', 'b'), None)"], needs: [] },
+  "scan from zeros": {
+    f: (w, xs) => lax.scan((h: NDArray, x: NDArray) => [lax.tanh(add(dot(h, w), x)), null] as const, lax.full([4, 2], 0), xs)[0],
+    args: [
+      [f32(2, 2), null],
+      [f32(3, 4, 2), on(null, "a")],
+    ],
+    out: ["P('a', None)"],
+    needs: [],
+  },
+  "branches of which one is whole": {
+    f: (x) =>
+      lax.cond(
+        lax.gt(lax.reduceSum(x, [0, 1]), 0),
+        (u) => sin(u),
+        () => lax.full([4, 4], 0),
+        x,
+      ),
+    args: [[x44, on("a")]],
+    out: ["P('a', None)"],
+    needs: ["psum"],
+  },
 };
 
 const collectives = /\b(psum|pmax|pmin|all_gather|reduce_scatter|all_to_all|ppermute)\b/g;
@@ -457,6 +673,36 @@ test("a large array is never copied to all devices unasked", () => {
   );
   const asked = jaxprOf((x) => lax.sort(withShardingConstraint(x, on(null, "b")), 0));
   expect(String(propagateShardings(asked, [on("a")])[0])).toContain("P(None, 'b')");
+  const windows = jaxprOf((x) => lax.reduceWindow(x, 0, lax.add, [2, 1], [2, 1], "VALID"));
+  expect(() => propagateShardings(windows, [on("a", "b")])).toThrow(
+    /reduce_window_sum: operand 0, float32\[1024,512\], is cut along axis 0, where[\s\S]*shardMap, with ppermute/,
+  );
+  const spectrum = jaxprOf((x) => lax.real(lax.fft(x, "FFT", [512])));
+  expect(String(propagateShardings(spectrum, [on("a")])[0])).toContain("P('a', None)");
+  expect(() => propagateShardings(spectrum, [on(null, "a")])).toThrow(/fft: operand 0, complex64\[1024,512\], is cut along axis 1/);
+  const set = jaxprOf(
+    (x) => updated(lax.scatter)(lax.full([2048, 512], 0), lax.broadcastedIota("int32", [1024, 1], 0), x) as NDArray,
+  );
+  expect(() => propagateShardings(set, [on("a")])).toThrow(/scatter: operand 2, float32\[1024,512\], is cut along axis 0/);
+  expect(String(propagateShardings(set, [on(null, "a")])[0])).toContain("P(None, 'a')");
+  const branches = jaxprOf((x) =>
+    lax.cond(
+      lax.lt(lax.reduceSum(x, [0, 1]), 0),
+      (u) => u,
+      (u) => withShardingConstraint(u, on(null, "a")),
+      x,
+    ),
+  );
+  expect(() => propagateShardings(branches, [on("a")])).toThrow(
+    /cond: result 0 of branch 0, float32\[1024,512\], is cut along axis 1/,
+  );
+  // A product whose columns are cut starts the next step, where its depth is.
+  const carried = makeJaxpr(
+    (c: NDArray, w: NDArray) => lax.scan((y: NDArray, _: null) => [dot(y, w), null] as const, c, null, { length: 2 })[0],
+  )(lax.full([4096, 256], 0), lax.full([256, 256], 0)).jaxpr;
+  expect(() => propagateShardings(carried, [null, on(null, "a")])).toThrow(
+    /scan: carry 0, after a step, float32\[4096,256\], is cut along axis 1/,
+  );
   const called = jaxprOf((x) => lax.pureCallback((y: NDArray) => y, x, x));
   expect(() => propagateShardings(called, [on("a")])).toThrow(/there is no rule by which its result is laid out/);
 });
