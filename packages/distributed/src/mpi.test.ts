@@ -62,7 +62,7 @@ describe.each(launchers.map((l) => [l.name, l] as const))("several processes (%s
   launched("a call that MPI refuses is an error, and the processes go on", () => {
     const { code, out, err } = run(2, "refused");
     expect(code, err).toBe(0);
-    expect(out.match(/broadcast: MPI refused the call: .*root/gi), err).toHaveLength(2);
+    expect(out.match(/broadcast: MPI refused the call: /g), err).toHaveLength(2);
   });
 
   launched("who has ended waits for those that have not, longer than a call may take", () => {
