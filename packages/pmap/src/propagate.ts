@@ -110,7 +110,9 @@ function meshOf(name: string, shardings: readonly (Sharding | null)[], ndims: re
 /** A sharding in the words of another mesh: that of an operand there which gives every device the same part. */
 function onMesh(s: Sharding | null, mesh: Mesh, ndim: number, others: readonly (Sharding | null)[]): Sharding | null {
   if (!(s instanceof NamedSharding) || s.mesh.equals(mesh)) return s;
-  return others.find((o) => o instanceof NamedSharding && o.mesh.equals(mesh) && o.isEquivalentTo(s, ndim)) ?? null;
+  const same = (o: Sharding | null): boolean =>
+    o instanceof NamedSharding && o.mesh.equals(mesh) && o.spec.axes.length <= ndim && o.isEquivalentTo(s, ndim);
+  return others.find(same) ?? null;
 }
 
 /** A mesh that a program inside mentions, for loops and calls whose operands are on one device. */

@@ -715,6 +715,13 @@ test("a loop around a program over another mesh keeps what it knows", () => {
   expect(jit(f)(x44).jsSync()).toEqual(mul(x44, 4).jsSync());
 });
 
+test("an operand that lies whole on the devices of another mesh goes with one that has more axes", () => {
+  const x = devicePut(values(4, 4, 4), on("a", null, null));
+  const y = devicePut(x44, new NamedSharding(makeMesh([4], ["i"]), P()));
+  expect(dot(x, y).jsSync()).toEqual(dot(values(4, 4, 4), x44).jsSync());
+  expect(String(dot(x, y).sharding)).toContain("P('a'");
+});
+
 test("operands over different meshes are refused", () => {
   const other = makeMesh([4], ["i"]);
   const x = devicePut(x44, on("a"));
