@@ -6,6 +6,7 @@ import type { Groups, ReduceOp, ReducibleDType, Transport } from "../transport.t
 import { hintForOpenMpi, launcherOf } from "./launchers.ts";
 import { loadMpi, type Mpi, readHandle, readInt } from "./library.ts";
 import { countOf } from "./counts.ts";
+import { endAll } from "./ending.ts";
 import { type Command, commands, watchdogTag, type WatchdogStart, words } from "./words.ts";
 
 export interface MpiOptions {
@@ -178,7 +179,7 @@ export class MpiTransport implements Transport {
     if (code === 0) return this[Symbol.dispose]();
     // The engine would print the error after this, when there is no process any more.
     if (this.#uncaught !== null) writeSync(2, `process ${this.processIndex} of ${this.processCount}: ${inspect(this.#uncaught)}\n`);
-    this.#mpi.MPI_Abort(this.#mpi.abi.world, code);
+    endAll(this.#mpi, code);
   }
 
   [Symbol.dispose](): void {

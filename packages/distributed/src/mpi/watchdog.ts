@@ -3,6 +3,7 @@ import { writeSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { inspect } from "node:util";
 import { workerData } from "node:worker_threads";
+import { endAll, interval } from "./ending.ts";
 import { loadMpi, type Mpi, readInt } from "./library.ts";
 import { commands, unlimited, watchdogTag as tag, type WatchdogStart, words } from "./words.ts";
 
@@ -10,8 +11,7 @@ import { commands, unlimited, watchdogTag as tag, type WatchdogStart, words } fr
 // others where, past the call that does not end; so the watchdog can say who makes another call, and who does not come. There is no way
 // to end such a call but to end the processes.
 
-/** How often it looks, and after how long it tells the others, in milliseconds. */
-const interval = 250;
+/** After how long it tells the others, in milliseconds. */
 const patience = 1000;
 
 interface Arrival {
@@ -101,9 +101,7 @@ class Watchdog {
 
   #end(command: string, message: string, fix: string): never {
     writeSync(2, `${inspect(new BackendError(command, { message, fix }))}\n`);
-    // What others have to say about it comes within their own look.
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2 * interval);
-    this.#mpi?.MPI_Abort(this.#mpi.abi.world, 1);
+    endAll(this.#mpi, 1);
     process.abort();
   }
 }
