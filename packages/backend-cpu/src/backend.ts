@@ -23,11 +23,9 @@ import { Heap, mostBytes, spilledBytes } from "./heap.ts";
 import { toDevice, toHost } from "./host.ts";
 import { labelText, largestTemporaries, memoryFix, readableBytes } from "./outofmemory.ts";
 import { nextTask } from "./task.ts";
+import { mostThreads } from "./threads/control.ts";
 import { canShareMemory, hardwareThreads } from "./threads/host.ts";
 import { WorkerPool } from "./threads/pool.ts";
-
-/** Beyond this threads wait for each other more than they help. */
-const mostThreads = 32;
 
 export interface CpuOptions {
   /** Logical devices; all share one memory. One by default. */
@@ -104,8 +102,9 @@ class WebAssemblyBackend implements CpuBackend {
   readonly #revectorize: boolean;
 
   constructor(options: CpuOptions) {
-    const threads = Math.min(mostThreads, options.threads ?? hardwareThreads());
-    const shared = threads > 1 && canShareMemory();
+    const wanted = Math.min(mostThreads, options.threads ?? hardwareThreads());
+    const shared = wanted > 1 && canShareMemory();
+    const threads = shared ? wanted : 1;
     const grain = options.grain ?? 1 << 16;
     const heap = new Heap(options.maxMemoryBytes ?? 2 ** 32, shared);
     this.#heap = heap;
@@ -117,6 +116,7 @@ class WebAssemblyBackend implements CpuBackend {
       pool: this.#pool,
       library: () => this.#gemm(),
       shared,
+      threads,
       maximumPages: heap.maximumPages,
       relaxed: (options.relaxedSimd ?? true) && relaxedSimdWorks(),
       grain,
@@ -128,7 +128,7 @@ class WebAssemblyBackend implements CpuBackend {
         return tile();
       },
       float64: true,
-      threads: shared ? threads : 1,
+      threads,
       block: 0,
       attentionColumns: 0,
       grain: this.#code.grain,

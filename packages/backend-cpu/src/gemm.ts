@@ -98,7 +98,7 @@ export function gemmLibrary(options: Options): GemmLibrary {
     if (module !== null) {
       // The flag is experimental: code that computes something else is not used, however fast.
       const same = sample(module, wide, options) === sample(library.module, narrow, options);
-      if (same && rate(module, wide, options) > rate(library.module, narrow, options)) library = makeLibrary(wide, module, true);
+      if (same && isFaster([module, wide], [library.module, narrow], options)) library = makeLibrary(wide, module, true);
     }
     cache.set(key, library);
   }
@@ -150,15 +150,25 @@ function sample(module: WebAssembly.Module, tile: Tile, options: Options): strin
   return numbers.slice(small.c / 4, small.c / 4 + rows * small.columns).join();
 }
 
-/** Multiplications a millisecond on a small product. Other work on the machine only ever makes a run slower: the best of many. */
-function rate(module: WebAssembly.Module, tile: Tile, options: Options): number {
-  const { run } = smallProduct(module, tile, options);
+type Candidate = readonly [module: WebAssembly.Module, tile: Tile];
+
+/**
+ * Whether the first computes small products faster. Other work on the machine only ever makes a run slower, so the best of many counts; and
+ * the two take turns, for that work comes and goes.
+ */
+function isFaster(first: Candidate, second: Candidate, options: Options): boolean {
   const depth = 256;
-  let best = 0;
+  const sides = [first, second].map(([module, tile]) => ({
+    run: smallProduct(module, tile, options).run,
+    rows: 4 * tile.m,
+    best: 0,
+  }));
   for (let trial = 0; trial < 24; trial++) {
-    const start = performance.now();
-    for (let i = 0; i < 4; i++) run(depth);
-    best = Math.max(best, (4 * 4 * tile.m * small.columns * depth) / (performance.now() - start));
+    for (const side of sides) {
+      const start = performance.now();
+      for (let i = 0; i < 4; i++) side.run(depth);
+      side.best = Math.max(side.best, side.rows / (performance.now() - start));
+    }
   }
-  return best;
+  return sides[0].best > sides[1].best;
 }

@@ -54,6 +54,50 @@ const programs: Record<string, readonly [(...xs: NDArray[]) => NDArray, readonly
       [210, 187],
     ],
   ],
+  // Blocks are cut from all batches in a row, as large as what is left, so they begin and end anywhere.
+  "products of batches": [
+    (a, b) => lax.tanh(lax.batchMatmul(a, b)),
+    [
+      [7, 101, 130],
+      [7, 130, 93],
+    ],
+  ],
+  "products of the same matrix with batches, by columns": [
+    (a, b) => lax.batchMatmul(lax.broadcastInDim(a, [5, 37, 120], [1, 2]), b),
+    [
+      [37, 120],
+      [5, 120, 210],
+    ],
+  ],
+  "products of batches with the same matrix, by columns": [
+    (a, b) => lax.batchMatmul(a, lax.broadcastInDim(b, [5, 120, 210], [1, 2])),
+    [
+      [5, 37, 120],
+      [120, 210],
+    ],
+  ],
+  // So many rows, or columns, for each thread that it packs the other operand for itself.
+  "a product of many rows": [
+    (a, b) => lax.tanh(lax.dot(a, b)),
+    [
+      [1301, 70],
+      [70, 90],
+    ],
+  ],
+  "a product of many columns": [
+    (a, b) => lax.dot(a, b),
+    [
+      [50, 300],
+      [300, 1301],
+    ],
+  ],
+  "products of batches with the same small matrix": [
+    (a, b) => lax.batchMatmul(a, lax.broadcastInDim(b, [5, 120, 110], [1, 2])),
+    [
+      [5, 301, 120],
+      [120, 110],
+    ],
+  ],
   "a product of float64": [
     (a, b) =>
       lax.convertElementType(

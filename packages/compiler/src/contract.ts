@@ -26,18 +26,14 @@ function prepareProduct(scope: Scope, p: Product, c: View): PreparedProduct {
   const { tile, threads } = scope.lowering.target;
   invariant(tile !== null, "a product of panels needs a micro-kernel");
   const schedule = scheduleProduct(p, tile, threads);
-  /** Memory for the panels of an operand: of all of them, or of those of one block for each thread. */
   const panels = (side: "a" | "b", extent: number, width: number): View => {
-    const count =
-      schedule.packedByBlock === side ? threads * schedule.blockPanels : (p[side].shared ? 1 : p.batch) * Math.ceil(extent / width);
-    return scope.lowering.temporary(count * p.k * width * 4);
+    const bytes = p.k * width * 4;
+    const count = (p[side].shared ? 1 : p.batch) * Math.ceil(extent / width);
+    const { lowering } = scope;
+    if (schedule.packing[side] === "all") return lowering.temporary(count * bytes);
+    return lowering.ownTemporary((schedule.packing[side] === "block" ? schedule.mostPanels : count) * bytes);
   };
-  const views: View[] = [
-    panels("a", p.m, tile.m),
-    panels("b", p.n, tile.n),
-    c,
-    scope.lowering.temporary(threads * tile.m * tile.n * 4),
-  ];
+  const views: View[] = [panels("a", p.m, tile.m), panels("b", p.n, tile.n), c, scope.lowering.ownTemporary(tile.m * tile.n * 4)];
   const place = (list: readonly View[]): number[] => list.map((v) => views.push(v) - 1);
   const packed = (side: "a" | "b", extent: number, width: number): PackedOperand =>
     pack(scope, {
@@ -136,25 +132,32 @@ function epilogueOf(draft: GroupDraft, p: Product, split: "rows" | "columns"): P
 const blockBytes = 1 << 21;
 /** Operations of a block that are worth a hand-off between threads. */
 const blockWork = 1 << 20;
-/**
- * So many blocks for each thread are shared evenly: whoever is late leaves a block to another. Sums do not depend on how C is cut. Where that
- * would be blocks of fewer panels than are worth reading the other operand again, there are fewer of them.
- */
-const evenBlocks = 12;
-const fewBlocks = 4;
-const worthPanels = 4;
 
-function scheduleProduct(p: Product, tile: Tile, threads: number): Pick<Contraction, "split" | "blockPanels" | "packedByBlock"> {
-  const split = p.n > 2 * p.m ? "columns" : "rows";
+/**
+ * What all blocks read is packed by all threads together where a thread has fewer rows or columns than this. Otherwise each packs all of it
+ * for itself. That is a hundredth of the work; but memory that another core has read is slow to write again, where the two share no cache
+ * by a third of the time that the product takes.
+ */
+const ownPacking = 256;
+/** Unless it is more than caches hold. */
+const ownBytes = 1 << 21;
+
+/** How a product is cut. Its sums do not depend on that. */
+type Cut = Pick<Contraction, "split" | "leastPanels" | "mostPanels" | "packing">;
+
+function scheduleProduct(p: Product, tile: Tile, threads: number): Cut {
+  const split = p.n > p.m ? "columns" : "rows";
   const [width, extent, across] = split === "rows" ? [tile.m, p.m, p.n] : [tile.n, p.n, p.m];
   const panels = Math.ceil(extent / width);
-  const panelWork = 2 * width * across * p.k;
-  const fit = Math.min(blockBytes / (width * p.k * 4), blockBytes / (width * across * 4));
-  const each = (p.batch * panels) / threads;
-  const even = Math.max(each / evenBlocks, Math.min(each / fewBlocks, worthPanels));
-  const most = Math.max(1, Math.floor(Math.min(fit, Math.max(even, blockWork / panelWork))));
-  const blockPanels = Math.ceil(panels / Math.ceil(panels / most));
-  const side = split === "rows" ? "a" : "b";
+  const fit = Math.min(panels, blockBytes / (width * p.k * 4), blockBytes / (width * across * 4));
+  const worth = blockWork / (2 * width * across * p.k);
+  const leastPanels = Math.max(1, Math.floor(Math.min(fit, worth)));
+  // The first block that a thread takes is half of its share.
+  const mostPanels = Math.max(leastPanels, Math.min(Math.floor(fit), Math.ceil((p.batch * panels) / (2 * threads))));
+  const [side, other] = split === "rows" ? (["a", "b"] as const) : (["b", "a"] as const);
   const repeated = p.batch > 1 && p[side].shared;
-  return { split, blockPanels, packedByBlock: repeated ? null : side };
+  const apart =
+    threads > 1 && (p.batch === 1 || p[other].shared) && p.batch * extent >= threads * ownPacking && p.k * across * 4 <= ownBytes;
+  const packing = { [side]: repeated ? "all" : "block", [other]: apart ? "thread" : "all" } as Contraction["packing"];
+  return { split, leastPanels, mostPanels, packing };
 }

@@ -78,7 +78,7 @@ export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, 
   scope.run(block, targets);
   const bundled = bundleSteps(postponeWaiting(scope.steps));
   const steps = target.block > 0 ? chainSteps(bundled, Math.floor(target.block / elementsOfRow)) : bundled;
-  const plan = planMemory(steps);
+  const plan = planMemory(steps, target.threads);
   const passed = new Set(sources.flatMap((s) => (s.kind === "argument" ? [s.position] : [])));
   const donated = donate.map((i) => jaxpr.constvars.length + i);
   const donations = planDonations(steps, lowering.buffers, donated, passed);
@@ -94,6 +94,7 @@ export function lowerProgram(closed: ClosedJaxpr, name: string, target: Target, 
     hosts: lowering.hosts,
     offsets: plan.offsets,
     arenaBytes: plan.bytes,
+    threadBytes: plan.threadBytes,
     operations,
   };
 }

@@ -8,11 +8,22 @@ interface Interval {
   end: number;
 }
 
+/** Where temporaries lie. */
+export interface MemoryPlan {
+  /** By buffer; of memory that threads have for themselves, that of the first thread. */
+  readonly offsets: ReadonlyMap<number, number>;
+  readonly bytes: number;
+  /** From the memory of one thread to that of the next. */
+  readonly threadBytes: number;
+}
+
 /**
  * Lays the temporaries of a program out in one arena. Lifetimes are intervals over the steps in the order of execution;
  * a buffer from outside a loop that is used inside lives until the loop ends, since the next trip may read it.
+ *
+ * What threads have for themselves lies apart, all that one thread has in one place: a core writes fastest what no other has touched.
  */
-export function planMemory(steps: readonly Step[]): { readonly offsets: ReadonlyMap<number, number>; readonly bytes: number } {
+export function planMemory(steps: readonly Step[], threads: number): MemoryPlan {
   const intervals = new Map<number, Interval>();
   // The end of each enclosing loop is not known yet when its body is walked: extensions are applied on leaving.
   const open: { readonly loop: number; readonly start: number; readonly used: Set<number> }[] = [];
@@ -104,17 +115,31 @@ export function planMemory(steps: readonly Step[]): { readonly offsets: Readonly
     }
   };
   join(steps);
-  return place([...intervals.values()]);
+  const all = [...intervals.values()];
+  if (threads < 2) return { ...place(all, (b) => b.bytes, 0), threadBytes: 0 };
+  const isOwn = ({ buffer }: Interval): boolean => buffer.threadBytes > 0;
+  const common = place(
+    all.filter((i) => !isOwn(i)),
+    (b) => b.bytes,
+    0,
+  );
+  const own = place(all.filter(isOwn), (b) => b.threadBytes, common.bytes);
+  const threadBytes = own.bytes - common.bytes;
+  return { offsets: new Map([...common.offsets, ...own.offsets]), bytes: common.bytes + threads * threadBytes, threadBytes };
 }
 
 /** Sweeps over the steps in order: each buffer takes the smallest free range that fits, and gives it back at its end. */
-function place(intervals: readonly Interval[]): { offsets: Map<number, number>; bytes: number } {
+function place(
+  intervals: readonly Interval[],
+  bytesOf: (buffer: BufferInfo) => number,
+  first: number,
+): { offsets: Map<number, number>; bytes: number } {
   const offsets = new Map<number, number>();
-  const free = new FreeRanges();
+  const free = new FreeRanges(first);
   const starts = [...intervals].sort((a, b) => a.start - b.start || b.buffer.bytes - a.buffer.bytes);
   const ends = [...intervals].sort((a, b) => a.end - b.end);
   let next = 0;
-  const sizeOf = (i: Interval): number => Math.max(alignment, Math.ceil(i.buffer.bytes / alignment) * alignment);
+  const sizeOf = ({ buffer }: Interval): number => Math.max(alignment, Math.ceil(bytesOf(buffer) / alignment) * alignment);
   for (const interval of starts) {
     for (; next < ends.length && ends[next].end < interval.start; next++)
       free.release(offsets.get(ends[next].buffer.id)!, sizeOf(ends[next]));
@@ -125,8 +150,12 @@ function place(intervals: readonly Interval[]): { offsets: Map<number, number>; 
 
 /** The free ranges below `end`, by offset; neighbours are merged. */
 class FreeRanges {
-  end = 0;
+  end: number;
   readonly #ranges: { offset: number; size: number }[] = [];
+
+  constructor(first: number) {
+    this.end = first;
+  }
 
   take(size: number): number {
     let best = -1;

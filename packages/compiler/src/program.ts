@@ -141,10 +141,11 @@ export interface Contraction {
   readonly batchStride: number;
   readonly rowStride: number;
   readonly split: "rows" | "columns";
-  /** Panels of one block, along the split. */
-  readonly blockPanels: number;
-  /** The operand that blocks pack. */
-  readonly packedByBlock: "a" | "b" | null;
+  /** Panels of a block along the split: what is left to be done decides between them. */
+  readonly leastPanels: number;
+  readonly mostPanels: number;
+  /** Who packs an operand: each block what it needs, each thread all of it for itself, or all threads together. */
+  readonly packing: Readonly<Record<"a" | "b", "block" | "thread" | "all">>;
   /** What becomes of a finished block. Ranges: batches, rows, columns. */
   readonly epilogue: Part | null;
   readonly flops: number;
@@ -342,4 +343,6 @@ export interface Program {
   /** Offsets of temporaries in the arena, by buffer id. */
   readonly offsets: ReadonlyMap<number, number>;
   readonly arenaBytes: number;
+  /** How far after the memory that one thread has for itself that of the next one lies. */
+  readonly threadBytes: number;
 }

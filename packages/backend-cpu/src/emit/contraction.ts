@@ -1,6 +1,7 @@
 import type { Contraction, Part } from "@traceform/compiler";
 import { Code } from "../wasm/code.ts";
 import type { FunctionSlot } from "../wasm/encoder.ts";
+import type { Job } from "./jobs.ts";
 
 /** Depth of a block of the inner loops: a panel of B of this depth stays in the first cache. */
 const depthBlock = 256;
@@ -20,30 +21,43 @@ export interface ContractionSlots {
 
 type Side = "a" | "b";
 
-/** A phase of a contraction: independent tasks, one at a time. */
-export interface Phase {
+/** Independent tasks of a contraction: a function `(begin, end, ...pointers)` over them. */
+export interface Phase extends Pick<Job, "tasks"> {
   readonly name: string;
-  readonly tasks: number;
   readonly emit: (slot: FunctionSlot) => void;
+}
+/** A phase that is a job, and those that each thread has to go through by itself before its first task of it. */
+interface JobPhase extends Phase, Pick<Job, "chunk" | "least"> {
+  readonly before: readonly Phase[];
 }
 
 /**
- * The phases of a contraction, in order: packing what all blocks share, then the blocks. Each is a function `(begin, end,
- * thread, ...pointers)` over its tasks.
+ * The jobs of a contraction, in order: packing what all threads share, then the panels of the split, in blocks of as many as a thread
+ * takes.
  */
-export function contractionPhases(kernel: Contraction, slots: ContractionSlots): Phase[] {
-  const phases: Phase[] = [];
-  for (const side of ["a", "b"] as const) {
-    if (kernel.packedByBlock === side) continue;
-    const { panels, group, batch } = packTasks(kernel, side);
-    phases.push({
-      name: `pack ${side}`,
-      tasks: batch * Math.ceil(panels / group),
-      emit: (slot) => emitPacking(kernel, side, slot, slots),
-    });
-  }
-  phases.push({ name: "blocks", tasks: kernel.batch * blocksOf(kernel), emit: (slot) => emitBlocks(kernel, slot, slots) });
-  return phases;
+export function contractionPhases(kernel: Contraction, slots: ContractionSlots): JobPhase[] {
+  const packedBy = (who: "thread" | "all"): Phase[] =>
+    (["a", "b"] as const)
+      .filter((side) => kernel.packing[side] === who)
+      .map((side) => {
+        const { panels, group, batch } = packTasks(kernel, side);
+        return {
+          name: `pack ${side}`,
+          tasks: batch * Math.ceil(panels / group),
+          emit: (slot) => emitPacking(kernel, side, slot, slots),
+        };
+      });
+  return [
+    ...packedBy("all").map((phase) => ({ ...phase, chunk: 1, least: 1, before: [] })),
+    {
+      name: "blocks",
+      tasks: kernel.batch * kernel[splitSide(kernel)].panels,
+      chunk: kernel.mostPanels,
+      least: kernel.leastPanels,
+      before: packedBy("thread"),
+      emit: (slot) => emitBlocks(kernel, slot, slots),
+    },
+  ];
 }
 
 /** The pointers to the panels. */
@@ -63,12 +77,9 @@ function packTasks(kernel: Contraction, side: Side): { readonly panels: number; 
 function splitSide(kernel: Contraction): Side {
   return kernel.split === "rows" ? "a" : "b";
 }
-function blocksOf(kernel: Contraction): number {
-  return Math.ceil(kernel[splitSide(kernel)].panels / kernel.blockPanels);
-}
 
 /** Parameters before the pointers. */
-const parameters = { begin: 0, end: 1, thread: 2, pointers: 3 } as const;
+const parameters = { begin: 0, end: 1, pointers: 2 } as const;
 
 /** Code for the arithmetic of i32 locals. */
 class Writer {
@@ -206,11 +217,10 @@ function emitPacking(kernel: Contraction, side: Side, slot: FunctionSlot, slots:
 function emitBlocks(kernel: Contraction, slot: FunctionSlot, slots: ContractionSlots): void {
   const w = new Writer(slot);
   const { code } = w;
-  const { tile, k, split, packedByBlock, blockPanels } = kernel;
+  const { k, split, packing } = kernel;
   const { panels, width } = kernel[splitSide(kernel)];
-  const [t, batch, first, last, begin, end, row, column, rowEnd, columnEnd, depth, size, a, b, tiles] = Array.from(
-    { length: 15 },
-    () => w.local(),
+  const [t, batch, first, last, begin, end, row, column, rowEnd, columnEnd, depth, size, a, b] = Array.from({ length: 14 }, () =>
+    w.local(),
   );
   // The ranges of C that are the block's: of the split, and of the other side.
   const own = [() => code.get(begin), () => code.get(end)];
@@ -221,10 +231,8 @@ function emitBlocks(kernel: Contraction, slot: FunctionSlot, slots: ContractionS
   const base = (side: Side, into: number): void => {
     const bytes = panelBytes(kernel, side);
     w.pointer(panelPointers[side]);
-    if (packedByBlock === side) {
-      w.plus(parameters.thread, blockPanels * bytes);
-      w.plus(first, -bytes);
-    } else if (!kernel[side].shared) w.plus(batch, kernel[side].panels * bytes);
+    if (packing[side] === "block") w.plus(first, -bytes);
+    else if (!kernel[side].shared) w.plus(batch, kernel[side].panels * bytes);
     code.set(into);
   };
   const packBlock = (side: Side, at: number): void => {
@@ -256,73 +264,84 @@ function emitBlocks(kernel: Contraction, slot: FunctionSlot, slots: ContractionS
     w.plus(depth, kernel[side].width * 4);
   };
 
-  w.loop(
-    t,
-    () => code.get(parameters.begin),
-    1,
-    () => code.get(parameters.end),
-    () => {
-      w.divide(t, blocksOf(kernel), batch, first);
-      code.get(first);
-      code.i32(blockPanels);
-      code.op("i32.mul");
-      code.set(first);
-      w.atMost(first, blockPanels, () => code.i32(panels), last);
-      code.get(first);
-      code.i32(width);
-      code.op("i32.mul");
-      code.set(begin);
-      w.atMost(begin, blockPanels * width, () => code.i32(split === "rows" ? kernel.m : kernel.n), end);
-      base("a", a);
-      base("b", b);
-      w.pointer(3);
-      w.plus(parameters.thread, tile.m * tile.n * 4);
-      code.set(tiles);
-      if (packedByBlock !== null) packBlock(packedByBlock, packedByBlock === "a" ? a : b);
-      w.loop(row, rowBegin, rowBlock, rowLimit, () => {
-        left(rowLimit, row, rowBlock);
-        code.set(rowEnd);
-        w.loop(column, columnBegin, columnBlock, columnLimit, () => {
-          left(columnLimit, column, columnBlock);
-          code.set(columnEnd);
-          w.loop(
-            depth,
-            () => code.i32(0),
-            depthBlock,
-            () => code.i32(k),
-            () => {
-              left(() => code.i32(k), depth, depthBlock);
-              code.set(size);
-              panelAddress("a", a, row);
-              panelAddress("b", b, column);
-              w.pointer(2);
-              w.plus(batch, kernel.batchStride * 4);
-              w.plus(row, kernel.rowStride * 4);
-              w.plus(column, 4);
-              code.i32(panelBytes(kernel, "a"));
-              code.i32(panelBytes(kernel, "b"));
-              code.i32(kernel.rowStride * 4);
-              code.get(rowEnd);
-              code.get(columnEnd);
-              code.get(size);
-              code.get(depth);
-              code.op("i32.eqz");
-              code.get(tiles);
-              code.call(slots.block);
-            },
-          );
-        });
+  code.get(parameters.begin);
+  code.set(t);
+  code.loop((again) => {
+    // Of what was taken, what lies in one batch is a block.
+    w.divide(t, panels, batch, first);
+    code.get(first);
+    code.get(parameters.end);
+    code.op("i32.add");
+    code.get(t);
+    code.op("i32.sub");
+    code.set(last);
+    w.atMost(last, 0, () => code.i32(panels), last);
+    code.get(t);
+    code.get(last);
+    code.op("i32.add");
+    code.get(first);
+    code.op("i32.sub");
+    code.set(t);
+    code.get(first);
+    code.i32(width);
+    code.op("i32.mul");
+    code.set(begin);
+    code.get(last);
+    code.i32(width);
+    code.op("i32.mul");
+    code.set(end);
+    w.atMost(end, 0, () => code.i32(split === "rows" ? kernel.m : kernel.n), end);
+    base("a", a);
+    base("b", b);
+    if (packing.a === "block") packBlock("a", a);
+    if (packing.b === "block") packBlock("b", b);
+    w.loop(row, rowBegin, rowBlock, rowLimit, () => {
+      left(rowLimit, row, rowBlock);
+      code.set(rowEnd);
+      w.loop(column, columnBegin, columnBlock, columnLimit, () => {
+        left(columnLimit, column, columnBlock);
+        code.set(columnEnd);
+        w.loop(
+          depth,
+          () => code.i32(0),
+          depthBlock,
+          () => code.i32(k),
+          () => {
+            left(() => code.i32(k), depth, depthBlock);
+            code.set(size);
+            panelAddress("a", a, row);
+            panelAddress("b", b, column);
+            w.pointer(2);
+            w.plus(batch, kernel.batchStride * 4);
+            w.plus(row, kernel.rowStride * 4);
+            w.plus(column, 4);
+            code.i32(panelBytes(kernel, "a"));
+            code.i32(panelBytes(kernel, "b"));
+            code.i32(kernel.rowStride * 4);
+            code.get(rowEnd);
+            code.get(columnEnd);
+            code.get(size);
+            code.get(depth);
+            code.op("i32.eqz");
+            w.pointer(3);
+            code.call(slots.block);
+          },
+        );
       });
-      if (kernel.epilogue !== null) {
-        const next = (): void => {
-          code.get(batch);
-          code.i32(1);
-          code.op("i32.add");
-        };
-        const ranges = [() => code.get(batch), next, rowBegin, rowLimit, columnBegin, columnLimit];
-        w.part(slots, kernel.epilogue, ranges, (i) => w.pointer(i));
-      }
-    },
-  );
+    });
+    if (kernel.epilogue !== null) {
+      const next = (): void => {
+        code.get(batch);
+        code.i32(1);
+        code.op("i32.add");
+      };
+      const ranges = [() => code.get(batch), next, rowBegin, rowLimit, columnBegin, columnLimit];
+      w.part(slots, kernel.epilogue, ranges, (i) => w.pointer(i));
+    }
+    code.get(t);
+    code.get(parameters.end);
+    code.op("i32.lt_s");
+    again();
+  });
   code.finish();
 }

@@ -2,15 +2,22 @@ import { control, mostPointers, state } from "../threads/control.ts";
 import { Code } from "../wasm/code.ts";
 import type { FunctionSlot, ModuleBuilder } from "../wasm/encoder.ts";
 
-/** A kernel that threads may share: its function, the number of its tasks, and how many one call takes. */
+/** A kernel that threads may share: its function, and how many tasks it has. */
 export interface Job {
   readonly slot: FunctionSlot;
   readonly tasks: number;
+  /**
+   * How many tasks one call takes: at most, and at least. Where they differ, it is half of what is left to take, so that calls are few, and
+   * all threads end at nearly the same time, also where one of them was kept from its work.
+   *
+   * @see Polychronopoulos & Kuck (1987), "Guided self-scheduling: a practical scheduling scheme for parallel supercomputers"
+   */
   readonly chunk: number;
+  readonly least: number;
   /** For each pointer, how far apart the threads' own places are; 0 where all have the same. */
   readonly strides: readonly number[];
-  /** Whether the number of the thread comes before the pointers: for memory of its own. */
-  readonly takesThread: boolean;
+  /** Functions with the same pointers that each thread calls, over so many tasks, before its first task of the job. */
+  readonly before: readonly { readonly slot: FunctionSlot; readonly tasks: number }[];
 }
 
 /** Looks this often, without help, whether the other threads are done. */
@@ -21,12 +28,19 @@ const joinSpins = 1 << 14;
  * calls it on its own instance. `fork(kernel)` publishes a job, works on it and waits for the others; it calls the import
  * `trouble` when they take long, or when one of them has failed.
  *
- * Chunks are the same for any number of threads, and so are the results.
+ * The tasks of each job are dealt out evenly, in order, and a thread begins with its own: what one job wrote is in the cache of the core
+ * whose thread reads it in the next one, which counts where cores share no cache, and as logical devices come first among tasks, those of
+ * a device stay with a thread. Who has none left takes those of the others.
+ *
+ * Where `least` is `chunk`, chunks are the same for any number of threads; the results of other jobs do not depend on how tasks are cut.
+ *
+ * @see Markatos & LeBlanc (1994), "Using processor affinity in loop scheduling on shared-memory multiprocessors"
  */
 export class Jobs {
   readonly #fork: FunctionSlot;
   readonly #work: FunctionSlot;
   readonly #trouble: FunctionSlot;
+  readonly #threads: number;
   readonly #jobs: Job[] = [];
   readonly #numbers = new Map<FunctionSlot, { readonly strides: string; readonly kernel: number }[]>();
 
@@ -34,8 +48,9 @@ export class Jobs {
   static imports(module: ModuleBuilder): FunctionSlot {
     return module.import("trouble", [], []);
   }
-  constructor(module: ModuleBuilder, trouble: FunctionSlot) {
+  constructor(module: ModuleBuilder, trouble: FunctionSlot, threads: number) {
     this.#trouble = trouble;
+    this.#threads = threads;
     this.#work = module.declare(["i32"], [], "work");
     this.#fork = module.declare(["i32"], []);
   }
@@ -76,50 +91,36 @@ export class Jobs {
 
   #emitWork(): void {
     const code = new Code(this.#work);
-    const begin = code.local("i32");
-    const end = code.local("i32");
-    const kernel = code.local("i32");
+    const [kernel, owner, turn] = [code.local("i32"), code.local("i32"), code.local("i32")];
     code.i32(control.kernel);
     code.memory("i32.load");
     code.set(kernel);
-    this.#jobs.forEach(({ slot, tasks, chunk, strides, takesThread }, i) => {
+    code.get(0);
+    code.set(owner);
+    const take = this.#emitTaking(code, owner);
+    this.#jobs.forEach((job, i) => {
       code.get(kernel);
       code.i32(i);
       code.op("i32.eq");
       code.if(() => {
+        if (job.before.length > 0) this.#emitBefore(code, job);
         code.loop((again) => {
-          code.i32(control.next);
-          code.i32(chunk);
-          code.atomic("i32.atomic.rmw.add");
-          code.tee(begin);
-          code.i32(tasks);
+          take(job);
+          code.get(owner);
+          code.i32(1);
+          code.op("i32.add");
+          code.tee(owner);
+          code.i32(0);
+          code.get(owner);
+          code.i32(this.#threads);
           code.op("i32.lt_s");
-          code.if(() => {
-            code.get(begin);
-            code.i32(chunk);
-            code.op("i32.add");
-            code.set(end);
-            code.get(begin);
-            code.get(end);
-            code.i32(tasks);
-            code.get(end);
-            code.i32(tasks);
-            code.op("i32.lt_s");
-            code.op("select");
-            if (takesThread) code.get(0);
-            strides.forEach((stride, p) => {
-              code.i32(0);
-              code.memory("i32.load", control.pointers + 4 * p);
-              if (stride === 0) return;
-              code.get(0);
-              code.i32(stride);
-              code.op("i32.mul");
-              code.op("i32.add");
-            });
-            code.call(slot);
-          });
-          code.get(begin);
-          code.i32(tasks);
+          code.op("select");
+          code.set(owner);
+          code.get(turn);
+          code.i32(1);
+          code.op("i32.add");
+          code.tee(turn);
+          code.i32(this.#threads);
           code.op("i32.lt_s");
           again();
         });
@@ -127,6 +128,116 @@ export class Jobs {
       });
     });
     code.finish();
+  }
+
+  /** How many tasks are dealt to a thread; the last ones may get fewer. */
+  #share({ tasks, chunk, least }: Job): number {
+    // Where all calls take a chunk, whole ones.
+    const unit = least === chunk ? chunk : 1;
+    return Math.ceil(tasks / unit / this.#threads) * unit;
+  }
+
+  /** Pushes the pointers of the job, those of memory that threads have for themselves for this one. */
+  #emitPointers(code: Code, { strides }: Job): void {
+    strides.forEach((stride, p) => {
+      code.i32(0);
+      code.memory("i32.load", control.pointers + 4 * p);
+      if (stride === 0) return;
+      code.get(0);
+      code.i32(stride);
+      code.op("i32.mul");
+      code.op("i32.add");
+    });
+  }
+
+  #emitBefore(code: Code, job: Job): void {
+    // Who comes so late that others have taken its own tasks does not begin.
+    code.get(0);
+    code.i32(control.takenBytes);
+    code.op("i32.mul");
+    code.atomic("i32.atomic.load", control.taken);
+    code.i32(this.#share(job));
+    code.op("i32.ge_s");
+    code.if(() => code.op("return"));
+    for (const { slot, tasks } of job.before) {
+      code.i32(0);
+      code.i32(tasks);
+      this.#emitPointers(code, job);
+      code.call(slot);
+    }
+  }
+
+  /** Emits the loop that takes all tasks of a job that the thread `owner` has left. */
+  #emitTaking(code: Code, owner: number): (job: Job) => void {
+    const [first, own, taken, begin, size] = Array.from({ length: 5 }, () => code.local("i32"));
+    /** `into` = the smaller or the larger one of itself and what is pushed. */
+    const bound = (into: number, by: () => void, keep: "i32.lt_s" | "i32.gt_s"): void => {
+      code.get(into);
+      by();
+      code.get(into);
+      by();
+      code.op(keep);
+      code.op("select");
+      code.set(into);
+    };
+    return (job) => {
+      const { slot, tasks, chunk, least } = job;
+      const share = this.#share(job);
+      code.get(owner);
+      code.i32(share);
+      code.op("i32.mul");
+      code.set(first);
+      code.i32(tasks);
+      code.get(first);
+      code.op("i32.sub");
+      code.set(own);
+      bound(own, () => code.i32(share), "i32.lt_s");
+      code.get(owner);
+      code.i32(control.takenBytes);
+      code.op("i32.mul");
+      code.set(taken);
+      code.loop((again) => {
+        if (least === chunk) code.i32(chunk);
+        else {
+          // Another thread may take some of it meanwhile: then this is a little too much, and as good.
+          code.get(own);
+          code.get(taken);
+          code.atomic("i32.atomic.load", control.taken);
+          code.op("i32.sub");
+          code.i32(2);
+          code.op("i32.div_s");
+        }
+        code.set(size);
+        if (least !== chunk) {
+          bound(size, () => code.i32(chunk), "i32.lt_s");
+          bound(size, () => code.i32(least), "i32.gt_s");
+        }
+        code.get(taken);
+        code.get(size);
+        code.atomic("i32.atomic.rmw.add", control.taken);
+        code.tee(begin);
+        code.get(own);
+        code.op("i32.lt_s");
+        code.if(() => {
+          code.get(begin);
+          code.get(size);
+          code.op("i32.add");
+          code.set(size);
+          bound(size, () => code.get(own), "i32.lt_s");
+          for (const limit of [begin, size]) {
+            code.get(first);
+            code.get(limit);
+            code.op("i32.add");
+          }
+          this.#emitPointers(code, job);
+          code.call(slot);
+        });
+        code.get(begin);
+        code.get(own);
+        code.op("i32.lt_s");
+        again();
+      });
+    };
   }
 
   #emitFork(): void {
@@ -141,9 +252,11 @@ export class Jobs {
     code.i32(control.kernel);
     code.get(0);
     code.memory("i32.store");
-    code.i32(control.next);
-    code.i32(0);
-    code.atomic("i32.atomic.store");
+    for (let thread = 0; thread < this.#threads; thread++) {
+      code.i32(thread * control.takenBytes);
+      code.i32(0);
+      code.atomic("i32.atomic.store", control.taken);
+    }
     state32(state.generation + state.open, "i32.atomic.rmw.add");
     code.i32(control.sleepers);
     code.atomic("i32.atomic.load");

@@ -13,7 +13,7 @@ import {
 import { Code } from "../wasm/code.ts";
 import { type FunctionSlot, ModuleBuilder, type ValueType } from "../wasm/encoder.ts";
 import { bundleTasks, chunking, emitBundle } from "./bundle.ts";
-import { contractionPhases } from "./contraction.ts";
+import { contractionPhases, type Phase } from "./contraction.ts";
 import { blockParameters } from "./gemm-library.ts";
 import { Helpers } from "./helpers.ts";
 import { type Job, Jobs } from "./jobs.ts";
@@ -23,6 +23,8 @@ import { tableLayout } from "../table.ts";
 
 export interface EmitOptions {
   readonly shared: boolean;
+  /** The most threads that may run it, the calling one included. */
+  readonly threads: number;
   readonly maximumPages: number;
   /** Whether relaxed SIMD is available. */
   readonly relaxed: boolean;
@@ -54,7 +56,7 @@ export function emitProgram(program: Program, options: EmitOptions): EmittedProg
   const mark = options.marks === true ? module.import("mark", ["i32"], []) : null;
   const marks: string[] = [];
   const entry = module.declare(["i32", "i32"], [], "run");
-  const jobs = trouble === null ? null : new Jobs(module, trouble);
+  const jobs = trouble === null ? null : new Jobs(module, trouble, options.threads);
   const helpers = new Helpers(module, options.relaxed);
   const code = new Code(entry);
   const pointers = new Map<BufferInfo, number>();
@@ -195,43 +197,45 @@ export function emitProgram(program: Program, options: EmitOptions): EmittedProg
 
   const launch = (kernel: Kernel, args: readonly View[]): void => {
     const shared = worthSharing(kernel, options.grain) && Jobs.accepts(args.length);
-    const strides = args.map((v) => v.buffer.threadBytes);
+    const strides = args.map((v) => (v.buffer.threadBytes > 0 ? program.threadBytes : 0));
     if (kernel.kind === "bundle") {
       const slot = functionOf(kernelKey(kernel), new Array<"i32">(2 + args.length).fill("i32"), (f) =>
         emitBundle(kernel, f, partFunction),
       );
-      return run({ slot, tasks: bundleTasks(kernel), chunk: 1, strides, takesThread: false }, args, shared);
+      return run({ slot, tasks: bundleTasks(kernel), chunk: 1, least: 1, strides, before: [] }, args, shared);
     }
     if (kernel.kind === "sort" || kernel.kind === "attention" || kernel.kind === "chain")
       return invariant(false, "the compiler was told that there are no such kernels") as never;
     if (kernel.kind !== "contraction") {
       const [tasks, chunk] = chunking(kernel);
-      return run({ slot: kernelFunction(kernel, args.length), tasks, chunk, strides, takesThread: false }, args, shared);
+      return run({ slot: kernelFunction(kernel, args.length), tasks, chunk, least: chunk, strides, before: [] }, args, shared);
     }
-    const params = ["i32", "i32", "i32", ...args.map(() => "i32" as const)] as const;
-    const slots = { block: block!, part: partFunction };
+    const params = new Array<"i32">(2 + args.length).fill("i32");
     const key = kernelKey(kernel);
-    for (const { name, tasks, emit } of contractionPhases(kernel, slots)) {
-      const slot = functionOf(`${name} ${key}`, params, emit);
-      run({ slot, tasks, chunk: 1, strides, takesThread: true }, args, shared);
+    const slotOf = ({ name, emit }: Pick<Phase, "name" | "emit">): FunctionSlot => functionOf(`${name} ${key}`, params, emit);
+    for (const { tasks, chunk, least, before, ...phase } of contractionPhases(kernel, { block: block!, part: partFunction })) {
+      const own = before.map((b) => ({ slot: slotOf(b), tasks: b.tasks }));
+      run({ slot: slotOf(phase), tasks, chunk, least, strides, before: own }, args, shared);
     }
   };
   /** Runs the tasks of a function chunk by chunk, on all threads if they are `shared`. */
   const run = (job: Job, args: readonly View[], shared: boolean): void => {
     const { slot, tasks, chunk } = job;
     if (jobs !== null && shared && chunk < tasks) return jobs.launch(code, job, (i) => pointer(args[i]));
-    const call = (begin: () => void, end: () => void): void => {
+    const call = (what: FunctionSlot, begin: () => void, end: () => void): void => {
       begin();
       end();
-      if (job.takesThread) code.i32(0);
       args.forEach(pointer);
-      code.call(slot);
+      code.call(what);
     };
-    if (chunk >= tasks)
-      return call(
+    const callAll = (all: Pick<Job, "slot" | "tasks">): void =>
+      call(
+        all.slot,
         () => code.i32(0),
-        () => code.i32(tasks),
+        () => code.i32(all.tasks),
       );
+    job.before.forEach(callAll);
+    if (chunk >= tasks) return callAll(job);
     const i = code.local("i32");
     const next = code.local("i32");
     code.i32(0);
@@ -242,6 +246,7 @@ export function emitProgram(program: Program, options: EmitOptions): EmittedProg
       code.op("i32.add");
       code.set(next);
       call(
+        slot,
         () => code.get(i),
         () => {
           code.get(next);

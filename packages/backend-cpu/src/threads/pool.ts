@@ -69,7 +69,7 @@ export class WorkerPool {
 
   /** Whether the workers have done all that they were told: between jobs they then neither compile nor make instances. */
   get isQuiet(): boolean {
-    return Atomics.load(this.#words, control.taken / 4) >= this.#sent;
+    return Atomics.load(this.#words, control.received / 4) >= this.#sent;
   }
   /** Messages to single workers so far. */
   #sent = 0;
@@ -117,7 +117,7 @@ export class WorkerPool {
         ready: at(control.ready),
         waiting: at(control.waiting),
         program: at(control.program),
-        taken: at(control.taken),
+        received: at(control.received),
       },
       open: state.open,
       generation: state.generation,
@@ -195,7 +195,7 @@ export class WorkerPool {
     const words = this.#words;
     // A new generation, closed, with nobody inside.
     Atomics.store(words, control.state / 4, ((Atomics.load(words, control.state / 4) & -state.generation) + state.generation) | 0);
-    for (const word of [control.ready, control.sleepers, control.failed, control.waiting, control.taken])
+    for (const word of [control.ready, control.sleepers, control.failed, control.waiting, control.received])
       Atomics.store(words, word / 4, 0);
     if (this.#programs.size > 0) this.#start();
   }

@@ -12,7 +12,7 @@ export type WorkerMessage =
         readonly ready: number;
         readonly waiting: number;
         readonly program: number;
-        readonly taken: number;
+        readonly received: number;
       };
       readonly open: number;
       readonly generation: number;
@@ -113,7 +113,7 @@ export function workerBody(): void {
       case "drop":
         programs.delete(message.id);
     }
-    Atomics.add(words, start.words.taken, 1);
+    Atomics.add(words, start.words.received, 1);
     if (Atomics.load(words, start.words.posted) === received) serve();
   };
 }
