@@ -121,11 +121,11 @@ export interface PackedOperand {
 
 /**
  * A batched product of f32: `C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n]`, cut into blocks of whole rows or whole
- * columns of C. One operand is packed beforehand; blocks pack their part of the other one for themselves, if no other block
- * needs it. The emitter supplies the micro-kernel.
+ * columns of C. One operand is packed beforehand, by all threads together or by each for itself; blocks pack their part of the other one for
+ * themselves, if no other block needs it. The emitter supplies the micro-kernel.
  *
- * The first pointers are: panels of A, panels of B, C, tiles over the edge. What a block packs, and the tiles, are memory of
- * a thread: one piece for each.
+ * The first pointers are: panels of A, panels of B, C, tiles over the edge. What a block or a thread packs,
+ * and the tiles, are memory of a thread: one piece for each.
  */
 export interface Contraction {
   readonly kind: "contraction";
