@@ -136,7 +136,7 @@ const blockWork = 1 << 20;
 /**
  * What all blocks read is packed by all threads together where a thread has fewer rows or columns than this. Otherwise each packs all of it
  * for itself. That is a hundredth of the work; but memory that another core has read is slow to write again, where the two share no cache
- * by a third of the time that the product takes.
+ * by up to a quarter of the time that the product takes.
  */
 const ownPacking = 256;
 /** Unless it is more than caches hold. */
